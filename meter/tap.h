@@ -1,0 +1,35 @@
+/* tap.h - reads a copy of an answer as it streams by and keeps only what the bill needs.
+ *
+ * Decodes gzip and deflate on the side; understands whole JSON answers, SSE and Gemini's JSON array. Bytes may come in
+ * any pieces with the same result. Never fails the call: on anything it cannot read (nonsense, a bomb over the ratio
+ * or size cap) it goes blind and the usage stays incomplete. Memory per tap is bounded. One owner thread. */
+#ifndef METER_TAP_H
+#define METER_TAP_H
+
+#include "base/attr.h"
+#include "base/slice.h"
+#include "meter/api.h"
+#include "meter/usage.h"
+
+struct tap;
+
+struct tap_options {
+	enum api_kind kind;
+	int status;
+	struct slice content_type, content_encoding; /* as in the answer; empty when absent */
+};
+
+/* NULL: out of memory (the caller then settles the hold in full). */
+struct tap *tap_new(const struct tap_options *) NONNULL(1) MUST_USE;
+void tap_free(struct tap *);
+void tap_feed(struct tap *, const char *p, size_t n) NONNULL(1);
+/* `clean`: the body ended as framed. Call once; *ret is what is known. */
+void tap_finish(struct tap *, bool clean, struct usage *ret) NONNULL(1, 3);
+/* What is known so far, for a stream still running. */
+void tap_peek(const struct tap *, struct usage *ret) NONNULL(1, 2);
+/* Codings the tap can read, as an Accept-Encoding value; a request's own list is cut to these. */
+#define TAP_CODINGS "gzip, deflate, identity"
+/* The client's Accept-Encoding cut to what the tap reads; writes to dst, returns its length (0: send "identity"). */
+size_t tap_cut_accept_encoding(struct slice value, char *dst, size_t dst_size) NONNULL(2);
+
+#endif
