@@ -1,0 +1,88 @@
+/* budget.h - what people wrote: budgets, whom they match, and their steps. Immutable after budget_set_new.
+ *
+ * Pure, any thread. */
+#ifndef POLICY_BUDGET_H
+#define POLICY_BUDGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/amount.h"
+#include "base/attr.h"
+#include "base/calendar.h"
+#include "base/slice.h"
+
+#define MATCH_MAX 16	/* meters one call may touch; more in a configuration is an error at load */
+#define STEPS_MAX 16
+#define SELECTORS_MAX 16
+
+/* What is known of a call. */
+enum fact { FACT_PROVIDER, FACT_MODEL, FACT_KEY, FACT_USER, FACT_TEAM, FACT_PROJECT, FACT_TAG };
+#define FACT_COUNT FACT_TAG /* the plain ones; tags stand apart */
+#define TAGS_MAX 16
+
+struct tag {
+	struct slice name, value;
+};
+struct facts {
+	struct slice v[FACT_COUNT]; /* empty = not known */
+	struct tag tags[TAGS_MAX];
+	size_t n_tags;
+};
+/* The fact's value; empty when absent. */
+struct slice facts_get(const struct facts *, enum fact, struct slice tag_name) NONNULL(1);
+/* "team" -> FACT_TEAM, "tag.env" -> FACT_TAG with *ret_tag "env". BUR_INVALID for other words. */
+int fact_parse(struct slice word, enum fact *ret, struct slice *ret_tag) MUST_USE;
+
+struct selector {
+	enum fact fact;
+	const char *tag;   /* FACT_TAG */
+	const char *value; /* equal, or with one trailing '*' a prefix */
+};
+struct per {
+	enum fact fact;
+	const char *tag;
+};
+
+enum budget_mode { MODE_HARD, MODE_SOFT };
+enum step_action { STEP_ALERT, STEP_BLOCK };
+struct budget_step {
+	int64_t at_ppm; /* of the limit; 750000 = 75 % */
+	enum step_action action;
+};
+enum unknown_model { UNKNOWN_BLOCK, UNKNOWN_FREE, UNKNOWN_CHARGE };
+
+struct budget {
+	const char *name; /* identity, also across restarts and edits */
+	struct selector match[SELECTORS_MAX]; /* all must hold; none = everything */
+	size_t n_match;
+	struct per per[SELECTORS_MAX]; /* one counter per distinct combination of values */
+	size_t n_per;
+	struct window_spec window;
+	const char *window_name; /* "day" */
+	enum amount_unit unit;
+	int64_t limit;		 /* nano-USD, or a count */
+	enum budget_mode mode;
+	struct budget_step steps[STEPS_MAX]; /* ascending; default alert at 75, 90, 100 % and block at 100 % */
+	size_t n_steps;
+	enum unknown_model unknown_model; /* hard budgets: UNKNOWN_BLOCK unless told otherwise */
+	int64_t unknown_charge_nanousd;
+};
+
+struct budget_set;
+/* Copies the definitions (strings included; zones stay the caller's). BUR_INVALID: reterr names the budget and what
+ * is wrong (no limit, repeated name, step out of order, more than MATCH_MAX budgets that one call could match). */
+int budget_set_new(const struct budget *defs, size_t n, struct budget_set **ret, char *reterr, size_t reterr_size)
+    NONNULL(3, 4) MUST_USE;
+void budget_set_free(struct budget_set *);
+size_t budget_set_len(const struct budget_set *) NONNULL(1);
+const struct budget *budget_set_at(const struct budget_set *, size_t i) NONNULL(1);
+/* Does the selector of this budget hold? */
+bool budget_matches(const struct budget *, const struct facts *) NONNULL(1, 2);
+/* "user=ann,tag.env=prod", empty without `per`; deterministic, values escaped, cut to 255 bytes with a hash when long.
+ * Returns bytes written. */
+size_t budget_scope(const struct budget *, const struct facts *, char *dst, size_t dst_size) NONNULL(1, 2, 3);
+/* Identity of the counter: a stable hash of the budget's name and the scope. */
+uint64_t meter_uid(const char *budget_name, struct slice scope) NONNULL(1);
+
+#endif

@@ -1,0 +1,137 @@
+/* engine.h - what each budget has spent and holds, in memory; the only place where a call is admitted.
+ *
+ * A hold is taken in all budgets of a call or in none, and resolved exactly once: settled (cost known) or voided
+ * (nothing was spent). A hold belongs for ever to the window instances in which it was taken.
+ * Pure: no I/O, no clock; the caller passes the time. One mutex guards all meters; no malloc and no system call inside.
+ * Threads: any function from any thread. */
+#ifndef POLICY_ENGINE_H
+#define POLICY_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "policy/budget.h"
+
+struct engine;
+
+struct engine_config {
+	size_t max_meters; /* distinct (budget, scope) pairs; beyond it new scopes are refused (BUR_FULL) */
+	bool deny_without_budget; /* `default: deny` */
+};
+
+/* The set must outlive the engine. NULL: out of memory. */
+struct engine *engine_new(const struct budget_set *, const struct engine_config *) NONNULL(1, 2) MUST_USE;
+void engine_free(struct engine *);
+
+/* The meters of a call, found before the lock through a read-mostly table; new scopes get their meter here. */
+struct match {
+	size_t n;
+	uint32_t meter[MATCH_MAX]; /* ascending */
+	bool any_hard, any_money;  /* some budget is hard; some counts USD */
+	enum unknown_model unknown_model; /* strictest answer of the hard ones (BLOCK wins) */
+	int64_t unknown_charge_nanousd;
+};
+/* BUR_OK; BUR_NOTFOUND (no budget matches and default is deny); BUR_FULL. */
+int engine_match(struct engine *, const struct facts *, struct match *ret) NONNULL(1, 2, 3) MUST_USE;
+
+struct amounts {
+	int64_t nanousd, tokens, requests;
+};
+
+enum hold_state { HOLD_NONE, HOLD_RESERVED, HOLD_SENT, HOLD_SETTLED, HOLD_VOIDED };
+
+/* Owned by the caller, filled and advanced by the engine only. */
+struct hold {
+	uint64_t id;
+	enum hold_state state;
+	struct amounts worst;
+	uint8_t n;
+	struct hold_meter {
+		uint32_t meter;
+		uint8_t instance;
+		enum amount_unit unit;
+		uint64_t uid;
+		int64_t win_start; /* Unix s */
+	} m[MATCH_MAX];
+};
+
+/* A threshold that was crossed for the first time in a window instance; to be persisted and told. */
+struct engine_event {
+	enum step_action action;
+	int64_t at_ppm, posted, held, need, limit;
+	uint64_t uid;
+	int64_t win_start, win_end;
+	uint32_t warned_mask; /* new value of the whole mask */
+	const struct budget *budget;
+	const char *scope;
+};
+#define EVENTS_MAX 32
+
+struct blocked {
+	const struct budget *budget;
+	const char *scope;
+	int64_t limit, posted, held, need, win_end; /* limit includes credit */
+	bool only_held; /* it would fit if other calls' holds were gone */
+};
+
+enum verdict { VERDICT_ALLOW, VERDICT_SPENT, VERDICT_HELD };
+
+struct decision {
+	enum verdict verdict; /* SPENT if any blocked budget is really spent, else HELD */
+	size_t n_blocked;
+	struct blocked blocked[MATCH_MAX];
+	bool over_budget;     /* a soft budget is over its limit */
+	/* the matching USD budget with the least left after this hold, for the answer's headers; NULL = none */
+	const struct budget *tightest;
+	int64_t tightest_left_nanousd;
+	size_t n_events;
+	struct engine_event events[EVENTS_MAX];
+};
+
+/* All or nothing over every meter of the match. BUR_OK: *ret_hold is HOLD_RESERVED. BUR_DENIED: nothing changed except
+ * warning bits, *ret lists every budget that blocks. BUR_OVERFLOW: negative or too large amounts. A zero need never
+ * blocks. */
+int engine_reserve(struct engine *, const struct match *, const struct amounts *worst, int64_t now_s,
+		   struct hold *ret_hold, struct decision *ret) NONNULL(1, 2, 3, 5, 6) MUST_USE;
+/* RESERVED -> SENT. BUR_ALREADY when not RESERVED. */
+int engine_mark_sent(struct engine *, struct hold *) NONNULL(1, 2) MUST_USE;
+/* All or nothing: worst += delta. BUR_DENIED leaves all as it was. SENT only. */
+int engine_extend(struct engine *, struct hold *, const struct amounts *delta, int64_t now_s, struct decision *ret)
+    NONNULL(1, 2, 3, 5) MUST_USE;
+/* worst -= delta (delta <= worst). RESERVED or SENT. */
+int engine_shrink(struct engine *, struct hold *, const struct amounts *delta) NONNULL(1, 2, 3) MUST_USE;
+
+struct settlement {
+	struct amounts overrun; /* how far actual was above worst; zero when not */
+	size_t n_events;
+	struct engine_event events[EVENTS_MAX];
+};
+/* SENT -> SETTLED: held -= worst, posted += actual, in the hold's own window instances. BUR_ALREADY when resolved. */
+int engine_settle(struct engine *, struct hold *, const struct amounts *actual, struct settlement *ret)
+    NONNULL(1, 2, 3, 4) MUST_USE;
+/* RESERVED, or SENT when the request provably did not reach the vendor. BUR_ALREADY when resolved. */
+int engine_void(struct engine *, struct hold *) NONNULL(1, 2) MUST_USE;
+
+/* Start-up: what the store remembers of one counter's window. Unknown budgets and closed windows are skipped
+ * (BUR_NOTFOUND). Adds to what is there. */
+int engine_restore(struct engine *, struct slice budget_name, struct slice scope, int64_t win_start, int64_t win_end,
+		   int64_t posted, int64_t credit, uint32_t warned_mask, int64_t now_s) NONNULL(1) MUST_USE;
+
+struct meter_view {
+	const struct budget *budget;
+	char scope[256];
+	uint64_t uid;
+	int64_t win_start, win_end, limit, credit, posted, held;
+	uint32_t warned_mask;
+	bool closing; /* a past window that still has holds */
+};
+/* A consistent copy under the lock, rolled to now. Without calls yet, budgets without `per` are listed all the same.
+ * Returns the number there is; fills at most `max`. */
+size_t engine_snapshot(struct engine *, int64_t now_s, struct meter_view *dst, size_t max) NONNULL(1);
+/* Open holds, for the leak test and metrics. */
+size_t engine_open_holds(struct engine *) NONNULL(1);
+/* Walks everything and checks the invariants of the struct (posted, held >= 0, sums). Crashes by CHECK when broken. */
+void engine_check(struct engine *) NONNULL(1);
+
+#endif
