@@ -31,6 +31,22 @@ struct loop_free_node {
 };
 void loop_free_later(struct loop *, struct loop_free_node *node, void (*fn)(void *), void *arg) NONNULL(1, 2, 3);
 
+/* One turn: waits for events when `wait` is set, runs their callbacks and what loop_run does after them. For tests and
+ * for owners that drive the loop themselves. */
+void loop_turn(struct loop *, bool wait) NONNULL(1);
+
+/* fn(arg) once, at the end of this turn; a task that is deferred by a task runs in the next turn, after the sockets had
+ * theirs, and the loop does not sleep before. Set fn and arg once; deferring a queued task changes nothing. */
+struct loop_task {
+	TAILQ_ENTRY(loop_task) entry;
+	void (*fn)(void *arg);
+	void *arg;
+	bool queued;
+};
+TAILQ_HEAD(loop_task_list, loop_task);
+void loop_defer(struct loop *, struct loop_task *) NONNULL(1, 2);
+void loop_defer_cancel(struct loop *, struct loop_task *) NONNULL(1, 2); /* fine when not queued */
+
 /* Messages from other threads: wakes the loop, which calls the function set here once for any number of wakes. */
 void loop_on_wake(struct loop *, void (*fn)(void *ctx), void *ctx) NONNULL(1, 2);
 void loop_wake(struct loop *) NONNULL(1); /* any thread, async-signal-safe */

@@ -47,6 +47,12 @@ struct stream {
 	unsigned registered;	/* interest libevent knows */
 	bool tls_wants_write;	/* a TLS read waits for the socket to take bytes, or the other way round */
 	bool tls_wants_read;
+	bool tls_failed;	/* no close_notify after a fatal error */
+	bool tls_drained;	/* OpenSSL asked for more bytes: what it holds is part of a record */
+	bool saw_eof;		/* the socket, not TLS, said so */
+	struct loop_task again; /* reports bytes that no socket event will announce */
+	char *early;		/* bytes read before TLS was put on */
+	size_t early_n, early_i;
 	uint64_t bytes_in, bytes_out;
 	char error[96]; /* what went wrong last, for the log: "certificate has expired" */
 };
@@ -71,7 +77,9 @@ static inline struct ssl_st *stream_ssl(const struct stream *s)
 #define BUR_CLOSED_DIRTY (-64)
 long stream_read(struct stream *, void *dst, size_t n) NONNULL(1, 2) MUST_USE;
 /* > 0 bytes taken (perhaps fewer than offered), BUR_AGAIN, BUR_IO. With TLS the parts are joined into one record up to
- * 16 KiB, so a head and a body leave in one record and one system call. */
+ * 16 KiB, so a head and a body leave in one record and one system call.
+ * With TLS a record may be sealed and wait for the socket when fewer bytes were taken than offered: bytes once offered
+ * stay at the front of what is offered next, until they are taken (more may follow them; the address may change). */
 long stream_writev(struct stream *, const struct iovec *, int n_iov) NONNULL(1, 2) MUST_USE;
 long stream_write(struct stream *, const void *p, size_t n) NONNULL(1) MUST_USE;
 /* Set interest (STREAM_READ | STREAM_WRITE). Cheap when nothing changes. Wanting to read again after a pause reports
