@@ -26,6 +26,8 @@ struct civil {
 };
 void civil_from_unix(const struct tz *, int64_t unix_s, struct civil *ret) NONNULL(1, 3);
 int64_t days_from_civil(int64_t year, int month, int day); /* days since 1970-01-01, proleptic Gregorian */
+/* The other way; any thread, no zone needed. */
+void civil_from_days(int64_t days, int64_t *ret_year, int *ret_month, int *ret_day) NONNULL(2, 3, 4);
 /* First instant of the local date; months and days are normalised (month 13 is next January). */
 int64_t local_day_start(const struct tz *, int64_t year, int month, int day) NONNULL(1);
 

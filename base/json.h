@@ -15,7 +15,8 @@
 
 /* Appends s as a JSON string with quotes; control bytes escaped, bad UTF-8 replaced by U+FFFD. */
 int json_write_string(struct buf *, struct slice s) NONNULL(1) MUST_USE;
-/* As json_write_string into dst without quotes, cut to fit at a character boundary; returns bytes written. */
+/* As json_write_string into dst without quotes, cut to fit at a character boundary; returns bytes written.
+ * A NUL follows them (not counted) unless dst_size is 0. */
 size_t json_escape(struct slice s, char *dst, size_t dst_size);
 
 #define JSON_DEPTH_MAX 128
@@ -39,7 +40,9 @@ enum json_token {
 
 struct json_reader {
 	uint8_t state, in_token;
-	bool is_key, cut, want_text, utf8_strict, key_pending;
+	/* want_text: the caller wants the text of strings; read when a string begins (keys and numbers always have it).
+	 * utf8_strict: bad UTF-8 in a string is JSON_ERROR, else it becomes U+FFFD. A lone \uD800 is always U+FFFD. */
+	bool is_key, cut, want_text, utf8_strict, capturing;
 	int depth;
 	uint8_t stack[JSON_DEPTH_MAX / 8]; /* bit set: object */
 	uint8_t escape, utf8_left;
