@@ -15,6 +15,8 @@
 #define MATCH_MAX 16	/* meters one call may touch; more in a configuration is an error at load */
 #define STEPS_MAX 16
 #define SELECTORS_MAX 16
+#define BUDGETS_MAX 4096 /* in one set */
+#define SCOPE_SIZE 256	 /* a scope's text with its NUL */
 
 /* What is known of a call. */
 enum fact { FACT_PROVIDER, FACT_MODEL, FACT_KEY, FACT_USER, FACT_TEAM, FACT_PROJECT, FACT_TAG };
@@ -80,7 +82,7 @@ const struct budget *budget_set_at(const struct budget_set *, size_t i) NONNULL(
 /* Does the selector of this budget hold? */
 bool budget_matches(const struct budget *, const struct facts *) NONNULL(1, 2);
 /* "user=ann,tag.env=prod", empty without `per`; deterministic, values escaped, cut to 255 bytes with a hash when long.
- * Returns bytes written. */
+ * Ends with a NUL; dst_size is at least SCOPE_SIZE. Returns bytes written without the NUL. */
 size_t budget_scope(const struct budget *, const struct facts *, char *dst, size_t dst_size) NONNULL(1, 2, 3);
 /* Identity of the counter: a stable hash of the budget's name and the scope. */
 uint64_t meter_uid(const char *budget_name, struct slice scope) NONNULL(1);
