@@ -35,6 +35,8 @@ enum addr_class {
 
 enum addr_class addr_classify(const struct sockaddr *) NONNULL(1);
 const char *addr_class_name(enum addr_class);
+/* The IPv4 address that an IPv6 address stands for (with its port), if it does. */
+bool addr_embedded(const struct sockaddr *, struct addr *ret) NONNULL(1, 2);
 
 /* A list of CIDR ranges, such as an allow list. */
 struct cidr {

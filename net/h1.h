@@ -18,6 +18,8 @@
 #define H1_LINE_MAX 8192   /* request line, and each field */
 #define H1_HEAD_MAX 65536
 #define H1_CHUNK_EXT_MAX 256
+#define H1_CHUNK_EXT_TOTAL_MAX 16384 /* of all chunks of a body, against tiny chunks with long extensions */
+#define H1_TRAILERS_MAX 8192
 
 /* Every reason for which a message is refused: name, status to answer, text. */
 #define H1_ERRORS(X)                                                                                                   \
@@ -98,6 +100,7 @@ struct h1_head {
 	uint64_t content_length;
 	bool keep_alive;       /* what the message says about its connection */
 	bool expect_continue, upgrade, te_trailers;
+	bool names_hop_fields; /* Connection names fields beside the usual options */
 	size_t n_fields;
 	size_t head_bytes;     /* length of the head on the wire, with its blank line */
 	struct h1_field fields[H1_FIELDS_MAX];
@@ -127,7 +130,8 @@ struct h1_body {
 	enum h1_framing framing;
 	uint8_t state;
 	uint64_t left;	   /* of the body, or of the current chunk */
-	uint32_t ext_bytes, trailer_bytes;
+	uint32_t ext_bytes, trailer_bytes; /* of the current chunk; of all trailers */
+	uint32_t ext_total_bytes;
 	uint64_t total;    /* payload seen */
 	enum h1_error error;
 };
@@ -143,6 +147,7 @@ bool h1_body_eof_ok(const struct h1_body *) NONNULL(1);
 struct h1_writer {
 	struct buf *out;
 	int err;
+	size_t start; /* bytes in `out` before this head: a failed head is taken out again */
 };
 void h1_write_request(struct h1_writer *, struct buf *out, struct slice method, struct slice target) NONNULL(1, 2);
 void h1_write_status(struct h1_writer *, struct buf *out, int status, struct slice reason) NONNULL(1, 2);

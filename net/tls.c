@@ -210,19 +210,17 @@ static SSL_SESSION *session_take(struct tls_extra *x, const char *key)
 	lock(x);
 	e = map_get(x->by_key, slice_of(key));
 	while (e && e->n > 0 && !session) {
-		session = e->sessions[e->n - 1];
-		if (SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION) {
-			e->n--;
-		} else if (SSL_SESSION_up_ref(session) != 1) {
-			session = NULL;
+		SSL_SESSION *newest = e->sessions[e->n - 1];
+		bool usable = SSL_SESSION_is_resumable(newest) == 1;
+
+		if (!usable || SSL_SESSION_get_protocol_version(newest) >= TLS1_3_VERSION)
+			e->n--; /* its reference is ours now */
+		else if (SSL_SESSION_up_ref(newest) != 1)
 			break;
-		}
-		if (!SSL_SESSION_is_resumable(session)) {
-			SSL_SESSION_free(session);
-			session = NULL;
-			if (e->n > 0 && SSL_SESSION_get_protocol_version(e->sessions[e->n - 1]) < TLS1_3_VERSION)
-				SSL_SESSION_free(e->sessions[--e->n]);
-		}
+		if (usable)
+			session = newest;
+		else
+			SSL_SESSION_free(newest);
 	}
 	unlock(x);
 	return session;
