@@ -13,13 +13,13 @@
 enum api_family { FAMILY_OTHER, FAMILY_OPENAI, FAMILY_ANTHROPIC, FAMILY_GOOGLE };
 
 enum api_kind {
-	API_UNKNOWN,	/* not in the table: refused on a metered host while a hard budget applies */
-	API_FREE,	/* known and unbilled: lists of models, token counting, … */
-	API_CHAT,	/* OpenAI chat completions */
-	API_RESPONSES,	/* OpenAI responses (foreground) */
+	API_UNKNOWN,    /* not in the table: refused on a metered host while a hard budget applies */
+	API_FREE,       /* known and unbilled: lists of models, token counting, … */
+	API_CHAT,       /* OpenAI chat completions */
+	API_RESPONSES,  /* OpenAI responses (foreground) */
 	API_EMBEDDINGS, /* OpenAI embeddings */
-	API_MESSAGES,	/* Anthropic messages */
-	API_GENERATE,	/* Gemini generateContent, and streamGenerateContent in SSE or array form */
+	API_MESSAGES,   /* Anthropic messages */
+	API_GENERATE,   /* Gemini generateContent, and streamGenerateContent in SSE or array form */
 };
 
 struct api_match {
@@ -29,11 +29,11 @@ struct api_match {
 };
 
 struct provider {
-	const char *name;	     /* price book id and label: "openai" */
+	const char *name; /* price book id and label: "openai" */
 	enum api_family family;
-	const char *const *hosts;    /* patterns as in host_matches, NULL-terminated */
-	const char *default_origin;  /* "https://api.openai.com" */
-	const char *gateway_prefix;  /* "openai": served under /openai/ */
+	const char *const *hosts;   /* patterns as in host_matches, NULL-terminated */
+	const char *default_origin; /* "https://api.openai.com" */
+	const char *gateway_prefix; /* "openai": served under /openai/ */
 };
 
 /* The shipped providers; n entries. */

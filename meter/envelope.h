@@ -39,7 +39,7 @@ enum refusal_reason {
 #define X(uc, code, status, retry, after) REFUSE_##uc,
 	REFUSALS(X)
 #undef X
-	REFUSE_COUNT
+	    REFUSE_COUNT
 };
 
 const char *refusal_code(enum refusal_reason);
@@ -49,16 +49,16 @@ bool refusal_needs_retry_after(enum refusal_reason);
 
 /* One budget that blocked, as the `budgets` list shows it. */
 struct refusal_budget {
-	struct slice name, window;    /* "search-daily", "day" */
-	struct slice scope;	      /* "user=ann", or empty */
-	struct slice unit;	      /* "USD", "tokens", "requests" */
+	struct slice name, window;         /* "search-daily", "day" */
+	struct slice scope;                /* "user=ann", or empty */
+	struct slice unit;                 /* "USD", "tokens", "requests" */
 	int64_t limit, posted, held, need; /* nano-USD, or counts */
-	struct slice resets_at;	      /* RFC 3339; empty = never */
+	struct slice resets_at;            /* RFC 3339; empty = never */
 };
 
 struct refusal {
 	enum refusal_reason reason;
-	struct slice message;	      /* for people: what happened and what to do */
+	struct slice message; /* for people: what happened and what to do */
 	struct slice request_id;
 	const struct refusal_budget *budgets;
 	size_t n_budgets;
@@ -72,7 +72,10 @@ int envelope_write(enum api_family, const struct refusal *, struct buf *out) NON
 const char *envelope_content_type(enum api_family);
 /* "x-request-id", "request-id", … : the header in which this vendor names its request. */
 const char *envelope_request_id_field(enum api_family);
-/* What to send in a running event stream to end it with an error in the family's vocabulary (complete events). */
+/* What to send in a running event stream to end it with an error in the family's vocabulary (complete events).
+ * BUR_UNSUPPORTED: this kind has no streams. */
 int envelope_stream_end(enum api_kind, const struct refusal *, struct buf *out) NONNULL(2, 3) MUST_USE;
+/* The same for Gemini's JSON array form, after a whole element (`first`: nothing of the array was sent yet). */
+int envelope_array_end(const struct refusal *, bool first, struct buf *out) NONNULL(1, 3) MUST_USE;
 
 #endif

@@ -38,20 +38,20 @@ bool price_model_hides_reasoning(const struct price_model *) NONNULL(1);
 
 /* Exact cost of the usage at the time the call was sent. Service tier, long-context tiers, cache rates, fees.
  * BUR_OK, BUR_OVERFLOW (`price_error`), BUR_NOTFOUND (no price in force at that time). */
-int price_cost(const struct price_model *, const struct usage *, int64_t at_s, struct cost_sum *ret) NONNULL(1, 2, 4)
-    MUST_USE;
+int price_cost(const struct price_model *, const struct usage *, int64_t at_s, struct cost_sum *ret)
+    NONNULL(1, 2, 4) MUST_USE;
 
 struct price_bound {
-	int64_t worst_nanousd;	     /* the hold */
-	int64_t input_nanousd;	     /* of it, the input's part */
-	uint64_t input_tokens;	     /* bound */
-	uint64_t output_tokens;	     /* bound, all candidates */
+	int64_t worst_nanousd;  /* the hold */
+	int64_t input_nanousd;  /* of it, the input's part */
+	uint64_t input_tokens;  /* bound */
+	uint64_t output_tokens; /* bound, all candidates */
 };
 
 enum bound_result {
 	BOUND_OK,
-	BOUND_NO_PRICE,	  /* no price in force */
-	BOUND_UNBOUNDED,  /* something in the request has no upper price: *ret_why names it */
+	BOUND_NO_PRICE,  /* no price in force */
+	BOUND_UNBOUNDED, /* something in the request has no upper price: *ret_why names it */
 	BOUND_OVERFLOW,
 };
 

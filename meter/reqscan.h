@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "meter/api.h"
+#include "meter/walk.h"
 
 #define MODEL_NAME_MAX 191
 
@@ -23,21 +24,22 @@ struct request_info {
 	char model[MODEL_NAME_MAX + 1]; /* from the body, else filled by the caller from the path */
 	bool stream;
 	bool has_max_out;
-	uint64_t max_out;	   /* output tokens per candidate that the vendor will honour */
-	uint64_t candidates;	   /* n, candidateCount; 1 when absent */
-	uint64_t messages;	   /* for the per-message overhead of the bound */
+	uint64_t max_out;               /* output tokens per candidate that the vendor will honour */
+	uint64_t candidates;            /* n, candidateCount; 1 when absent */
+	uint64_t messages;              /* for the per-message overhead of the bound */
 	uint64_t images, audios, files; /* parts that are not plain text, inline or by reference */
-	bool remote_parts;	   /* some part is named by URL or id, so its size is not in the body */
-	bool stored_context;	   /* previous_response_id, conversation, prompt id, cachedContent: input beyond the body */
-	bool hosted_tools;	   /* tools the vendor runs and bills beside the tokens (web search, code interpreter, …) */
-	bool cache_marks;	   /* cache_control present */
-	bool cache_marks_1h;	   /* one with a ttl of one hour */
+	bool remote_parts;              /* some part is named by URL or id, so its size is not in the body */
+	bool stored_context; /* previous_response_id, conversation, prompt id, cachedContent: input beyond the body */
+	bool hosted_tools;   /* tools the vendor runs and bills beside the tokens (web search, code interpreter, …) */
+	bool cache_marks;    /* cache_control present */
+	bool cache_marks_1h; /* one with a ttl of one hour */
 	bool background;
-	bool audio_output;	   /* modalities ask for audio or image output */
-	char service_tier[16];	   /* "" when absent */
+	bool audio_output;                 /* modalities ask for audio or image output */
+	bool prediction;                   /* predicted output: what is rejected of it is billed as output */
+	char service_tier[16];             /* "" when absent */
 	char speed[16], inference_geo[16]; /* Anthropic; "" when absent */
-	bool include_usage;	   /* the client itself asks for usage in the stream */
-	bool has_usage_edit;	   /* chat stream that does not: this edit makes the vendor send it */
+	bool include_usage;                /* the client itself asks for usage in the stream */
+	bool has_usage_edit;               /* chat stream that does not: this edit makes the vendor send it */
 	struct body_edit usage_edit;
 	uint64_t body_bytes;
 };
@@ -46,7 +48,7 @@ enum reqscan_error {
 	REQSCAN_OK,
 	REQSCAN_NOT_JSON,
 	REQSCAN_DUPLICATE_KEY,
-	REQSCAN_BAD_VALUE,    /* a bound that is no whole number >= 0, a model that is no string */
+	REQSCAN_BAD_VALUE, /* a bound that is no whole number >= 0, a model that is no string */
 	REQSCAN_TOO_DEEP,
 };
 
@@ -54,14 +56,16 @@ struct reqscan {
 	struct json_reader json;
 	enum api_kind kind;
 	enum reqscan_error error;
-	char error_key[64];   /* the key it is about, for the message */
+	char error_key[64]; /* the key it is about, for the message */
 	struct request_info info;
 	/* place in the document; private to reqscan.c */
-	uint8_t path_kind[JSON_DEPTH_MAX + 1];
-	uint8_t pending_key;
-	uint32_t seen;
-	bool done;
-	uint64_t aux[8];
+	struct walk walk;
+	uint64_t seen[JSON_DEPTH_MAX + 1];  /* keys met in the object at each depth */
+	uint16_t flags[JSON_DEPTH_MAX + 1]; /* what is known of the part at each depth */
+	uint64_t body_brace;                /* offsets, for the edit */
+	uint64_t options_begin, options_end, include_begin, include_end;
+	uint8_t options_token, include_token; /* enum json_token, 0 = absent */
+	bool options_empty, root_seen;
 };
 
 void reqscan_init(struct reqscan *, enum api_kind) NONNULL(1);
