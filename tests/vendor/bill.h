@@ -1,0 +1,55 @@
+/* bill.h - what the test vendor charges, by its own price table and its own arithmetic.
+ *
+ * Nothing here comes from meter/ or from the shipped price book: the bill is the second opinion against which bursar's
+ * ledger is judged. One JSON object a line, append-only. One thread. */
+#ifndef VENDOR_BILL_H
+#define VENDOR_BILL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/slice.h"
+
+struct bill;
+
+/* Parts of the input are disjoint here: fresh + cached + write_5m + write_1h = all input tokens. */
+struct bill_usage {
+	uint64_t fresh, cached, write_5m, write_1h, output;
+};
+
+enum bill_status {
+	BILL_COMPLETE, /* all was generated */
+	BILL_ABORTED,  /* the client left; what was generated until then is charged */
+	BILL_CUT,      /* the vendor broke off; what was generated until then is charged */
+	BILL_ERROR,    /* refused: nothing is charged */
+};
+
+struct bill_entry {
+	uint64_t number;      /* of the call at this vendor */
+	const char *call;     /* what the client called it, or "" */
+	const char *api;      /* "chat" */
+	const char *provider; /* "openai" */
+	const char *model;
+	struct bill_usage usage;
+};
+
+/* Nano-USD, rounded up once; -1 when the vendor does not sell this model. Pure. */
+int64_t bill_price(const char *provider, struct slice model, const struct bill_usage *usage) NONNULL(1, 3) MUST_USE;
+
+/* `fast`: only final lines, gathered and written by bill_flush. NULL: cannot be opened; errno says why. */
+struct bill *bill_open(const char *path, bool fast) NONNULL(1) MUST_USE;
+void bill_close(struct bill *); /* writes what is gathered; NULL is fine */
+/* The call arrived. */
+void bill_begin(struct bill *, const struct bill_entry *) NONNULL(1, 2);
+/* The call ended; BILL_ERROR charges nothing whatever the usage says. Not fast: on disk before this returns. */
+void bill_end(struct bill *, const struct bill_entry *, enum bill_status) NONNULL(1, 2);
+void bill_flush(struct bill *) NONNULL(1);
+
+struct bill_totals {
+	uint64_t begun, ended, by_status[BILL_ERROR + 1], input, output;
+	int64_t nanousd;
+};
+const struct bill_totals *bill_totals(const struct bill *) NONNULL(1);
+
+#endif
