@@ -357,8 +357,8 @@ static enum json_token string_end(struct json_reader *r)
 	return JSON_STRING;
 }
 
-/* Whole characters that are not ASCII: the short way while they are valid and complete in this piece. */
-static void utf8_run(struct json_reader *r, struct cursor *in)
+/* Whole characters that are not ASCII: the short way while they are valid and complete in this piece. False: none. */
+static bool utf8_run(struct json_reader *r, struct cursor *in)
 {
 	size_t begin = in->i, room = r->capturing && !r->cut ? JSON_CAPTURE_MAX - r->text_n : SIZE_MAX, len;
 	uint32_t cp;
@@ -370,6 +370,7 @@ static void utf8_run(struct json_reader *r, struct cursor *in)
 		in->i += len;
 	}
 	text_add(r, in->p + begin, in->i - begin);
+	return in->i > begin;
 }
 
 /* One byte that is neither plain nor the end. */
@@ -410,7 +411,8 @@ static enum json_token read_string(struct json_reader *r, struct cursor *in)
 			}
 			if (in->i < in->n && (unsigned char)in->p[in->i] >= 0x80) {
 				flush_surrogate(r);
-				utf8_run(r, in);
+				if (utf8_run(r, in))
+					continue;
 			}
 			if (in->i == in->n)
 				break;
