@@ -905,3 +905,13 @@ void engine_free(struct engine *e)
 	(void)pthread_mutex_destroy(&e->lock);
 	free(e);
 }
+
+void engine_meter_name(const struct engine *e, uint32_t meter, const struct budget **ret_budget, const char **ret_scope)
+{
+	const struct meter *m;
+
+	CHECK(meter < atomic_load_explicit(&e->n_meters, memory_order_acquire));
+	m = atomic_load_explicit(&e->meters[meter], memory_order_relaxed);
+	*ret_budget = m->entry->budget;
+	*ret_scope = m->scope;
+}

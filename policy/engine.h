@@ -16,7 +16,7 @@
 struct engine;
 
 struct engine_config {
-	size_t max_meters; /* distinct (budget, scope) pairs; beyond it new scopes are refused (BUR_FULL) */
+	size_t max_meters;        /* distinct (budget, scope) pairs; beyond it new scopes are refused (BUR_FULL) */
 	bool deny_without_budget; /* `default: deny` */
 };
 
@@ -27,8 +27,8 @@ void engine_free(struct engine *);
 /* The meters of a call, found before the lock through a read-mostly table; new scopes get their meter here. */
 struct match {
 	size_t n;
-	uint32_t meter[MATCH_MAX]; /* ascending */
-	bool any_hard, any_money;  /* some budget is hard; some counts USD */
+	uint32_t meter[MATCH_MAX];        /* ascending */
+	bool any_hard, any_money;         /* some budget is hard; some counts USD */
 	enum unknown_model unknown_model; /* strictest answer of the hard ones (BLOCK wins) */
 	int64_t unknown_charge_nanousd;
 };
@@ -72,7 +72,7 @@ struct blocked {
 	const struct budget *budget;
 	const char *scope;
 	int64_t limit, posted, held, need, win_end; /* limit includes credit */
-	bool only_held; /* it would fit if other calls' holds were gone */
+	bool only_held;                             /* it would fit if other calls' holds were gone */
 };
 
 enum verdict { VERDICT_ALLOW, VERDICT_SPENT, VERDICT_HELD };
@@ -81,7 +81,7 @@ struct decision {
 	enum verdict verdict; /* SPENT if any blocked budget is really spent, else HELD */
 	size_t n_blocked;
 	struct blocked blocked[MATCH_MAX];
-	bool over_budget;     /* a soft budget is over its limit */
+	bool over_budget; /* a soft budget is over its limit */
 	/* the matching USD budget with the least left after this hold, for the answer's headers; NULL = none */
 	const struct budget *tightest;
 	int64_t tightest_left_nanousd;
@@ -112,6 +112,10 @@ int engine_settle(struct engine *, struct hold *, const struct amounts *actual, 
     NONNULL(1, 2, 3, 4) MUST_USE;
 /* RESERVED, or SENT when the request provably did not reach the vendor. BUR_ALREADY when resolved. */
 int engine_void(struct engine *, struct hold *) NONNULL(1, 2) MUST_USE;
+
+/* Name and scope of a meter, as in struct hold. They live as long as the engine. */
+void engine_meter_name(const struct engine *, uint32_t meter, const struct budget **ret_budget, const char **ret_scope)
+    NONNULL(1, 3, 4);
 
 /* Start-up: what the store remembers of one counter's window. Unknown budgets and closed windows are skipped
  * (BUR_NOTFOUND). Adds to what is there. */

@@ -24,34 +24,34 @@ enum host_verb { VERB_INTERCEPT, VERB_TUNNEL, VERB_DENY };
 struct host_rule {
 	const char *pattern; /* host_matches */
 	enum host_verb verb;
-	bool allow_priced;   /* VERB_TUNNEL for a host of a provider: unmetered on purpose */
+	bool allow_priced; /* VERB_TUNNEL for a host of a provider: unmetered on purpose */
 };
 
 /* A vendor as configured: built-in values with the file's changes. */
 struct proxy_provider {
-	const char *name;	     /* also the price book's provider id */
+	const char *name; /* also the price book's provider id */
 	enum api_family family;
-	const char *gateway_prefix;  /* "openai" */
-	const char *const *hosts;    /* patterns, NULL-terminated; the forward proxy meters these */
-	bool tls;		     /* origin, for gateway mode */
+	const char *gateway_prefix; /* "openai" */
+	const char *const *hosts;   /* patterns, NULL-terminated; the forward proxy meters these */
+	bool tls;                   /* origin, for gateway mode */
 	char host[HOST_MAX + 1];
 	uint16_t port;
-	const char *base_path;	     /* "" or "/v1": put before the rest of the gateway path */
-	const char *api_key;	     /* the vendor's key that bursar holds; NULL = the client brings its own */
-	const char *extra_ca_file;   /* roots beside the system's for this provider; NULL */
-	int block_status;	     /* 402, 403 or 429 for exhausted budgets */
+	const char *base_path;     /* "" or "/v1": put before the rest of the gateway path */
+	const char *api_key;       /* the vendor's key that bursar holds; NULL = the client brings its own */
+	const char *extra_ca_file; /* roots beside the system's for this provider; NULL */
+	int block_status;          /* 402, 403 or 429 for exhausted budgets */
 };
 
 struct proxy_limits {
 	int64_t head_timeout_ns, handshake_timeout_ns, keepalive_ns, first_byte_timeout_ns, stream_idle_ns;
 	int64_t connect_timeout_ns, connect_total_ns, body_grace_ns;
-	int64_t body_min_rate;		/* bytes a second after body_grace_ns */
-	int64_t max_body_bytes;		/* of a body that is scanned before it leaves */
-	int64_t max_upload_bytes;	/* of a body that only passes through */
-	int64_t max_body_memory_bytes;	/* all waiting bodies of all workers together */
+	int64_t body_min_rate;         /* bytes a second after body_grace_ns */
+	int64_t max_body_bytes;        /* of a body that is scanned before it leaves */
+	int64_t max_upload_bytes;      /* of a body that only passes through */
+	int64_t max_body_memory_bytes; /* all waiting bodies of all workers together */
 	int64_t max_connections, max_connections_per_address;
-	int64_t drain_client_ns;	/* how long an abandoned stream is read on */
-	int64_t max_drains;		/* per worker */
+	int64_t drain_client_ns; /* how long an abandoned stream is read on */
+	int64_t max_drains;      /* per worker */
 	int64_t pool_idle_ns, pool_max_idle, pool_max_idle_per_key;
 };
 
@@ -67,10 +67,10 @@ struct proxy_config {
 	enum host_verb other_hosts;    /* for hosts no rule and no provider names: VERB_TUNNEL or VERB_DENY */
 	const uint16_t *connect_ports; /* allowed for CONNECT besides 443 */
 	size_t n_connect_ports;
-	struct dial_policy dial;       /* deny is filled by the proxy with its own listeners */
+	struct dial_policy dial; /* deny is filled by the proxy with its own listeners */
 	const char *const *dns_servers;
 	size_t n_dns_servers;
-	bool require_key;	       /* a virtual key is needed; else the vendor key's fingerprint is the principal */
+	bool require_key; /* a virtual key is needed; else the vendor key's fingerprint is the principal */
 	bool log_requests;
 	uint8_t fingerprint_secret[32]; /* keyed hash of vendor keys: stable per installation */
 	struct proxy_limits limits;
@@ -79,8 +79,8 @@ struct proxy_config {
 struct proxy_deps {
 	struct engine *engine;
 	struct store *store;
-	struct ca *ca;			/* NULL: CONNECT to metered hosts is refused */
-	struct price_book *book;	/* a reference is taken */
+	struct ca *ca;           /* NULL: CONNECT to metered hosts is refused */
+	struct price_book *book; /* a reference is taken */
 	struct principal_dir *principals;
 };
 
@@ -99,7 +99,7 @@ size_t proxy_active(const struct proxy *) NONNULL(1);
 void proxy_free(struct proxy *);
 
 struct proxy_counts {
-	uint64_t connections, active_connections, active_calls, draining_streams, pooled;
+	uint64_t connections, active_connections, active_calls, draining_streams;
 };
 void proxy_counts(const struct proxy *, struct proxy_counts *ret) NONNULL(1, 2);
 

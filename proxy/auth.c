@@ -1,0 +1,96 @@
+#include "proxy/auth.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+
+#include "store/keys.h"
+
+static struct slice bearer(struct slice value)
+{
+	return slice_istarts(value, SLICE("bearer ")) ? slice_trim(slice_sub(value, 7, value.n)) : SLICE_NONE;
+}
+
+static struct slice query_key(struct slice query)
+{
+	struct slice part, rest = query;
+
+	while (rest.n > 0) {
+		(void)slice_cut(rest, '&', &part, &rest);
+		if (slice_starts(part, SLICE("key=")))
+			return slice_sub(part, 4, part.n);
+	}
+	return SLICE_NONE;
+}
+
+struct slice auth_credential(const struct h1_head *h, struct slice query)
+{
+	static const enum h1_field_id plain[] = {H1_F_X_API_KEY, H1_F_X_GOOG_API_KEY, H1_F_API_KEY};
+	const struct h1_field *f = h1_find(h, H1_F_AUTHORIZATION);
+	struct slice s = f ? bearer(f->value) : SLICE_NONE;
+
+	if (s.n > 0)
+		return s;
+	for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
+		f = h1_find(h, plain[i]);
+		if (f && f->value.n > 0)
+			return f->value;
+	}
+	return query_key(query);
+}
+
+struct slice auth_proxy_credential(const struct h1_head *h, char *dst, size_t dst_size)
+{
+	const struct h1_field *f = h1_find(h, H1_F_PROXY_AUTHORIZATION);
+	struct slice user, password;
+	size_t n;
+
+	if (!f)
+		return SLICE_NONE;
+	if (slice_istarts(f->value, SLICE("bearer "))) {
+		struct slice token = bearer(f->value);
+
+		n = slice_to_cstr(token, dst, dst_size);
+		return slice_mem(dst, n);
+	}
+	if (!slice_istarts(f->value, SLICE("basic ")) ||
+	    base64_decode(slice_trim(slice_sub(f->value, 6, f->value.n)), dst, dst_size, &n) != BUR_OK)
+		return SLICE_NONE;
+	if (!slice_cut(slice_mem(dst, n), ':', &user, &password))
+		return SLICE_NONE;
+	/* people put the key into either half of user:password */
+	return password.n == 0 || (auth_is_virtual(user) && !auth_is_virtual(password)) ? user : password;
+}
+
+bool auth_is_virtual(struct slice credential)
+{
+	return slice_starts(credential, SLICE("bur_"));
+}
+
+const uint8_t *auth_digest(struct client *c, struct slice credential)
+{
+	struct credential_cache *k = &c->cache;
+
+	if (credential.n == k->n && k->n > 0 && memcmp(k->text, credential.p, k->n) == 0)
+		return k->digest;
+	key_digest(credential, k->digest);
+	k->n = 0;
+	if (credential.n <= sizeof(k->text)) {
+		memcpy(k->text, credential.p, credential.n);
+		k->n = (uint16_t)credential.n;
+	}
+	return k->digest;
+}
+
+struct slice auth_fingerprint(const struct proxy_config *cfg, struct slice credential, struct arena *arena)
+{
+	uint8_t mac[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+	char hex[13];
+
+	if (!HMAC(EVP_sha256(), cfg->fingerprint_secret, (int)sizeof(cfg->fingerprint_secret),
+		  (const unsigned char *)credential.p, credential.n, mac, &n))
+		return SLICE_NONE;
+	hex_encode(mac, 6, hex);
+	return arena_printf(arena, "vendor-%s", hex);
+}

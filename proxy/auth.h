@@ -1,0 +1,21 @@
+/* auth.h - credentials in a request head: which virtual key, or which vendor key. */
+#ifndef PROXY_AUTH_H
+#define PROXY_AUTH_H
+
+#include "base/arena.h"
+#include "net/h1.h"
+#include "proxy/client.h"
+
+/* The credential a head carries for the vendor or for us: Bearer token, x-api-key, x-goog-api-key, api-key, or `key=`
+ * of the query. Empty when none. */
+struct slice auth_credential(const struct h1_head *, struct slice query) NONNULL(1);
+/* Proxy-Authorization: Basic user:KEY or Bearer KEY. Decodes into dst; empty when absent or malformed. */
+struct slice auth_proxy_credential(const struct h1_head *, char *dst, size_t dst_size) NONNULL(1, 2);
+/* true when the text has the form of one of our virtual keys. */
+bool auth_is_virtual(struct slice credential);
+/* SHA-256 of the credential, kept on the connection for the next request. */
+const uint8_t *auth_digest(struct client *, struct slice credential) NONNULL(1);
+/* "vendor-" and 12 hex digits of the keyed hash of a vendor key: a name for who uses it, useless for anything else. */
+struct slice auth_fingerprint(const struct proxy_config *, struct slice credential, struct arena *) NONNULL(1, 3);
+
+#endif

@@ -1,0 +1,214 @@
+#include "proxy/route.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct proxy_provider *route_provider_of(const struct proxy_config *cfg, const char *host)
+{
+	struct slice h = slice_of(host);
+
+	for (size_t i = 0; i < cfg->n_providers; i++)
+		for (const char *const *p = cfg->providers[i].hosts; p && *p; p++)
+			if (host_matches(slice_of(*p), h))
+				return &cfg->providers[i];
+	return NULL;
+}
+
+static bool port_allowed(const struct proxy_config *cfg, uint16_t port)
+{
+	if (port == 443)
+		return true;
+	for (size_t i = 0; i < cfg->n_connect_ports; i++)
+		if (cfg->connect_ports[i] == port)
+			return true;
+	return false;
+}
+
+enum host_verb route_verb(const struct proxy_config *cfg, const struct authority *a, const char **ret_why)
+{
+	const struct proxy_provider *provider = route_provider_of(cfg, a->host);
+
+	*ret_why = "";
+	if (!port_allowed(cfg, a->port)) {
+		*ret_why = "CONNECT is allowed to port 443 only; list others under connect_ports";
+		return VERB_DENY;
+	}
+	for (size_t i = 0; i < cfg->n_rules; i++) {
+		const struct host_rule *r = &cfg->rules[i];
+
+		if (!host_matches(slice_of(r->pattern), slice_of(a->host)))
+			continue;
+		if (r->verb == VERB_TUNNEL && provider && !r->allow_priced) {
+			*ret_why = "a blind tunnel to a metered host is not metered; set allow_priced on its rule to "
+				   "permit it";
+			return VERB_DENY;
+		}
+		if (r->verb == VERB_DENY)
+			*ret_why = "a rule under hosts denies it";
+		return r->verb;
+	}
+	if (provider)
+		return VERB_INTERCEPT;
+	if (cfg->other_hosts == VERB_DENY)
+		*ret_why = "no rule under hosts and no provider names it; add a rule, or set other_hosts: tunnel";
+	return cfg->other_hosts;
+}
+
+static size_t profile_of(const struct proxy_config *cfg, const struct proxy_provider *p, bool tls)
+{
+	if (!tls)
+		return 0;
+	return p ? 2 + (size_t)(p - cfg->providers) : 1;
+}
+
+static void split_query(struct target *t)
+{
+	struct slice rest;
+
+	(void)slice_cut(t->path_query, '?', &t->path, &rest);
+	t->query = rest;
+}
+
+static int fail(struct arena *a, enum refusal_reason reason, enum refusal_reason *reterr, struct slice *ret_message,
+		const char *text)
+{
+	*reterr = reason;
+	*ret_message = arena_dup(a, slice_of(text));
+	return BUR_INVALID;
+}
+
+static bool host_agrees(const struct h1_head *h, const struct authority *want, uint16_t default_port)
+{
+	const struct h1_field *f = h1_find(h, H1_F_HOST);
+	struct authority got;
+
+	return f && authority_parse(f->value, default_port, &got) == BUR_OK && strcmp(got.host, want->host) == 0 &&
+	       got.port == want->port;
+}
+
+/* Inside a tunnel the CONNECT name decides; a Host that names another would dodge a budget by fronting. */
+static int resolve_intercepted(const struct proxy_config *cfg, const struct authority *a, const struct h1_head *h,
+			       struct arena *arena, struct target *t, enum refusal_reason *reterr, struct slice *msg)
+{
+	struct slice target = h->target;
+
+	if (target.n > 0 && target.p[0] != '/' && !slice_eq(target, SLICE("*"))) {
+		struct slice prefix = arena_printf(arena, "https://%s", a->host);
+		if (!slice_istarts(target, SLICE("https://")))
+			return fail(arena, REFUSE_BAD_REQUEST, reterr, msg,
+				    "a request inside a tunnel names its path only");
+		(void)prefix;
+		struct slice rest = slice_sub(target, 8, target.n);
+		size_t slash = slice_find(rest, '/');
+		struct authority got;
+		if (authority_parse(slice_sub(rest, 0, slash), 443, &got) != BUR_OK || strcmp(got.host, a->host) != 0 ||
+		    got.port != a->port)
+			return fail(arena, REFUSE_MISDIRECTED, reterr, msg,
+				    "the request target names another host than the tunnel");
+		target = slash < rest.n ? slice_sub(rest, slash, rest.n) : SLICE("/");
+	}
+	if (!host_agrees(h, a, 443))
+		return fail(arena, REFUSE_MISDIRECTED, reterr, msg,
+			    "Host names another host than the CONNECT of this tunnel; open a tunnel for each host");
+	t->way = WAY_INTERCEPTED;
+	memcpy(t->host, a->host, sizeof(t->host));
+	t->port = a->port;
+	t->path_query = target;
+	t->provider = route_provider_of(cfg, a->host);
+	t->tls_profile = profile_of(cfg, t->provider, true);
+	return BUR_OK;
+}
+
+static int resolve_absolute(const struct proxy_config *cfg, const struct h1_head *h, struct arena *arena,
+			    struct target *t, enum refusal_reason *reterr, struct slice *msg)
+{
+	bool tls = slice_istarts(h->target, SLICE("https://"));
+	struct slice rest = slice_sub(h->target, tls ? 8 : 7, h->target.n);
+	size_t end = 0;
+	struct authority a;
+	const char *why;
+
+	while (end < rest.n && rest.p[end] != '/' && rest.p[end] != '?')
+		end++;
+	if (authority_parse(slice_sub(rest, 0, end), tls ? 443 : 80, &a) != BUR_OK)
+		return fail(arena, REFUSE_BAD_REQUEST, reterr, msg, "malformed host in the request target");
+	if (!host_agrees(h, &a, tls ? 443 : 80))
+		return fail(arena, REFUSE_MISDIRECTED, reterr, msg, "Host and the request target name different hosts");
+	t->way = WAY_ABSOLUTE;
+	memcpy(t->host, a.host, sizeof(t->host));
+	t->port = a.port;
+	t->provider = route_provider_of(cfg, a.host);
+	t->tls_profile = profile_of(cfg, t->provider, tls);
+	if (!t->provider) {
+		struct authority as443 = a;
+
+		as443.port = 443; /* the port rule is about CONNECT */
+		if (route_verb(cfg, &as443, &why) == VERB_DENY) {
+			*reterr = REFUSE_FORBIDDEN;
+			*msg = arena_printf(arena, "%s is not allowed: %s", a.host, why);
+			return BUR_INVALID;
+		}
+	}
+	rest = slice_sub(rest, end, rest.n);
+	if (rest.n == 0)
+		t->path_query = SLICE("/");
+	else if (rest.p[0] == '?')
+		t->path_query = arena_printf(arena, "/" SLICE_FMT, SLICE_ARG(rest));
+	else
+		t->path_query = rest;
+	return t->path_query.p ? BUR_OK : fail(arena, REFUSE_OVERLOADED, reterr, msg, "out of memory");
+}
+
+static int resolve_gateway(const struct proxy_config *cfg, const struct h1_head *h, struct arena *arena,
+			   struct target *t, enum refusal_reason *reterr, struct slice *msg)
+{
+	struct slice rest, first = h->target;
+	size_t end = 1;
+
+	if (first.n == 0 || first.p[0] != '/')
+		return fail(arena, REFUSE_BAD_REQUEST, reterr, msg, "malformed request target");
+	while (end < first.n && first.p[end] != '/' && first.p[end] != '?')
+		end++;
+	rest = slice_sub(first, end, first.n);
+	first = slice_sub(first, 1, end - 1);
+	for (size_t i = 0; i < cfg->n_providers; i++) {
+		const struct proxy_provider *p = &cfg->providers[i];
+
+		if (!slice_eq(first, slice_of(p->gateway_prefix)))
+			continue;
+		t->way = WAY_GATEWAY;
+		t->provider = p;
+		memcpy(t->host, p->host, sizeof(t->host));
+		t->port = p->port;
+		t->tls_profile = profile_of(cfg, p, p->tls);
+		if (p->base_path[0] == '\0' && rest.n > 0 && rest.p[0] == '/')
+			t->path_query = rest;
+		else
+			t->path_query = arena_printf(arena, "%s%s" SLICE_FMT, p->base_path,
+						     rest.n > 0 && rest.p[0] == '/' ? "" : "/", SLICE_ARG(rest));
+		return t->path_query.p ? BUR_OK : fail(arena, REFUSE_OVERLOADED, reterr, msg, "out of memory");
+	}
+	return fail(arena, REFUSE_NOT_FOUND, reterr, msg,
+		    "no provider is served under this path; use /openai/v1, /anthropic, /gemini or a prefix of your "
+		    "configuration");
+}
+
+int route_resolve(const struct proxy_config *cfg, const struct authority *authority, const struct h1_head *h,
+		  struct arena *arena, struct target *t, enum refusal_reason *reterr, struct slice *ret_message)
+{
+	int r;
+
+	memset(t, 0, sizeof(*t));
+	if (authority)
+		r = resolve_intercepted(cfg, authority, h, arena, t, reterr, ret_message);
+	else if (slice_istarts(h->target, SLICE("http://")) || slice_istarts(h->target, SLICE("https://")))
+		r = resolve_absolute(cfg, h, arena, t, reterr, ret_message);
+	else
+		r = resolve_gateway(cfg, h, arena, t, reterr, ret_message);
+	if (r < 0)
+		return r;
+	split_query(t);
+	if (t->provider)
+		t->api = api_classify(t->provider->family, h->method_text, t->path);
+	return BUR_OK;
+}

@@ -1,0 +1,35 @@
+/* route.h - where does this request go? Gateway prefix, absolute form, or the host of the tunnel it came through. */
+#ifndef PROXY_ROUTE_H
+#define PROXY_ROUTE_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "meter/envelope.h"
+#include "net/addr.h"
+#include "net/h1.h"
+#include "proxy/proxy.h"
+
+enum way_in { WAY_GATEWAY, WAY_ABSOLUTE, WAY_INTERCEPTED };
+
+struct target {
+	enum way_in way;
+	const struct proxy_provider *provider; /* NULL: a host nobody meters */
+	size_t tls_profile;                    /* 0 plain, 1 other hosts, 2 + index of the provider */
+	char host[HOST_MAX + 1];
+	uint16_t port;
+	struct slice path_query; /* origin form to send */
+	struct slice path, query;
+	struct api_match api;
+};
+
+/* Fills *ret. On failure *reterr is the reason and *ret_message a sentence in the arena. `authority` is the CONNECT
+ * target of an intercepted connection, else NULL. */
+int route_resolve(const struct proxy_config *, const struct authority *authority, const struct h1_head *,
+		  struct arena *, struct target *ret, enum refusal_reason *reterr, struct slice *ret_message)
+    NONNULL(1, 3, 4, 5, 6, 7) MUST_USE;
+/* The provider whose hosts contain `host`, or NULL. */
+const struct proxy_provider *route_provider_of(const struct proxy_config *, const char *host) NONNULL(1, 2);
+/* What to do with a CONNECT to this host. */
+enum host_verb route_verb(const struct proxy_config *, const struct authority *, const char **ret_why) NONNULL(1, 2, 3);
+
+#endif

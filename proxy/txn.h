@@ -1,0 +1,184 @@
+/* txn.h - one call: from its head to its ledger row.
+ *
+ * A table of named steps; each ends with MORE (go on), WAIT (an event will re-enter) or DONE. Whatever happens, the
+ * hold is resolved exactly once: txn_retire checks it. Private to the proxy room; worker's thread only. */
+#ifndef PROXY_TXN_H
+#define PROXY_TXN_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "meter/envelope.h"
+#include "meter/tap.h"
+#include "meter/usage_hide.h"
+#include "proxy/client.h"
+#include "proxy/route.h"
+#include "proxy/upstream.h"
+
+#define TXN_STEPS(X)                                                                                                   \
+	X(ROUTE, route)                                                                                                \
+	X(PRINCIPAL, principal) X(BODY, body) X(PRICE, price) X(HOLD, hold) X(DIAL, dial) X(SEND, send)                \
+	    X(ANSWER, answer) X(END, end)
+
+enum txn_step {
+#define X(uc, lc) TXN_##uc,
+	TXN_STEPS(X)
+#undef X
+};
+
+/* Who ended the call, and in which phase. Money, log and metrics hang on it. */
+#define TXN_ENDS(X)                                                                                                    \
+	X(NONE, "none")                                                                                                \
+	X(COMPLETE, "complete") /* answer passed on whole */                                                           \
+	X(REFUSED, "refused")   /* by bursar; the log line names the reason */                                         \
+	X(CLIENT_BODY, "client_gone_in_request")                                                                       \
+	X(CLIENT_WAIT, "client_gone_before_answer")                                                                    \
+	X(CLIENT_ANSWER, "client_gone_in_answer")                                                                      \
+	X(CLIENT_SLOW, "client_too_slow")                                                                              \
+	X(UPSTREAM_CONNECT, "upstream_connect")                                                                        \
+	X(UPSTREAM_TLS, "upstream_tls")                                                                                \
+	X(UPSTREAM_SEND, "upstream_gone_in_request")                                                                   \
+	X(UPSTREAM_HEAD, "upstream_gone_before_answer")                                                                \
+	X(UPSTREAM_ANSWER, "upstream_gone_in_answer")                                                                  \
+	X(UPSTREAM_PROTOCOL, "upstream_protocol")                                                                      \
+	X(UPSTREAM_TIMEOUT, "upstream_timeout")                                                                        \
+	X(SHUTDOWN, "shutdown")
+
+enum txn_end {
+#define X(uc, text) TXN_END_##uc,
+	TXN_ENDS(X)
+#undef X
+	    TXN_END_COUNT
+};
+
+/* How the answer's body is framed towards the client. */
+enum out_framing { OUT_NONE, OUT_LENGTH, OUT_CHUNKED, OUT_CLOSE };
+
+#define TXN_ID_TEXT 37
+#define TXN_PIECES_MAX 64
+
+struct txn {
+	unsigned magic;
+	enum txn_step step;
+	enum txn_end end;
+	struct worker *worker;
+	struct client *client; /* NULL once it has left */
+	struct arena arena;
+	uint64_t number;
+	uint8_t uid[16];
+	char id_text[TXN_ID_TEXT]; /* "req_" + hex of uid */
+	int64_t start_mono_ns, start_wall_ns, sent_mono_ns, first_byte_mono_ns;
+
+	/* the request */
+	struct h1_head *head; /* copy in the arena */
+	struct target target;
+	const struct principal *principal; /* NULL: fingerprint of the vendor's key */
+	struct principal_dir *principals;  /* keeps it alive */
+	struct slice key_name;
+	struct facts facts;
+	struct slice
+	    vendor_credential; /* to send upstream in place of the virtual key; empty = as the client sent it */
+	bool swap_credential;
+	bool refused_early; /* answered before the request was read whole: the connection closes */
+	bool running, timed_out;
+
+	/* the body */
+	struct h1_body body_in;
+	bool body_begun, body_complete, body_in_place; /* in place: body points into client->in */
+	size_t body_scanned;
+	bool stream_body; /* passes through as it comes; not scanned */
+	struct buf body_buf;
+	struct slice body;
+	size_t in_place_bytes;       /* of client->in, to consume once sent */
+	int64_t body_reserved_bytes; /* counted in proxy->body_bytes */
+	uint64_t body_last_total;
+	struct reqscan *scan;
+	struct request_info info;
+
+	/* the money */
+	const struct price_model *price;
+	struct price_book *book;
+	bool inherited_price, no_price, unbounded, metered, hard;
+	struct price_bound bound;
+	struct match match;
+	struct hold hold;
+	bool has_slot;
+	uint32_t slot;
+	uint32_t row_flags;
+	int64_t cost_nanousd;
+	bool settled;
+	struct usage usage;
+	const char *tightest_budget;
+	int64_t tightest_left_nanousd;
+	bool over_budget;
+	enum refusal_reason refusal;
+	struct refusal_budget *refusal_budgets;
+	size_t n_refusal_budgets;
+	int retry_after_s;
+
+	/* the upstream */
+	struct upstream up;
+	struct buf send;   /* request head, later bytes of a streamed body */
+	size_t sent_bytes; /* of head + body */
+	bool sent_all, sending, dialling, retried, send_broken, waits_for_client;
+	struct iovec request_iov[5];
+	int n_request_iov;
+	size_t request_bytes;
+
+	/* the answer */
+	struct buf answer_in; /* a head that has not arrived whole */
+	struct h1_scan answer_scan;
+	struct h1_body answer_body;
+	bool answer_head_seen, answer_head_sent, answer_ended, upstream_keep_alive, client_keep_alive;
+	int answer_status;
+	enum out_framing out_framing;
+	struct tap *tap;
+	struct usage_hide *hide;
+	struct buf hidden; /* output of the filter */
+	uint64_t answer_bytes;
+	bool answer_ready;
+	bool paused; /* upstream is stopped because the client reads slowly */
+	bool draining;
+
+	struct deadline deadline;
+	TAILQ_ENTRY(txn) entry;
+	struct loop_free_node free_node;
+};
+#define TXN_MAGIC 0x54584e31u
+
+/* Starts a call on a client whose head is complete in worker->head. */
+void txn_start(struct client *);
+void txn_run(struct txn *);
+/* Events. */
+void txn_client_readable(struct txn *); /* more of the request, or the client's end */
+void txn_client_writable(struct txn *); /* `out` has left: the answer may go on */
+void txn_client_gone(struct txn *);     /* t->client is cleared */
+void txn_abort(struct txn *, enum txn_end);
+void txn_deadline(struct deadline *);
+/* Refuses the call: voids the hold, answers, ends. Always leaves the step at END. */
+enum step_result { STEP_MORE, STEP_WAIT, STEP_DONE };
+enum step_result txn_refuse(struct txn *, enum refusal_reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
+const char *txn_end_name(enum txn_end);
+void txn_metrics_register(void); /* once, before the workers start */
+
+/* txn_money.c */
+enum step_result txn_step_price(struct txn *);
+enum step_result txn_step_hold(struct txn *);
+/* The first byte is about to leave: slot and hold become SENT. */
+void txn_money_sent(struct txn *);
+/* Resolves the hold, whatever it is: by usage, estimate, worst case, or nothing. Idempotent. */
+void txn_settle(struct txn *);
+
+/* txn_request.c */
+enum step_result txn_step_principal(struct txn *);
+enum step_result txn_step_route(struct txn *);
+enum step_result txn_step_body(struct txn *);
+int txn_write_request_head(struct txn *) MUST_USE;
+/* Points request_iov at head and body again; the connection's buffer may have moved. */
+void txn_gather_request(struct txn *);
+
+/* txn_relay.c */
+enum step_result txn_step_dial(struct txn *);
+enum step_result txn_step_send(struct txn *);
+enum step_result txn_step_answer(struct txn *);
+
+#endif

@@ -1,0 +1,504 @@
+/* txn_request.c - the request: where it goes, who asks, its body, and the head that leaves. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "proxy/auth.h"
+#include "proxy/txn.h"
+
+#define IN_PLACE_MAX (64 * 1024) /* a body up to this stays in the connection's buffer */
+
+/* --- route ----------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_loop(const struct txn *t)
+{
+	struct slice via = slice_of(t->worker->proxy->via);
+
+	for (size_t i = 0; i < t->head->n_fields; i++) {
+		const struct h1_field *f = &t->head->fields[i];
+
+		if (f->id == H1_F_VIA && memmem(f->value.p, f->value.n, via.p, via.n))
+			return true;
+	}
+	return false;
+}
+
+enum step_result txn_step_route(struct txn *t)
+{
+	const struct proxy_config *cfg = &t->worker->proxy->config;
+	const struct authority *a = t->client->intercepted ? &t->client->authority : NULL;
+	enum refusal_reason reason;
+	struct slice message;
+
+	h1_body_init(&t->body_in, t->head->framing, t->head->content_length);
+	t->body_complete = t->head->framing == H1_NO_BODY;
+	if (t->worker->draining)
+		return txn_refuse(t, REFUSE_DRAINING, "bursar is shutting down; try again");
+	if (is_loop(t))
+		return txn_refuse(t, REFUSE_LOOP,
+				  "this request has passed this bursar before; check base URLs and proxies");
+	if (route_resolve(cfg, a, t->head, &t->arena, &t->target, &reason, &message) < 0)
+		return txn_refuse(t, reason, SLICE_FMT, SLICE_ARG(message));
+	t->metered = t->target.provider && t->target.api.kind != API_FREE;
+	t->step = TXN_PRINCIPAL;
+	return STEP_MORE;
+}
+
+/* --- principal ------------------------------------------------------------------------------------------------------
+ */
+
+static void fact_set(struct txn *t, enum fact f, struct slice v)
+{
+	if (v.n > 0)
+		t->facts.v[f] = v;
+}
+
+static void facts_from_principal(struct txn *t, const struct principal *p)
+{
+	t->key_name = slice_of(p->key);
+	fact_set(t, FACT_USER, slice_of(p->user));
+	fact_set(t, FACT_TEAM, slice_of(p->team));
+	fact_set(t, FACT_PROJECT, slice_of(p->project));
+	for (size_t i = 0; i < p->n_tags && t->facts.n_tags < TAGS_MAX; i++)
+		t->facts.tags[t->facts.n_tags++] = p->tags[i];
+}
+
+static struct slice field_value(const struct txn *t, const char *name)
+{
+	const struct h1_field *f = h1_find_name(t->head, slice_of(name));
+
+	return f ? f->value : SLICE_NONE;
+}
+
+/* What the client may say about itself; names of other gateways are read too, so that people can move over. */
+static int facts_from_fields(struct txn *t)
+{
+	static const char *const user_fields[] = {"x-litellm-end-user-id", "helicone-user-id"};
+	static const char *const tag_fields[] = {"x-bursar-tags", "x-litellm-tags"};
+	struct slice property = SLICE("helicone-property-");
+	int r = BUR_OK;
+
+	for (size_t i = 0; i < ARRAY_LEN(user_fields); i++) {
+		struct slice v = field_value(t, user_fields[i]);
+
+		if (v.n > 0 && v.n <= 128)
+			t->facts.v[FACT_USER] = v;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(tag_fields) && r == BUR_OK; i++) {
+		struct slice v = field_value(t, tag_fields[i]);
+
+		/* LiteLLM's tags are bare words; only k=v pairs mean something here */
+		if (v.n > 0 && (i == 0 || slice_find(v, '=') < v.n))
+			r = tags_parse(v, t->facts.tags, &t->facts.n_tags);
+	}
+	for (size_t i = 0; i < t->head->n_fields && t->facts.n_tags < TAGS_MAX; i++) {
+		const struct h1_field *f = &t->head->fields[i];
+
+		if (slice_istarts(f->name, property) && f->value.n <= 128)
+			t->facts.tags[t->facts.n_tags++] =
+			    (struct tag){slice_sub(f->name, property.n, f->name.n), f->value};
+	}
+	return r;
+}
+
+static enum step_result need_key(struct txn *t, const char *what)
+{
+	bool proxy = t->target.way == WAY_ABSOLUTE;
+
+	return txn_refuse(t, proxy ? REFUSE_PROXY_AUTH : REFUSE_UNAUTHENTICATED, "%s", what);
+}
+
+/* The vendor's key that bursar holds goes in only for a caller we know. */
+static enum step_result use_held_key(struct txn *t)
+{
+	const struct proxy_provider *p = t->target.provider;
+
+	if (!p || !p->api_key)
+		return txn_refuse(
+		    t, REFUSE_UNAUTHENTICATED,
+		    "this virtual key needs a vendor key in bursar: set providers.%s.api_key, or send the "
+		    "vendor's own key",
+		    p ? p->name : "NAME");
+	t->swap_credential = true;
+	t->vendor_credential = slice_of(p->api_key);
+	t->step = TXN_BODY;
+	return STEP_MORE;
+}
+
+static const struct principal *find(const struct txn *t, const uint8_t *digest)
+{
+	return principal_find(t->principals, digest, t->start_wall_ns / NS_PER_S);
+}
+
+static const struct principal *proxy_principal(struct txn *t, bool *ret_claimed)
+{
+	char text[512];
+	struct slice s = auth_proxy_credential(t->head, text, sizeof(text));
+	const struct principal *p = NULL;
+
+	*ret_claimed = s.n > 0 || t->client->has_proxy_identity;
+	if (t->client->has_proxy_identity)
+		p = find(t, t->client->proxy_digest);
+	else if (s.n > 0)
+		p = find(t, auth_digest(t->client, s));
+	bytes_wipe(text, sizeof(text));
+	return p;
+}
+
+static enum step_result take_principal(struct txn *t, const struct principal *p)
+{
+	t->principal = p;
+	facts_from_principal(t, p);
+	if (p->may_set_user && facts_from_fields(t) < 0)
+		return txn_refuse(t, REFUSE_BAD_REQUEST, "malformed x-bursar-tags; write k=v,k2=v2");
+	return STEP_MORE;
+}
+
+enum step_result txn_step_principal(struct txn *t)
+{
+	struct slice credential = auth_credential(t->head, t->target.query);
+	const struct principal *p = NULL;
+	bool claimed = false;
+
+	t->principals = principal_dir_ref(t->worker->principals);
+	if (auth_is_virtual(credential)) {
+		p = find(t, auth_digest(t->client, credential));
+		if (!p)
+			return need_key(t, "unknown, expired or revoked virtual key");
+		if (take_principal(t, p) == STEP_MORE && t->end == TXN_END_NONE)
+			return use_held_key(t);
+		return STEP_MORE;
+	}
+	p = proxy_principal(t, &claimed);
+	if (p) {
+		(void)take_principal(t, p);
+		if (t->end == TXN_END_NONE && credential.n == 0 && t->target.provider && t->target.provider->api_key)
+			return use_held_key(t);
+	} else if (claimed || t->worker->proxy->config.require_key) {
+		return need_key(t, claimed
+				       ? "unknown, expired or revoked virtual key"
+				       : "bursar needs a virtual key: send it as the API key, or as the password of "
+					 "HTTPS_PROXY; `bursar keys create` makes one");
+	} else {
+		t->key_name = credential.n > 0 ? auth_fingerprint(&t->worker->proxy->config, credential, &t->arena)
+					       : SLICE("anonymous");
+		if (facts_from_fields(t) < 0)
+			return txn_refuse(t, REFUSE_BAD_REQUEST, "malformed x-bursar-tags; write k=v,k2=v2");
+	}
+	if (t->end == TXN_END_NONE)
+		t->step = TXN_BODY;
+	return STEP_MORE;
+}
+
+/* --- body -----------------------------------------------------------------------------------------------------------
+ */
+
+static enum step_result body_refused(struct txn *t)
+{
+	char text[200];
+
+	return txn_refuse(t, REFUSE_BAD_REQUEST, "%s", reqscan_error_text(t->scan, text, sizeof(text)));
+}
+
+static bool reserve_memory(struct txn *t, int64_t bytes)
+{
+	struct proxy *p = t->worker->proxy;
+	int64_t before = atomic_fetch_add_explicit(&p->body_bytes, bytes, memory_order_relaxed);
+
+	t->body_reserved_bytes += bytes;
+	return before + bytes <= p->config.limits.max_body_memory_bytes;
+}
+
+static enum step_result body_begin(struct txn *t)
+{
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	const struct proxy_limits *l = &t->worker->proxy->config.limits;
+	const struct h1_field *coding = h1_find(t->head, H1_F_CONTENT_ENCODING);
+	int64_t max = t->stream_body ? l->max_upload_bytes : l->max_body_bytes;
+
+	if (t->head->framing == H1_LENGTH && t->head->content_length > (uint64_t)max)
+		return txn_refuse(t, REFUSE_BODY_TOO_LARGE, "the request body is over the limit of %lld bytes",
+				  (long long)max);
+	if (!t->stream_body && coding && !slice_ieq(coding->value, SLICE("identity")))
+		return txn_refuse(t, REFUSE_BAD_REQUEST, "a compressed request body cannot be priced; send it plain");
+	if (!t->stream_body) {
+		t->scan = malloc(sizeof(*t->scan));
+		if (!t->scan)
+			return txn_refuse(t, REFUSE_OVERLOADED, "out of memory");
+		reqscan_init(t->scan, t->target.api.kind);
+		t->body_in_place = t->head->framing == H1_LENGTH && t->head->content_length <= IN_PLACE_MAX;
+		buf_init(&t->body_buf, (size_t)l->max_body_bytes);
+		if (t->head->framing == H1_LENGTH && !reserve_memory(t, (int64_t)t->head->content_length))
+			return txn_refuse(t, REFUSE_OVERLOADED, "too many large requests are waiting; try again");
+	}
+	if (t->head->expect_continue && buf_len(&t->client->in) == 0 && !t->body_complete) {
+		struct iovec iov = {(void *)(uintptr_t)go_on, sizeof(go_on) - 1};
+
+		if (!client_send(t->client, &iov, 1))
+			t->client->close_after = true;
+	}
+	t->body_begun = true;
+	return STEP_WAIT;
+}
+
+/* The body fits the connection's buffer: it stays there until it has been sent. */
+static enum step_result body_in_place(struct txn *t)
+{
+	struct slice have = buf_slice(&t->client->in);
+	size_t want = (size_t)t->head->content_length;
+	size_t n = have.n < want ? have.n : want;
+
+	if (n > t->body_scanned) {
+		if (reqscan_feed(t->scan, have.p + t->body_scanned, n - t->body_scanned) < 0) {
+			t->refused_early = n < want;
+			return body_refused(t);
+		}
+		t->body_scanned = n;
+	}
+	if (n < want)
+		return STEP_WAIT;
+	t->body = slice_mem(have.p, want);
+	t->in_place_bytes = want;
+	t->body_complete = true;
+	return STEP_MORE;
+}
+
+static enum step_result body_gather(struct txn *t)
+{
+	struct client *c = t->client;
+	struct slice have = buf_slice(&c->in), piece;
+	size_t i = 0;
+	int r;
+
+	while ((r = h1_body_next(&t->body_in, have.p, have.n, &i, &piece)) == BUR_OK) {
+		if (t->head->framing == H1_CHUNKED && !reserve_memory(t, (int64_t)piece.n))
+			return txn_refuse(t, REFUSE_OVERLOADED, "too many large requests are waiting; try again");
+		if (buf_append_slice(&t->body_buf, piece) < 0)
+			return txn_refuse(t, REFUSE_BODY_TOO_LARGE, "the request body is over the limit of %lld bytes",
+					  (long long)t->worker->proxy->config.limits.max_body_bytes);
+		if (reqscan_feed(t->scan, piece.p, piece.n) < 0)
+			return body_refused(t);
+	}
+	buf_consume(&c->in, i);
+	if (r == BUR_INVALID)
+		return txn_refuse(t, REFUSE_BAD_REQUEST, "%s", h1_error_text(t->body_in.error));
+	if (r == BUR_AGAIN) {
+		client_update_interest(c);
+		return STEP_WAIT;
+	}
+	t->body = buf_slice(&t->body_buf);
+	t->body_complete = true;
+	return STEP_MORE;
+}
+
+static enum step_result body_slow(struct txn *t)
+{
+	const struct proxy_limits *l = &t->worker->proxy->config.limits;
+	uint64_t got = t->body_in_place ? t->body_scanned : t->body_in.total;
+	uint64_t need = (uint64_t)(l->body_min_rate * (l->body_grace_ns / NS_PER_S));
+
+	t->timed_out = false;
+	if (got - t->body_last_total >= need) {
+		t->body_last_total = got;
+		deadline_arm(&t->worker->body_deadline, &t->deadline);
+		return STEP_WAIT;
+	}
+	t->end = TXN_END_CLIENT_SLOW;
+	t->client_keep_alive = false;
+	t->step = TXN_END;
+	return STEP_MORE;
+}
+
+static enum step_result body_end(struct txn *t)
+{
+	deadline_disarm(&t->deadline);
+	if (reqscan_finish(t->scan) < 0)
+		return body_refused(t);
+	t->info = t->scan->info;
+	free(t->scan);
+	t->scan = NULL;
+	t->step = TXN_PRICE;
+	return STEP_MORE;
+}
+
+enum step_result txn_step_body(struct txn *t)
+{
+	enum step_result r = STEP_WAIT;
+
+	if (!t->body_begun) {
+		t->stream_body = !t->metered || t->target.api.kind == API_UNKNOWN;
+		r = body_begin(t);
+		if (r != STEP_WAIT)
+			return r;
+		if (t->stream_body) {
+			t->step = t->metered ? TXN_PRICE : TXN_DIAL;
+			return STEP_MORE;
+		}
+		if (!t->body_complete)
+			deadline_arm(&t->worker->body_deadline, &t->deadline);
+	}
+	if (t->timed_out)
+		return body_slow(t);
+	if (!t->body_complete) {
+		r = t->body_in_place ? body_in_place(t) : body_gather(t);
+		if (r == STEP_WAIT || t->end != TXN_END_NONE)
+			return r;
+	}
+	return body_end(t);
+}
+
+/* --- the head that leaves -------------------------------------------------------------------------------------------
+ */
+
+static bool is_credential(const struct h1_field *f)
+{
+	return f->id == H1_F_AUTHORIZATION || f->id == H1_F_X_API_KEY || f->id == H1_F_X_GOOG_API_KEY ||
+	       f->id == H1_F_API_KEY;
+}
+
+static bool is_ours(const struct h1_field *f)
+{
+	return slice_istarts(f->name, SLICE("x-bursar-"));
+}
+
+static void write_credential(struct h1_writer *w, struct txn *t)
+{
+	switch (t->target.provider->family) {
+	case FAMILY_ANTHROPIC:
+		h1_write_field(w, SLICE("x-api-key"), t->vendor_credential);
+		return;
+	case FAMILY_GOOGLE:
+		h1_write_field(w, SLICE("x-goog-api-key"), t->vendor_credential);
+		return;
+	case FAMILY_OPENAI:
+	case FAMILY_OTHER:
+		break;
+	}
+	struct slice v = arena_printf(&t->arena, "Bearer " SLICE_FMT, SLICE_ARG(t->vendor_credential));
+
+	if (v.p)
+		h1_write_field(w, SLICE("authorization"), v);
+	else
+		w->err = BUR_NOMEM;
+}
+
+/* `?key=bur_…` must not reach the vendor. */
+static struct slice target_without_key(struct txn *t)
+{
+	struct slice part, rest = t->target.query, out = t->target.path;
+	char sep = '?';
+
+	if (!t->swap_credential || rest.n == 0)
+		return t->target.path_query;
+	while (rest.n > 0) {
+		(void)slice_cut(rest, '&', &part, &rest);
+		if (slice_starts(part, SLICE("key=")))
+			continue;
+		out = arena_printf(&t->arena, SLICE_FMT "%c" SLICE_FMT, SLICE_ARG(out), sep, SLICE_ARG(part));
+		if (!out.p)
+			return SLICE_NONE;
+		sep = '&';
+	}
+	return out;
+}
+
+static void write_accept_encoding(struct h1_writer *w, struct txn *t, const struct h1_field *f)
+{
+	char cut[128];
+	size_t n;
+
+	if (!t->metered) {
+		h1_write_field(w, f->name, f->value);
+		return;
+	}
+	/* the usage chunk can only be hidden in plain bytes */
+	n = t->info.has_usage_edit ? 0 : tap_cut_accept_encoding(f->value, cut, sizeof(cut));
+	h1_write_field(w, f->name, n > 0 ? slice_mem(cut, n) : SLICE("identity"));
+}
+
+static void write_fields(struct h1_writer *w, struct txn *t)
+{
+	for (size_t i = 0; i < t->head->n_fields; i++) {
+		const struct h1_field *f = &t->head->fields[i];
+
+		if (h1_is_hop_by_hop(t->head, f) || f->id == H1_F_HOST || f->id == H1_F_CONTENT_LENGTH ||
+		    f->id == H1_F_EXPECT || f->id == H1_F_PROXY_AUTHORIZATION || is_ours(f))
+			continue;
+		if (t->swap_credential && is_credential(f))
+			continue;
+		if (f->id == H1_F_ACCEPT_ENCODING)
+			write_accept_encoding(w, t, f);
+		else
+			h1_write_field(w, f->name, f->value);
+	}
+}
+
+static size_t edited_length(const struct txn *t)
+{
+	const struct body_edit *e = &t->info.usage_edit;
+
+	if (!t->info.has_usage_edit)
+		return t->body.n;
+	return t->body.n - (size_t)(e->to - e->from) + strlen(e->text);
+}
+
+static void add_iov(struct txn *t, const char *p, size_t n)
+{
+	if (n > 0)
+		t->request_iov[t->n_request_iov++] = (struct iovec){(void *)(uintptr_t)p, n};
+	t->request_bytes += n;
+}
+
+void txn_gather_request(struct txn *t)
+{
+	const struct body_edit *e = &t->info.usage_edit;
+	struct slice head = buf_slice(&t->send);
+
+	if (t->body_in_place)
+		t->body.p = buf_slice(&t->client->in).p;
+	t->n_request_iov = 0;
+	t->request_bytes = 0;
+	add_iov(t, head.p, head.n);
+	if (t->stream_body)
+		return;
+	if (!t->info.has_usage_edit) {
+		add_iov(t, t->body.p, t->body.n);
+		return;
+	}
+	add_iov(t, t->body.p, (size_t)e->from);
+	add_iov(t, e->text, strlen(e->text));
+	add_iov(t, t->body.p + e->to, t->body.n - (size_t)e->to);
+}
+
+int txn_write_request_head(struct txn *t)
+{
+	struct h1_writer w = {0};
+	bool v6 = slice_find(slice_of(t->target.host), ':') < strlen(t->target.host);
+	char host[HOST_MAX + 16];
+	struct slice target = target_without_key(t);
+	int r;
+
+	if (!target.p)
+		return BUR_NOMEM;
+	if (t->target.port == (t->target.tls_profile ? 443 : 80))
+		(void)snprintf(host, sizeof(host), v6 ? "[%s]" : "%s", t->target.host);
+	else
+		(void)snprintf(host, sizeof(host), v6 ? "[%s]:%u" : "%s:%u", t->target.host, t->target.port);
+	h1_write_request(&w, &t->send, t->head->method_text, target);
+	h1_write_field(&w, SLICE("host"), slice_of(host));
+	write_fields(&w, t);
+	if (t->swap_credential)
+		write_credential(&w, t);
+	h1_write_field(&w, SLICE("via"), slice_of(t->worker->proxy->via));
+	if (t->stream_body && t->head->framing == H1_CHUNKED)
+		h1_write_field(&w, SLICE("transfer-encoding"), SLICE("chunked"));
+	else if (t->stream_body && t->head->framing == H1_LENGTH)
+		h1_write_field_u64(&w, SLICE("content-length"), t->head->content_length);
+	else if (!t->stream_body)
+		h1_write_field_u64(&w, SLICE("content-length"), edited_length(t));
+	r = h1_write_end(&w);
+	if (r == BUR_OK)
+		txn_gather_request(t);
+	return r;
+}

@@ -1,0 +1,217 @@
+#include "proxy/worker.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "proxy/client.h"
+#include "proxy/tunnel.h"
+#include "proxy/txn.h"
+#include "proxy/upstream.h"
+
+struct metric metric_connections = {.name = "bursar_connections_total",
+				    .help = "Connections accepted from applications"};
+struct metric metric_tunnels = {.name = "bursar_tunnels_total", .help = "Blind tunnels opened"};
+struct metric metric_intercepted = {.name = "bursar_intercepted_total", .help = "Tunnels whose TLS bursar terminates"};
+struct metric metric_leaf_rejected = {.name = "bursar_intercept_rejected_total",
+				      .help = "TLS handshakes inside tunnels that the client ended"};
+struct metric metric_overrun_nanousd = {.name = "bursar_budget_overrun_nusd_total",
+					.help = "Bills above their hold, in nano-USD"};
+
+void worker_metrics_register(void)
+{
+	metric_register(&metric_connections);
+	metric_register(&metric_tunnels);
+	metric_register(&metric_intercepted);
+	metric_register(&metric_leaf_rejected);
+	metric_register(&metric_overrun_nanousd);
+	txn_metrics_register();
+}
+
+/* --- connections per address -----------------------------------------------------------------------------------------
+ */
+
+struct address_count {
+	size_t n;
+};
+
+static struct slice address_key(const struct addr *a)
+{
+	if (a->sa.sa_family == AF_INET6)
+		return slice_mem(&a->in6.sin6_addr, sizeof(a->in6.sin6_addr));
+	return slice_mem(&a->in.sin_addr, sizeof(a->in.sin_addr));
+}
+
+bool worker_admit_address(struct worker *w, const struct addr *a)
+{
+	size_t max = (size_t)w->proxy->config.limits.max_connections_per_address;
+	struct address_count *k = map_get(w->per_address, address_key(a));
+
+	if (k) {
+		if (k->n >= max)
+			return false;
+		k->n++;
+		return true;
+	}
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return false;
+	k->n = 1;
+	if (map_put(w->per_address, address_key(a), k) == BUR_OK)
+		return true;
+	free(k);
+	return false;
+}
+
+void worker_release_address(struct worker *w, const struct addr *a)
+{
+	struct address_count *k = map_get(w->per_address, address_key(a));
+
+	CHECK(k && k->n > 0);
+	if (--k->n == 0)
+		free(map_remove(w->per_address, address_key(a)));
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------
+ */
+
+static void init_deadlines(struct worker *w)
+{
+	const struct proxy_limits *l = &w->proxy->config.limits;
+
+	deadline_queue_init(&w->head_deadline, w->loop, l->head_timeout_ns, client_head_expired);
+	deadline_queue_init(&w->keepalive_deadline, w->loop, l->keepalive_ns, client_head_expired);
+	deadline_queue_init(&w->client_handshake_deadline, w->loop, l->handshake_timeout_ns, client_linger_expired);
+	deadline_queue_init(&w->linger_deadline, w->loop, 2 * NS_PER_S, client_linger_expired);
+	deadline_queue_init(&w->flush_deadline, w->loop, l->stream_idle_ns, client_linger_expired);
+	deadline_queue_init(&w->tunnel_deadline, w->loop, l->stream_idle_ns, tunnel_expired);
+	deadline_queue_init(&w->handshake_deadline, w->loop, l->handshake_timeout_ns, upstream_deadline);
+	deadline_queue_init(&w->body_deadline, w->loop, l->body_grace_ns, txn_deadline);
+	deadline_queue_init(&w->first_byte_deadline, w->loop, l->first_byte_timeout_ns, txn_deadline);
+	deadline_queue_init(&w->idle_deadline, w->loop, l->stream_idle_ns, txn_deadline);
+	deadline_queue_init(&w->drain_deadline, w->loop, l->drain_client_ns, txn_deadline);
+}
+
+static void take_principals(struct worker *w)
+{
+	struct proxy *p = w->proxy;
+	struct principal_dir *next;
+
+	pthread_mutex_lock(&p->principals_lock);
+	next = principal_dir_ref(p->next_principals);
+	pthread_mutex_unlock(&p->principals_lock);
+	principal_dir_unref(w->principals);
+	w->principals = next;
+}
+
+static void close_idle(struct worker *w)
+{
+	struct client *c, *next;
+
+	for (c = TAILQ_FIRST(&w->clients); c; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if (c->state == CLIENT_HEAD && buf_len(&c->in) == 0 && buf_len(&c->out) == 0)
+			client_close(c);
+	}
+}
+
+static void end_all(struct worker *w)
+{
+	while (!TAILQ_EMPTY(&w->clients))
+		client_close(TAILQ_FIRST(&w->clients));
+	while (!TAILQ_EMPTY(&w->txns)) /* streams read on without a client */
+		txn_abort(TAILQ_FIRST(&w->txns), TXN_END_SHUTDOWN);
+	loop_stop(w->loop);
+}
+
+/* Something the application wants: new principals, drain, or the end. */
+static void woken(void *ctx)
+{
+	struct worker *w = ctx;
+
+	take_principals(w);
+	if (atomic_load(&w->proxy->draining) && !w->draining) {
+		w->draining = true;
+		for (size_t i = 0; i < w->proxy->config.n_listen; i++) {
+			listener_free(w->listeners[i]);
+			w->listeners[i] = NULL;
+		}
+		close_idle(w);
+	}
+	if (atomic_load(&w->proxy->ending)) {
+		w->ending = true;
+		end_all(w);
+	}
+}
+
+static int open_listeners(struct worker *w)
+{
+	for (size_t i = 0; i < w->proxy->config.n_listen; i++) {
+		int fd = dup(w->proxy->fds[i]);
+
+		if (fd < 0)
+			return BUR_IO;
+		w->listeners[i] = listener_new(w->loop, fd, client_accept, w);
+		if (!w->listeners[i]) {
+			(void)close(fd);
+			return BUR_NOMEM;
+		}
+	}
+	return BUR_OK;
+}
+
+int worker_init(struct worker *w, struct proxy *p, uint32_t index)
+{
+	const struct proxy_limits *l = &p->config.limits;
+	struct pool_config pool = {.max_idle = (size_t)l->pool_max_idle,
+				   .max_idle_per_key = (size_t)l->pool_max_idle_per_key,
+				   .idle_timeout_ns = l->pool_idle_ns};
+
+	w->magic = WORKER_MAGIC;
+	w->index = index;
+	w->proxy = p;
+	TAILQ_INIT(&w->clients);
+	TAILQ_INIT(&w->txns);
+	w->loop = loop_new();
+	w->per_address = map_new((size_t)l->max_connections + 1);
+	if (!w->loop || !w->per_address)
+		return BUR_NOMEM;
+	w->dns = dns_new(w->loop, p->config.dns_servers, p->config.n_dns_servers);
+	w->pool = pool_new(w->loop, &pool);
+	if (!w->dns || !w->pool)
+		return BUR_NOMEM;
+	init_deadlines(w);
+	loop_on_wake(w->loop, woken, w);
+	take_principals(w);
+	return open_listeners(w);
+}
+
+void worker_done(struct worker *w)
+{
+	for (size_t i = 0; i < LISTEN_MAX; i++)
+		listener_free(w->listeners[i]);
+	pool_free(w->pool);
+	dns_free(w->dns);
+	loop_free(w->loop);
+	map_free(w->per_address, free);
+	principal_dir_unref(w->principals);
+	w->magic = 0;
+}
+
+static void turn_over(void *ctx)
+{
+	(void)ctx;
+	log_flush();
+}
+
+void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	CHECK_OBJ(w, WORKER_MAGIC);
+	loop_on_turn(w->loop, turn_over, w);
+	loop_run(w->loop);
+	log_flush();
+	return NULL;
+}

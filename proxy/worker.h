@@ -1,0 +1,92 @@
+/* worker.h - one thread of the data path: its loop, its connections, its pool of upstreams.
+ *
+ * A connection never moves to another worker. Private to the proxy room. */
+#ifndef PROXY_WORKER_H
+#define PROXY_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/map.h"
+#include "base/metrics.h"
+#include "net/dial.h"
+#include "net/dns.h"
+#include "net/h1.h"
+#include "net/listen.h"
+#include "net/loop.h"
+#include "net/pool.h"
+#include "net/tls.h"
+#include "proxy/proxy.h"
+
+#define LISTEN_MAX 16
+#define SCRATCH_BYTES 65536
+
+struct client;
+struct txn;
+TAILQ_HEAD(client_list, client);
+TAILQ_HEAD(txn_list, txn);
+
+struct worker {
+	unsigned magic;
+	uint32_t index;
+	struct proxy *proxy;
+	pthread_t thread;
+	bool started;
+	struct loop *loop;
+	struct dns *dns;
+	struct pool *pool;
+	struct listener *listeners[LISTEN_MAX];
+	struct client_list clients;
+	struct txn_list txns;
+	struct map *per_address; /* ip bytes -> struct address_count */
+	struct principal_dir *principals;
+	bool draining, ending;
+	uint64_t next_request;
+
+	/* one queue per purpose; see deadline_queue */
+	struct deadline_queue head_deadline, keepalive_deadline, client_handshake_deadline, linger_deadline,
+	    flush_deadline, tunnel_deadline;                                                     /* of clients */
+	struct deadline_queue body_deadline, first_byte_deadline, idle_deadline, drain_deadline; /* of calls */
+	struct deadline_queue handshake_deadline;                                                /* of upstreams */
+
+	_Atomic size_t n_clients, n_txns, n_drains; /* written here, read by others */
+
+	char open_text[HOST_MAX + 256]; /* why an upstream did not open; see upstream_open */
+	struct h1_head head;            /* scratch for parsing; never kept across a return to the loop */
+	char scratch[SCRATCH_BYTES];    /* scratch for reading */
+};
+#define WORKER_MAGIC 0x574f524bu
+
+struct proxy {
+	struct proxy_config config;
+	struct proxy_deps deps;
+	struct addr *addresses; /* of the listeners, also what dialling refuses */
+	int fds[LISTEN_MAX];
+	SSL_CTX *server_tls;    /* NULL: plain listeners only */
+	SSL_CTX **provider_tls; /* one client context per provider */
+	SSL_CTX *default_tls;   /* for other hosts */
+	struct worker *workers;
+	struct principal_dir *next_principals; /* newest directory, under the lock */
+	pthread_mutex_t principals_lock;
+	_Atomic int64_t body_bytes; /* waiting request bodies, all workers */
+	_Atomic bool draining, ending;
+	_Atomic uint64_t n_connections;
+	char via[32]; /* "1.1 bursar-3f9c2a": for loop detection */
+};
+
+/* Counts of the data path (Prometheus). */
+extern struct metric metric_connections, metric_tunnels, metric_intercepted, metric_leaf_rejected,
+    metric_overrun_nanousd;
+void worker_metrics_register(void);
+
+int worker_init(struct worker *, struct proxy *, uint32_t index) MUST_USE;
+void worker_done(struct worker *);
+void *worker_main(void *worker);
+/* Counts a connection of this address; false: over the limit. */
+bool worker_admit_address(struct worker *, const struct addr *);
+void worker_release_address(struct worker *, const struct addr *);
+
+#endif
