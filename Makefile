@@ -4,7 +4,9 @@
 
 ROOMS    := base net meter policy store proxy api app
 BUILD    ?= build/release
-CC       ?= gcc
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
 PKGS     := libevent libevent_pthreads openssl sqlite3 jansson yaml-0.1 zlib
 
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef \

@@ -50,7 +50,7 @@ void client_accept(void *arg, int fd, const struct addr *peer)
 	c->worker = w;
 	c->peer = *peer;
 	buf_init(&c->in, CLIENT_IN_MAX);
-	buf_init(&c->out, CLIENT_OUT_MAX + 64 * 1024);
+	buf_init(&c->out, CLIENT_OUT_MAX + CLIENT_EVENT_MAX);
 	if (stream_open(&c->stream, w->loop, fd, client_ready, c) < 0) {
 		worker_release_address(w, peer);
 		free(c);
@@ -87,6 +87,14 @@ void client_close(struct client *c)
 	atomic_fetch_sub_explicit(&w->n_clients, 1, memory_order_relaxed);
 	worker_release_address(w, &c->peer);
 	loop_free_later(w->loop, &c->free_node, client_free, c);
+}
+
+void client_reset(struct client *c)
+{
+	struct linger hard = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(c->stream.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	client_close(c);
 }
 
 static bool flush_out(struct client *c)

@@ -11,7 +11,9 @@
 #include "net/stream.h"
 #include "proxy/worker.h"
 
-#define CLIENT_OUT_MAX (128 * 1024) /* waiting for a slow reader, before the other side is stopped */
+#define CLIENT_OUT_MAX (128 * 1024)    /* waiting for a slow reader, before the other side is stopped */
+#define CLIENT_EVENT_MAX (1280 * 1024) /* beyond it: the largest single delivery, one event that was held back whole   \
+					*/
 
 enum client_state {
 	CLIENT_SNIFF,     /* first byte decides: TLS or not */
@@ -65,6 +67,8 @@ void client_update_interest(struct client *);
 void client_txn_done(struct client *, bool keep_alive);
 /* Closes at once; a running transaction is told (txn_client_gone). */
 void client_close(struct client *);
+/* Closes with a reset: for an answer that broke off where the end of the connection would look like its end. */
+void client_reset(struct client *);
 /* Ends the connection after `out` has left, reading on for a moment if the request was not read whole. */
 void client_finish(struct client *, bool request_unread);
 /* The tunnel answered 200: from now on TLS with a leaf for `authority`, then requests inside. */

@@ -282,7 +282,7 @@ static void open_tap(struct txn *t, const struct h1_head *h)
 	if (t->info.has_usage_edit && h->status == 200 && is_event_stream(h) &&
 	    (!coding || slice_ieq(coding->value, SLICE("identity")))) {
 		t->hide = usage_hide_new();
-		buf_init(&t->hidden, 4 * 1024 * 1024);
+		buf_init(&t->hidden, CLIENT_EVENT_MAX);
 	}
 }
 
@@ -456,6 +456,8 @@ static enum step_result cut(struct txn *t, enum txn_end end)
 	t->end = end;
 	t->client_keep_alive = false;
 	t->step = TXN_END;
+	if (t->client && t->out_framing == OUT_CLOSE)
+		client_reset(t->client);
 	return STEP_MORE;
 }
 

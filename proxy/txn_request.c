@@ -92,6 +92,9 @@ static int facts_from_fields(struct txn *t)
 		if (v.n > 0 && (i == 0 || slice_find(v, '=') < v.n))
 			r = tags_parse(v, t->facts.tags, &t->facts.n_tags);
 	}
+	struct slice category = field_value(t, "x-bursar-category");
+	if (category.n > 0 && category.n <= 128 && t->facts.n_tags < TAGS_MAX)
+		t->facts.tags[t->facts.n_tags++] = (struct tag){SLICE("category"), category};
 	for (size_t i = 0; i < t->head->n_fields && t->facts.n_tags < TAGS_MAX; i++) {
 		const struct h1_field *f = &t->head->fields[i];
 
