@@ -9,6 +9,8 @@
 #include "base/attr.h"
 #include "base/slice.h"
 
+#define MODEL_NAME_MAX 191 /* bytes of a model's name, wherever it comes from */
+
 /* Decides the shape of errors and of usage. */
 enum api_family { FAMILY_OTHER, FAMILY_OPENAI, FAMILY_ANTHROPIC, FAMILY_GOOGLE };
 

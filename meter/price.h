@@ -10,11 +10,12 @@
 #include "base/amount.h"
 #include "base/attr.h"
 #include "base/slice.h"
-#include "meter/reqscan.h"
-#include "meter/usage.h"
+#include "meter/api.h"
 
 struct price_book;
 struct price_model;
+struct request_info; /* meter/reqscan.h */
+struct usage;        /* meter/usage.h */
 
 /* BUR_OK, BUR_INVALID (reterr says line or entry), BUR_NOMEM. */
 int price_book_parse(struct slice json, struct price_book **ret, char *reterr, size_t reterr_size)

@@ -56,6 +56,7 @@ enum id {
 	ID_MIME,
 	ID_IMAGE_URL,
 	ID_URL,
+	ID_DATA,
 	ID_FILE,
 	ID_FILE_ID,
 	ID_FILE_URL,
@@ -192,8 +193,9 @@ static const struct walk_key node_keys[] = {
 static const struct walk_key options_keys[] = {WALK_KEY("include_usage", ID_INCLUDE_USAGE, 0)};
 static const struct walk_key cache_control_keys[] = {WALK_KEY("ttl", ID_TTL, 0)};
 static const struct walk_key source_keys[] = {WALK_KEY("type", ID_SOURCE_TYPE, 0),
-					      WALK_KEY("content", ID_CONTENT, PL_LIST)};
-static const struct walk_key blob_keys[] = {WALK_KEY("mimeType", ID_MIME, 0), WALK_KEY("mime_type", ID_MIME, 0)};
+					      WALK_KEY("content", ID_CONTENT, PL_LIST), WALK_KEY("data", ID_DATA, 0)};
+static const struct walk_key blob_keys[] = {WALK_KEY("mimeType", ID_MIME, 0), WALK_KEY("mime_type", ID_MIME, 0),
+					    WALK_KEY("data", ID_DATA, 0)};
 static const struct walk_key image_url_keys[] = {WALK_KEY("url", ID_URL, 0)};
 static const struct walk_key file_keys[] = {WALK_KEY("file_id", ID_FILE_ID, 0)};
 static const struct walk_key tool_keys[] = {WALK_KEY("type", ID_TOOL_TYPE, 0),
@@ -487,6 +489,14 @@ static uint16_t source_flags(struct slice type)
 	return slice_eq(type, SLICE("base64")) ? 0 : FLAG_REMOTE;
 }
 
+/* Data of a part that may turn out to be a picture. Escapes make it longer in the body than decoded: that errs on the
+ * dear side. */
+static void count_blob(struct reqscan *s, unsigned up)
+{
+	if (s->walk.depth >= up)
+		s->blob_bytes[s->walk.depth - up] += s->json.length_bytes;
+}
+
 /* A part's own object is `up` levels above. */
 static void mark(struct reqscan *s, unsigned up, uint16_t flags)
 {
@@ -505,9 +515,16 @@ static void take_part_string(struct reqscan *s, uint8_t id)
 		break;
 	case ID_IMAGE_URL:
 		mark(s, 0, FLAG_IMAGE | url_flags(text));
+		if (url_flags(text) == 0)
+			count_blob(s, 0);
 		break;
 	case ID_URL:
 		mark(s, 1, url_flags(text));
+		if (url_flags(text) == 0)
+			count_blob(s, 1);
+		break;
+	case ID_DATA:
+		count_blob(s, 1);
 		break;
 	case ID_FILE_ID: /* in the part, or in its "file" object */
 		mark(s, walk_here(&s->walk) == PL_FILE ? 1 : 0, FLAG_REMOTE);
@@ -644,6 +661,8 @@ static int take_begin(struct reqscan *s, bool object)
 		s->info.messages++;
 	if (id == ID_CACHE_CONTROL)
 		s->info.cache_marks = true;
+	if (id == ID_TOOLS)
+		s->info.tools = true;
 	if (id == ID_BLOB || id == ID_FILE_DATA)
 		mark(s, 0, id == ID_BLOB ? FLAG_BLOB : FLAG_BLOB | FLAG_REMOTE);
 	if (id == ID_IMAGE_URL)
@@ -654,6 +673,7 @@ static int take_begin(struct reqscan *s, bool object)
 	walk_enter(&s->walk, places, object);
 	s->seen[s->walk.depth] = 0;
 	s->flags[s->walk.depth] = 0;
+	s->blob_bytes[s->walk.depth] = 0;
 	return BUR_OK;
 }
 
@@ -666,6 +686,8 @@ static void close_node(struct reqscan *s)
 		f |= FLAG_FILE;
 	if ((f & FLAG_BLOB) && (!(f & FLAG_TYPED_BLOB) || ((f & FLAG_PLAIN) && (f & FLAG_REMOTE))))
 		f |= FLAG_FILE;
+	if ((f & FLAG_IMAGE) && !(f & (FLAG_AUDIO | FLAG_FILE | FLAG_DOCUMENT | FLAG_PLAIN)))
+		s->info.image_bytes += s->blob_bytes[s->walk.depth];
 	s->info.images += (f & FLAG_IMAGE) != 0;
 	s->info.audios += (f & FLAG_AUDIO) != 0;
 	s->info.files += (f & FLAG_FILE) != 0;
@@ -719,6 +741,7 @@ void reqscan_init(struct reqscan *s, enum api_kind kind)
 	walk_init(&s->walk, root_places[kind]);
 	s->seen[0] = 0;
 	s->flags[0] = 0;
+	s->blob_bytes[0] = 0;
 	s->body_brace = s->options_begin = s->options_end = s->include_begin = s->include_end = 0;
 	s->options_token = s->include_token = 0;
 	s->options_empty = s->root_seen = false;

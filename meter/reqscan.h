@@ -12,8 +12,6 @@
 #include "meter/api.h"
 #include "meter/walk.h"
 
-#define MODEL_NAME_MAX 191
-
 /* A replacement of bytes [from, to) of the body; from == to inserts. */
 struct body_edit {
 	uint64_t from, to;
@@ -41,7 +39,9 @@ struct request_info {
 	bool include_usage;                /* the client itself asks for usage in the stream */
 	bool has_usage_edit;               /* chat stream that does not: this edit makes the vendor send it */
 	struct body_edit usage_edit;
+	bool tools; /* some tool is offered */
 	uint64_t body_bytes;
+	uint64_t image_bytes; /* of the body: data of inline pictures, which are bounded by picture and not by byte */
 };
 
 enum reqscan_error {
@@ -62,7 +62,8 @@ struct reqscan {
 	struct walk walk;
 	uint64_t seen[JSON_DEPTH_MAX + 1];  /* keys met in the object at each depth */
 	uint16_t flags[JSON_DEPTH_MAX + 1]; /* what is known of the part at each depth */
-	uint64_t body_brace;                /* offsets, for the edit */
+	uint64_t blob_bytes[JSON_DEPTH_MAX + 1];
+	uint64_t body_brace; /* offsets, for the edit */
 	uint64_t options_begin, options_end, include_begin, include_end;
 	uint8_t options_token, include_token; /* enum json_token, 0 = absent */
 	bool options_empty, root_seen;

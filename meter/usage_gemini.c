@@ -176,6 +176,22 @@ static void on_number(struct extract *x, uint8_t id, const struct json_reader *r
 		extract_set(&x->ev.counts, (enum raw)(raws[id] - 1), r);
 }
 
+/* "ON_DEMAND_PRIORITY" and "priority" are the same tier under two names. */
+static void take_tier(struct staged *ev, struct slice tier)
+{
+	static const char prefix[] = "ON_DEMAND";
+	static const struct {
+		const char *cloud, *name;
+	} tiers[] = {{"", "standard"}, {"_PRIORITY", "priority"}, {"_FLEX", "flex"}, {"_OFFPEAK", "standard"}};
+	size_t i;
+
+	if (slice_starts(tier, SLICE(prefix)))
+		for (i = 0; i < ARRAY_LEN(tiers); i++)
+			if (slice_eq(slice_sub(tier, sizeof(prefix) - 1, tier.n), slice_of(tiers[i].cloud)))
+				tier = slice_of(tiers[i].name);
+	(void)slice_to_cstr(tier, ev->tier, sizeof(ev->tier));
+}
+
 static void on_string(struct extract *x, uint8_t id, const struct json_reader *r)
 {
 	struct staged *ev = &x->ev;
@@ -183,7 +199,7 @@ static void on_string(struct extract *x, uint8_t id, const struct json_reader *r
 	if (id == ID_MODEL)
 		extract_word(ev->model, sizeof(ev->model), r);
 	else if (id == ID_TIER)
-		extract_word(ev->tier, sizeof(ev->tier), r);
+		take_tier(ev, json_text(r));
 	else if (id == ID_MODALITY)
 		extract_word(ev->entry_type, sizeof(ev->entry_type), r);
 	else if (id == ID_QUERY)
