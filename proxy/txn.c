@@ -179,6 +179,7 @@ static void log_call(struct txn *t)
 	if (t->first_byte_mono_ns)
 		log_int(&l, "us_first_byte", (t->first_byte_mono_ns - t->sent_mono_ns) / 1000);
 	log_end_buffered(&l);
+	worker_logged(t->worker);
 }
 
 /* Everything of the call but its memory, which lives until the end of the loop's turn. */

@@ -76,6 +76,15 @@ void worker_release_address(struct worker *w, const struct addr *a)
 /* --- life ------------------------------------------------------------------------------------------------------------
  */
 
+/* Request lines leave together: one write for many calls, and never later than this. */
+#define LOG_DELAY_NS (200 * NS_PER_MS)
+
+static void flush_log(struct deadline *d)
+{
+	(void)d;
+	log_flush();
+}
+
 static void init_deadlines(struct worker *w)
 {
 	const struct proxy_limits *l = &w->proxy->config.limits;
@@ -90,6 +99,7 @@ static void init_deadlines(struct worker *w)
 	deadline_queue_init(&w->body_deadline, w->loop, l->body_grace_ns, txn_deadline);
 	deadline_queue_init(&w->first_byte_deadline, w->loop, l->first_byte_timeout_ns, txn_deadline);
 	deadline_queue_init(&w->idle_deadline, w->loop, l->stream_idle_ns, txn_deadline);
+	deadline_queue_init(&w->log_deadline, w->loop, LOG_DELAY_NS, flush_log);
 	deadline_queue_init(&w->drain_deadline, w->loop, l->drain_client_ns, txn_deadline);
 }
 
@@ -199,10 +209,10 @@ void worker_done(struct worker *w)
 	w->magic = 0;
 }
 
-static void turn_over(void *ctx)
+void worker_logged(struct worker *w)
 {
-	(void)ctx;
-	log_flush();
+	if (!w->log_due.queue)
+		deadline_arm(&w->log_deadline, &w->log_due);
 }
 
 void *worker_main(void *arg)
@@ -210,7 +220,6 @@ void *worker_main(void *arg)
 	struct worker *w = arg;
 
 	CHECK_OBJ(w, WORKER_MAGIC);
-	loop_on_turn(w->loop, turn_over, w);
 	loop_run(w->loop);
 	log_flush();
 	return NULL;

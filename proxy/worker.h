@@ -52,6 +52,9 @@ struct worker {
 	struct deadline_queue body_deadline, first_byte_deadline, idle_deadline, drain_deadline; /* of calls */
 	struct deadline_queue handshake_deadline;                                                /* of upstreams */
 
+	struct deadline_queue log_deadline;
+	struct deadline log_due;
+
 	_Atomic size_t n_clients, n_txns, n_drains; /* written here, read by others */
 
 	char open_text[HOST_MAX + 256]; /* why an upstream did not open; see upstream_open */
@@ -85,6 +88,8 @@ void worker_metrics_register(void);
 int worker_init(struct worker *, struct proxy *, uint32_t index) MUST_USE;
 void worker_done(struct worker *);
 void *worker_main(void *worker);
+/* A request line was gathered: it must leave soon. */
+void worker_logged(struct worker *);
 /* Counts a connection of this address; false: over the limit. */
 bool worker_admit_address(struct worker *, const struct addr *);
 void worker_release_address(struct worker *, const struct addr *);
