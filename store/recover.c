@@ -1,0 +1,224 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "store/internal.h"
+
+/* --- journal into ledger ------------------------------------------------------------------------------------------ */
+
+/* The call's own words: what the journal kept of trace and tags, as JSON for the column `extra`. */
+static struct slice trace_extra(const struct journal_entry *e, char *dst, size_t size)
+{
+	struct slice trace = slice_mem((const char *)e->trace, strnlen((const char *)e->trace, sizeof e->trace));
+	char text[6 * sizeof e->trace + 1];
+	int n;
+
+	if (trace.n == 0)
+		return SLICE_NONE;
+	(void)json_escape(trace, text, sizeof text);
+	n = snprintf(dst, size, "{\"trace\":\"%s\"}", text);
+	CHECK(n > 0 && (size_t)n < size);
+	return slice_mem(dst, (size_t)n);
+}
+
+/* What is known of the cost: settled calls have it, sent ones are charged the worst case. */
+static void conclude(struct journal_entry *e, uint32_t last_id)
+{
+	e->cell.flags |= ROW_RECOVERED;
+	if (e->state == SLOT_SENT) {
+		e->cell.actual_nanousd = e->cell.worst_nanousd;
+		e->cell.source = SOURCE_WORST;
+		e->cell.flags |= ROW_ESTIMATED;
+	}
+	for (int i = 0; i < JOURNAL_NAMES; i++) {
+		if (e->ids[i] > last_id)
+			e->ids[i] = 0; /* lost in a power cut; the number will go to another name */
+	}
+}
+
+static int recover_slot(struct store *s, struct journal_entry *e, uint32_t last_id, struct recovery_report *rep)
+{
+	char extra[400];
+	struct row row;
+	bool fresh = false;
+	int rc;
+
+	conclude(e, last_id);
+	writer_row(e, clock_wall_ns(), trace_extra(e, extra, sizeof extra), s->names, &row);
+	rc = writer_add(&s->writer, &row, &fresh);
+	if (rc != SQLITE_OK || !fresh)
+		return rc;
+	if (e->state == SLOT_SETTLED) {
+		rep->settled++;
+	} else {
+		rep->charged_worst++;
+		if (__builtin_add_overflow(rep->charged_nanousd, e->cell.worst_nanousd, &rep->charged_nanousd))
+			rep->charged_nanousd = INT64_MAX;
+	}
+	return rc;
+}
+
+static int recover_rows(struct store *s, struct recovery_report *rep)
+{
+	uint32_t last_id = names_last_id(s->names);
+	struct journal_entry e;
+	int rc = SQLITE_OK;
+
+	for (uint32_t i = 0; i < journal_slots(s->journal) && rc == SQLITE_OK; i++) {
+		int r = journal_read(s->journal, i, &e);
+
+		if (r == BUR_NOTFOUND)
+			continue;
+		if (r == BUR_CORRUPT) {
+			rep->quarantined++;
+			rc = writer_quarantine(&s->writer, i, journal_raw(s->journal, i), clock_wall_ns());
+		} else if (e.state == SLOT_RESERVED) {
+			rep->voided++; /* nothing was sent, nothing is owed */
+		} else {
+			rc = recover_slot(s, &e, last_id, rep);
+		}
+	}
+	return rc;
+}
+
+static void release_all(struct store *s)
+{
+	struct journal_entry e;
+
+	for (uint32_t i = 0; i < journal_slots(s->journal); i++) {
+		if (journal_read(s->journal, i, &e) != BUR_NOTFOUND)
+			journal_release(s->journal, i);
+	}
+}
+
+static bool any_corrupt(const struct store *s)
+{
+	struct journal_entry e;
+
+	for (uint32_t i = 0; i < journal_slots(s->journal); i++) {
+		if (journal_read(s->journal, i, &e) == BUR_CORRUPT)
+			return true;
+	}
+	return false;
+}
+
+int recover_journal(struct store *s, struct recovery_report *rep)
+{
+	struct writer *w = &s->writer;
+	int rc;
+
+	if (s->cfg.strict_journal && any_corrupt(s))
+		return BUR_CORRUPT;
+	rc = db_run(w->st[W_BEGIN]);
+	if (rc == SQLITE_OK)
+		rc = seal_begin(&w->seal, w->db);
+	if (rc == SQLITE_OK)
+		rc = names_mirror(s->names, w->st[W_NAME], w->st[W_METER_DEF]);
+	if (rc == SQLITE_OK)
+		rc = recover_rows(s, rep);
+	if (rc == SQLITE_OK)
+		rc = writer_flush_sums(w);
+	if (rc == SQLITE_OK)
+		rc = seal_end(&w->seal, clock_wall_ns());
+	if (rc == SQLITE_OK)
+		rc = writer_commit(w);
+	if (rc != SQLITE_OK) {
+		db_rollback(w->db);
+		seal_unknown(&w->seal);
+		return db_is_damage(rc) ? BUR_CORRUPT : BUR_IO;
+	}
+	names_mirrored(s->names);
+	seal_committed(&w->seal);
+	release_all(s);
+	return BUR_OK;
+}
+
+/* --- counters against postings ------------------------------------------------------------------------------------ */
+
+/* A small ledger is summed whole; a large one from the last check on, so that start-up stays short. */
+#define FULL_CHECK_ROWS 250000
+
+static int scalar(sqlite3 *db, const char *sql, int64_t *ret)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = db_prepare(db, sql, &st);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		*ret = sqlite3_column_int64(st, 0);
+	(void)sqlite3_finalize(st);
+	return rc == SQLITE_ROW ? SQLITE_OK : rc;
+}
+
+static int collect_sums(sqlite3 *db, int64_t after_seq)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = db_exec(db, "CREATE TEMP TABLE sums(meter_uid INTEGER, win_start INTEGER, n INTEGER,"
+			     " PRIMARY KEY(meter_uid,win_start)) WITHOUT ROWID");
+
+	if (rc == SQLITE_OK)
+		rc = db_prepare(db,
+				"INSERT INTO temp.sums SELECT meter_uid,win_start,sum(amount) FROM posting WHERE seq>?1"
+				" GROUP BY meter_uid,win_start",
+				&st);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int64(st, 1, after_seq);
+	if (rc == SQLITE_OK)
+		rc = db_run(st);
+	(void)sqlite3_finalize(st);
+	return rc;
+}
+
+static int repair(sqlite3 *db, bool whole, uint64_t *ret_repaired)
+{
+	/* checked_n is what the counter was at the last check; a whole check starts from nothing. */
+	int rc = whole ? db_exec(db, "UPDATE meter SET checked_n=0 WHERE checked_n<>0") : SQLITE_OK;
+
+	if (rc == SQLITE_OK)
+		rc = db_exec(db, "INSERT INTO meter(meter_uid,win_start,posted_n) SELECT meter_uid,win_start,0"
+				 " FROM temp.sums WHERE n<>0 ON CONFLICT DO NOTHING");
+	if (rc == SQLITE_OK)
+		rc = db_exec(db, "UPDATE meter SET posted_n=checked_n+coalesce((SELECT n FROM temp.sums s"
+				 " WHERE s.meter_uid=meter.meter_uid AND s.win_start=meter.win_start),0)"
+				 " WHERE posted_n<>checked_n+coalesce((SELECT n FROM temp.sums s"
+				 " WHERE s.meter_uid=meter.meter_uid AND s.win_start=meter.win_start),0)");
+	*ret_repaired = rc == SQLITE_OK ? (uint64_t)sqlite3_changes(db) : 0;
+	if (rc == SQLITE_OK)
+		rc = db_exec(db, "UPDATE meter SET checked_n=posted_n WHERE checked_n<>posted_n");
+	return rc;
+}
+
+int recover_meters(struct store *s, uint64_t *ret_repaired)
+{
+	sqlite3 *db = s->writer.db;
+	int64_t last = 0, checked = 0;
+	int rc, r;
+
+	*ret_repaired = 0;
+	r = db_meta_int(db, "checked_seq", 0, &checked);
+	if (r < 0)
+		return r;
+	rc = scalar(db, "SELECT coalesce(max(seq),0) FROM ledger", &last);
+	if (rc == SQLITE_OK)
+		rc = db_exec(db, "BEGIN IMMEDIATE");
+	if (last <= FULL_CHECK_ROWS)
+		checked = 0;
+	if (rc == SQLITE_OK)
+		rc = collect_sums(db, checked);
+	if (rc == SQLITE_OK)
+		rc = repair(db, checked == 0, ret_repaired);
+	if (rc == SQLITE_OK && db_meta_set_int(db, "checked_seq", last) < 0)
+		rc = SQLITE_IOERR;
+	if (rc == SQLITE_OK)
+		rc = db_exec(db, "DROP TABLE temp.sums");
+	if (rc == SQLITE_OK)
+		rc = db_exec(db, "COMMIT");
+	if (rc != SQLITE_OK)
+		db_rollback(db);
+	return db_err(rc);
+}
