@@ -32,11 +32,12 @@ typedef void httpd_handler(void *ctx, struct httpd_request *);
 
 struct httpd *httpd_new(struct loop *, const struct httpd_config *, httpd_handler *, void *ctx) NONNULL(1, 2, 3)
     MUST_USE;
-/* Listens; takes a bound listening fd (see net/listen.h). */
+/* Listens; takes a bound listening fd (see net/listen.h), which is closed here; on failure the caller keeps it. At most
+ * four. BUR_FULL, BUR_NOMEM. */
 int httpd_listen(struct httpd *, int fd) NONNULL(1) MUST_USE;
-void httpd_free(struct httpd *);
+void httpd_free(struct httpd *); /* not from within a handler */
 
-/* Answers once. `extra_fields`: complete "name: value\r\n" lines made by us, or empty. The body is copied. HEAD gets
+/* Answers once; every request must be answered, even when its client or the server has gone (then nothing is sent). `extra_fields`: complete "name: value\r\n" lines made by us, or empty. The body is copied. HEAD gets
  * no body. */
 void httpd_reply(struct httpd_request *, int status, struct slice content_type, struct slice extra_fields,
 		 struct slice body) NONNULL(1);

@@ -106,9 +106,8 @@ static struct pool_bucket *bucket_find(struct pool *p, const struct pool_key *ke
 }
 
 /* NULL: out of memory. */
-static struct pool_bucket *bucket_get(struct pool *p, const struct pool_key *key)
+static struct pool_bucket *bucket_get(struct pool *p, const struct pool_key *key, uint64_t hash)
 {
-	uint64_t hash = key_hash(key);
 	struct pool_bucket *b = bucket_find(p, key, hash);
 
 	if (b)
@@ -261,18 +260,20 @@ void pool_put(struct pool *p, const struct pool_key *key, struct stream *s)
 {
 	struct pool_bucket *b;
 	struct pool_idle *i;
+	uint64_t hash;
 
 	CHECK(p->magic == POOL_MAGIC);
 	if (!is_clean(s) || p->config.max_idle == 0 || p->config.max_idle_per_key == 0) {
 		stream_dispose(p->loop, s);
 		return;
 	}
-	b = bucket_find(p, key, key_hash(key));
+	hash = key_hash(key);
+	b = bucket_find(p, key, hash);
 	if (b)
 		make_room(p, b);
 	else if (p->n >= p->config.max_idle)
 		idle_close(TAILQ_LAST(&p->lru, lru_list));
-	b = bucket_get(p, key); /* anew: the last connection of a key takes its bucket with it */
+	b = bucket_get(p, key, hash); /* anew: the last connection of a key takes its bucket with it */
 	i = b ? idle_new(p) : NULL;
 	if (!i) {
 		if (b)
