@@ -15,7 +15,7 @@
 #define TRANSITIONS_MAX 65536
 #define OFFSET_MAX 93599 /* RFC 8536: 25:59:59 */
 #define DAY_S 86400
-#define UNIX_MAX (INT64_C(1) << 55) /* times beyond are taken as this: no overflow further down */
+#define UNIX_MAX (INT64_C(1) << 53) /* times beyond are taken as this: no overflow further down */
 
 /* One end of daylight time in the POSIX footer. */
 struct rule_date {
@@ -70,7 +70,7 @@ static int64_t days_of(int64_t year, int month, int64_t day)
 
 int64_t days_from_civil(int64_t year, int month, int day)
 {
-	return days_of(year + floor_div(month - 1, 12), (int)floor_mod(month - 1, 12) + 1, day);
+	return days_of(year + floor_div((int64_t)month - 1, 12), (int)floor_mod((int64_t)month - 1, 12) + 1, day);
 }
 
 void civil_from_days(int64_t days, int64_t *ret_year, int *ret_month, int *ret_day)

@@ -41,6 +41,30 @@ static int print_cstr(const struct dump *d, const char *text, bool secret)
 	return secret ? buf_append_slice(d->out, SLICE("\"***\"")) : print_text(d, slice_of(text));
 }
 
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_alnum(char c)
+{
+	return is_digit(c) || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+/* Words and numbers may stand without quotes; all else means something in YAML somewhere. */
+static bool plain_is_safe(struct slice s)
+{
+	bool number = s.n > 1 && (s.p[0] == '-' || s.p[0] == '.') && is_digit(s.p[1]);
+
+	if (s.n == 0 || (!number && !is_alnum(s.p[0])))
+		return false;
+	for (size_t i = 1; i < s.n; i++) {
+		if (!is_alnum(s.p[i]) && !strchr("_.%+-/", s.p[i]))
+			return false;
+	}
+	return true;
+}
+
 static int print_node(const struct dump *d, const struct node *node, bool secret);
 
 static int print_children(const struct dump *d, const struct node *node, bool secret)
@@ -76,9 +100,11 @@ static int print_node(const struct dump *d, const struct node *node, bool secret
 		return r;
 	if (secret || node->secret)
 		return buf_append_slice(d->out, SLICE("\"***\""));
-	if (node->quoted || slice_find(node->text, '$') != node->text.n)
+	if (config_is_null(node))
+		return buf_append_slice(d->out, SLICE("null"));
+	if (node->quoted || !plain_is_safe(node->text))
 		return print_text(d, node->text);
-	return buf_append_slice(d->out, config_is_null(node) ? SLICE("null") : node->text);
+	return buf_append_slice(d->out, node->text);
 }
 
 static int print_strings(const struct dump *d, const struct string_list *list, bool secret)
