@@ -32,7 +32,7 @@ struct match {
 	enum unknown_model unknown_model; /* strictest answer of the hard ones (BLOCK wins) */
 	int64_t unknown_charge_nanousd;
 };
-/* BUR_OK; BUR_NOTFOUND (no budget matches and default is deny); BUR_FULL. */
+/* BUR_OK; BUR_NOTFOUND (no budget matches and default is deny); BUR_FULL (no room or memory for a new counter). */
 int engine_match(struct engine *, const struct facts *, struct match *ret) NONNULL(1, 2, 3) MUST_USE;
 
 struct amounts {
@@ -56,7 +56,10 @@ struct hold {
 	} m[MATCH_MAX];
 };
 
-/* A threshold that was crossed for the first time in a window instance; to be persisted and told. */
+/* A step that was reached for the first time in a window instance; to be persisted and told. One event per step and
+ * instance. STEP_ALERT: (posted + held + need) / limit has reached at_ppm, `limit` being the written one without credit;
+ * a refused call counts without its need, which never got in. STEP_BLOCK: the first refusal, by the first block step.
+ * Beyond EVENTS_MAX the bit stays clear and the event comes with the next call. */
 struct engine_event {
 	enum step_action action;
 	int64_t at_ppm, posted, held, need, limit;
@@ -71,7 +74,8 @@ struct engine_event {
 struct blocked {
 	const struct budget *budget;
 	const char *scope;
-	int64_t limit, posted, held, need, win_end; /* limit includes credit */
+	/* limit: where it blocks, that is the first block step's share of the written limit (never above it), with credit */
+	int64_t limit, posted, held, need, win_end;
 	bool only_held;                             /* it would fit if other calls' holds were gone */
 };
 
@@ -81,8 +85,9 @@ struct decision {
 	enum verdict verdict; /* SPENT if any blocked budget is really spent, else HELD */
 	size_t n_blocked;
 	struct blocked blocked[MATCH_MAX];
-	bool over_budget; /* a soft budget is over its limit */
-	/* the matching USD budget with the least left after this hold, for the answer's headers; NULL = none */
+	bool over_budget; /* a soft budget is over its limit, with this hold if it was taken */
+	/* the matching USD budget with the least left after this hold (the first of equals; left may be negative), for the
+	 * answer's headers; NULL = none */
 	const struct budget *tightest;
 	int64_t tightest_left_nanousd;
 	size_t n_events;
@@ -90,16 +95,17 @@ struct decision {
 };
 
 /* All or nothing over every meter of the match. BUR_OK: *ret_hold is HOLD_RESERVED. BUR_DENIED: nothing changed except
- * warning bits, *ret lists every budget that blocks. BUR_OVERFLOW: negative or too large amounts. A zero need never
- * blocks. */
+ * warning bits, *ret lists every budget that blocks. BUR_OVERFLOW: negative or too large amounts. BUR_FULL: some counter
+ * still has holds in eight past windows. A zero need never blocks. */
 int engine_reserve(struct engine *, const struct match *, const struct amounts *worst, int64_t now_s,
 		   struct hold *ret_hold, struct decision *ret) NONNULL(1, 2, 3, 5, 6) MUST_USE;
 /* RESERVED -> SENT. BUR_ALREADY when not RESERVED. */
 int engine_mark_sent(struct engine *, struct hold *) NONNULL(1, 2) MUST_USE;
-/* All or nothing: worst += delta. BUR_DENIED leaves all as it was. SENT only. */
+/* All or nothing: worst += delta, in the hold's own window instances even when they have ended. BUR_DENIED,
+ * BUR_OVERFLOW leave all as it was. BUR_ALREADY when not SENT. */
 int engine_extend(struct engine *, struct hold *, const struct amounts *delta, int64_t now_s, struct decision *ret)
     NONNULL(1, 2, 3, 5) MUST_USE;
-/* worst -= delta (delta <= worst). RESERVED or SENT. */
+/* worst -= delta. RESERVED or SENT, else BUR_ALREADY. BUR_INVALID: delta negative or above worst. */
 int engine_shrink(struct engine *, struct hold *, const struct amounts *delta) NONNULL(1, 2, 3) MUST_USE;
 
 struct settlement {
@@ -107,7 +113,8 @@ struct settlement {
 	size_t n_events;
 	struct engine_event events[EVENTS_MAX];
 };
-/* SENT -> SETTLED: held -= worst, posted += actual, in the hold's own window instances. BUR_ALREADY when resolved. */
+/* SENT -> SETTLED: held -= worst, posted += actual, in the hold's own window instances. BUR_ALREADY when resolved,
+ * BUR_INVALID when never sent. BUR_OVERFLOW (negative, or a counter would pass INT64_MAX): the hold stays open. */
 int engine_settle(struct engine *, struct hold *, const struct amounts *actual, struct settlement *ret)
     NONNULL(1, 2, 3, 4) MUST_USE;
 /* RESERVED, or SENT when the request provably did not reach the vendor. BUR_ALREADY when resolved. */
@@ -118,7 +125,8 @@ void engine_meter_name(const struct engine *, uint32_t meter, const struct budge
     NONNULL(1, 3, 4);
 
 /* Start-up: what the store remembers of one counter's window. Unknown budgets and closed windows are skipped
- * (BUR_NOTFOUND). Adds to what is there. */
+ * (BUR_NOTFOUND), as are windows with another start and scopes of another `per` than the budget has today. Adds to what
+ * is there. BUR_INVALID: posted negative. BUR_OVERFLOW, BUR_FULL. */
 int engine_restore(struct engine *, struct slice budget_name, struct slice scope, int64_t win_start, int64_t win_end,
 		   int64_t posted, int64_t credit, uint32_t warned_mask, int64_t now_s) NONNULL(1) MUST_USE;
 

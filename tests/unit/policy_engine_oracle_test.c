@@ -10,7 +10,7 @@
 #define OPS_DEFAULT 300000
 #define EPISODE_OPS 150
 #define BUDGETS 5
-#define COUNTERS 20
+#define COUNTERS 32 /* five budgets by three users and two teams are 30 */
 #define HOLDS (EPISODE_OPS + 1)
 #define FIXES 32
 #define WINDOWS_OPEN_MAX 8

@@ -252,6 +252,10 @@ static void r2_3_odd_amounts_are_refused(void **state)
 	assert_int_equal(engine_reserve(w.e, &m, &most, NOON, &h, &w.d), BUR_OVERFLOW);
 	assert_int_equal(engine_extend(w.e, &full, &most, NOON, &w.d), BUR_OVERFLOW);
 	assert_meter(&w, 0, NOON, 0, 5);
+	/* Nor in settling, where the other holds count too. */
+	h = reserved(&w, 10, NOON);
+	assert_int_equal(engine_settle(w.e, &full, &most, &w.s), BUR_OVERFLOW);
+	assert_int_equal(engine_void(w.e, &h), BUR_OK);
 	settled(&w, &full, INT64_MAX);
 	full = sent(&w, 0, NOON);
 	assert_int_equal(engine_settle(w.e, &full, &one, &w.s), BUR_OVERFLOW);
@@ -305,6 +309,17 @@ static void tightest_is_the_one_with_least_left(void **state)
 	assert_denied(&w, 700, NOON, VERDICT_SPENT);
 	assert_string_equal(w.d.tightest->name, "b"); /* refused: what is left without it */
 	assert_int_equal(w.d.tightest_left_nanousd, 300);
+	world_done(&w);
+}
+
+static void tightest_of_equals_is_the_first(void **state)
+{
+	struct budget defs[3] = {budget_of("a", 1000), budget_of("b", 400), budget_of("c", 400)};
+	struct world w = world_of(defs, 3);
+
+	(void)state;
+	(void)reserved(&w, 100, NOON);
+	assert_string_equal(w.d.tightest->name, "b");
 	world_done(&w);
 }
 
@@ -454,13 +469,15 @@ static void shrink_frees_at_once(void **state)
 {
 	struct budget b = budget_of("b", 100);
 	struct world w = world_of(&b, 1);
-	struct amounts forty = usd(40), more = usd(61);
+	struct amounts forty = usd(40), more = usd(61), tokens = {.tokens = 1}, requests = {.requests = 1};
 	struct hold h = reserved(&w, 100, NOON);
 
 	(void)state;
 	assert_denied(&w, 40, NOON, VERDICT_HELD);
 	assert_int_equal(engine_shrink(w.e, &h, &forty), BUR_OK);
 	assert_int_equal(engine_shrink(w.e, &h, &more), BUR_INVALID);
+	assert_int_equal(engine_shrink(w.e, &h, &tokens), BUR_INVALID);
+	assert_int_equal(engine_shrink(w.e, &h, &requests), BUR_INVALID);
 	assert_int_equal(h.worst.nanousd, 60);
 	(void)reserved(&w, 40, NOON);
 	assert_int_equal(engine_mark_sent(w.e, &h), BUR_OK);
@@ -857,6 +874,8 @@ static void match_finds_one_counter_per_value(void **state)
 {
 	struct budget defs[3] = {budget_of("all", 9), budget_of("user", 9), soft_of("search", 9)};
 	struct match ann, bob, again;
+	const struct budget *budget;
+	const char *scope;
 	struct world w;
 
 	(void)state;
@@ -875,6 +894,9 @@ static void match_finds_one_counter_per_value(void **state)
 	}
 	assert_true(ann.meter[2] != bob.meter[1]);
 	assert_string_equal(view_of(&w, 2, NOON).scope, "user=ann");
+	engine_meter_name(w.e, bob.meter[1], &budget, &scope);
+	assert_string_equal(budget->name, "user");
+	assert_string_equal(scope, "user=bob");
 	world_done(&w);
 }
 
@@ -1032,6 +1054,23 @@ static void restore_skips_what_is_gone(void **state)
 	world_done(&w);
 }
 
+/* The day began with the same second as the hour that was written once, and that hour is over. */
+static void restore_skips_a_window_that_ended(void **state)
+{
+	struct budget b = budget_of("b", 100);
+	struct world w = world_of(&b, 1);
+	int64_t today = NOON - DAY_S / 2;
+
+	(void)state;
+	assert_int_equal(engine_restore(w.e, SLICE("b"), SLICE_NONE, today, today + HOUR_S, 5, 0, 0, NOON),
+			 BUR_NOTFOUND);
+	assert_meter(&w, 0, NOON + DAY_S, 0, 0);
+	/* The engine is already in tomorrow: yesterday's row is late. */
+	assert_int_equal(restore(&w, "b", "", today, 5, 0), BUR_NOTFOUND);
+	assert_meter(&w, 0, NOON + DAY_S, 0, 0);
+	world_done(&w);
+}
+
 static void snapshot_lists_budgets_without_calls(void **state)
 {
 	struct budget defs[3] = {budget_of("a", 1), budget_of("per", 2), soft_of("c", 3)};
@@ -1066,6 +1105,7 @@ int main(void)
 	    cmocka_unit_test(no_budget_at_all_holds_nothing),
 	    cmocka_unit_test(soft_budgets_never_block),
 	    cmocka_unit_test(tightest_is_the_one_with_least_left),
+	    cmocka_unit_test(tightest_of_equals_is_the_first),
 	    cmocka_unit_test(i14_same_history_same_decisions),
 	    cmocka_unit_test(i5_each_hold_ends_once),
 	    cmocka_unit_test(i5_a_void_hold_stays_void),
@@ -1100,6 +1140,7 @@ int main(void)
 	    cmocka_unit_test(restore_adds_to_the_open_window),
 	    cmocka_unit_test(r5_8_credit_lasts_one_window),
 	    cmocka_unit_test(restore_skips_what_is_gone),
+	    cmocka_unit_test(restore_skips_a_window_that_ended),
 	    cmocka_unit_test(snapshot_lists_budgets_without_calls),
 	};
 

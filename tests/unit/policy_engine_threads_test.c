@@ -368,6 +368,40 @@ static void r4_3_each_scope_gets_one_counter(void **state)
 	shared_done(&w);
 }
 
+#define ROUNDS 400
+
+/* All threads at once for the same new user, again and again: who loses the race must find the winner's counter. */
+static void *same_new_scope(void *arg)
+{
+	struct worker *k = arg;
+	char user[16];
+	struct match m;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct facts f;
+
+		(void)snprintf(user, sizeof(user), "user%d", i);
+		f = facts_of(user, "red");
+		(void)pthread_barrier_wait(&k->w->start);
+		CHECK(engine_match(k->w->e, &f, &m) == BUR_OK);
+		CHECK(m.meter[0] == (uint32_t)i);
+	}
+	return NULL;
+}
+
+static void r4_3_a_race_for_a_scope_has_one_winner(void **state)
+{
+	struct budget b = budget_of("per", LIMIT);
+	struct shared w;
+
+	(void)state;
+	budget_per(&b, FACT_USER);
+	shared_init(&w, &b, 1, ROUNDS + 1);
+	run_threads(&w, same_new_scope);
+	assert_int_equal(engine_snapshot(w.e, NOON, NULL, 0), ROUNDS);
+	shared_done(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +410,7 @@ int main(void)
 	    cmocka_unit_test(i8_only_voids_leave_nothing),
 	    cmocka_unit_test(a_stampede_admits_exactly_what_fits),
 	    cmocka_unit_test(r4_3_each_scope_gets_one_counter),
+	    cmocka_unit_test(r4_3_a_race_for_a_scope_has_one_winner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
