@@ -67,30 +67,46 @@ bool auth_is_virtual(struct slice credential)
 	return slice_starts(credential, SLICE("bur_"));
 }
 
-const uint8_t *auth_digest(struct client *c, struct slice credential)
+static bool is_cached(const struct credential_cache *k, struct slice credential)
 {
-	struct credential_cache *k = &c->cache;
+	return credential.n == k->n && k->n > 0 && memcmp(k->text, credential.p, k->n) == 0;
+}
 
-	if (credential.n == k->n && k->n > 0 && memcmp(k->text, credential.p, k->n) == 0)
-		return k->digest;
-	key_digest(credential, k->digest);
+static void remember(struct credential_cache *k, struct slice credential)
+{
 	k->n = 0;
+	k->fingerprint[0] = '\0';
 	if (credential.n <= sizeof(k->text)) {
 		memcpy(k->text, credential.p, credential.n);
 		k->n = (uint16_t)credential.n;
 	}
+}
+
+const uint8_t *auth_digest(struct client *c, struct slice credential)
+{
+	struct credential_cache *k = &c->cache;
+
+	if (is_cached(k, credential))
+		return k->digest;
+	remember(k, credential);
+	key_digest(credential, k->digest);
 	return k->digest;
 }
 
-struct slice auth_fingerprint(const struct proxy_config *cfg, struct slice credential, struct arena *arena)
+struct slice auth_fingerprint(struct client *c, struct slice credential)
 {
+	const uint8_t *secret = c->worker->proxy->config.fingerprint_secret;
+	struct credential_cache *k = &c->cache;
 	uint8_t mac[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
 	char hex[13];
 
-	if (!HMAC(EVP_sha256(), cfg->fingerprint_secret, (int)sizeof(cfg->fingerprint_secret),
-		  (const unsigned char *)credential.p, credential.n, mac, &n))
+	(void)auth_digest(c, credential); /* makes the cache this credential's */
+	if (k->fingerprint[0] != '\0')
+		return slice_of(k->fingerprint);
+	if (!HMAC(EVP_sha256(), secret, KEY_DIGEST_BYTES, (const unsigned char *)credential.p, credential.n, mac, &n))
 		return SLICE_NONE;
 	hex_encode(mac, 6, hex);
-	return arena_printf(arena, "vendor-%s", hex);
+	(void)snprintf(k->fingerprint, sizeof(k->fingerprint), "vendor-%s", hex);
+	return slice_of(k->fingerprint);
 }

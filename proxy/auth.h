@@ -2,7 +2,6 @@
 #ifndef PROXY_AUTH_H
 #define PROXY_AUTH_H
 
-#include "base/arena.h"
 #include "net/h1.h"
 #include "proxy/client.h"
 
@@ -15,7 +14,8 @@ struct slice auth_proxy_credential(const struct h1_head *, char *dst, size_t dst
 bool auth_is_virtual(struct slice credential);
 /* SHA-256 of the credential, kept on the connection for the next request. */
 const uint8_t *auth_digest(struct client *, struct slice credential) NONNULL(1);
-/* "vendor-" and 12 hex digits of the keyed hash of a vendor key: a name for who uses it, useless for anything else. */
-struct slice auth_fingerprint(const struct proxy_config *, struct slice credential, struct arena *) NONNULL(1, 3);
+/* "vendor-" and 12 hex digits of the keyed hash of a vendor key: a name for who uses it, useless for anything else.
+ * Lives as long as the connection shows the same credential. */
+struct slice auth_fingerprint(struct client *, struct slice credential) NONNULL(1);
 
 #endif

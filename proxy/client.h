@@ -11,9 +11,10 @@
 #include "net/stream.h"
 #include "proxy/worker.h"
 
-#define CLIENT_OUT_MAX (128 * 1024)    /* waiting for a slow reader, before the other side is stopped */
-#define CLIENT_EVENT_MAX (1280 * 1024) /* beyond it: the largest single delivery, one event that was held back whole   \
-					*/
+#define CLIENT_OUT_MAX (128 * 1024) /* waiting for a slow reader, before the other side is stopped */
+#define CLIENT_EVENT_MAX                                                                                               \
+	(1280 * 1024) /* beyond it: the largest single delivery, one event that was held back whole                    \
+		       */
 
 enum client_state {
 	CLIENT_SNIFF,     /* first byte decides: TLS or not */
@@ -31,6 +32,7 @@ struct credential_cache {
 	uint16_t n;
 	char text[200];
 	uint8_t digest[KEY_DIGEST_BYTES];
+	char fingerprint[24]; /* "vendor-…" of a vendor's key; empty until asked for */
 };
 
 struct client {

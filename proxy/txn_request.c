@@ -149,6 +149,12 @@ static const struct principal *proxy_principal(struct txn *t, bool *ret_claimed)
 	return p;
 }
 
+/* A copy: the connection may be gone before the call is written down. */
+static struct slice fingerprint(struct txn *t, struct slice credential)
+{
+	return arena_dup(&t->arena, auth_fingerprint(t->client, credential));
+}
+
 static enum step_result take_principal(struct txn *t, const struct principal *p)
 {
 	t->principal = p;
@@ -184,8 +190,7 @@ enum step_result txn_step_principal(struct txn *t)
 				       : "bursar needs a virtual key: send it as the API key, or as the password of "
 					 "HTTPS_PROXY; `bursar keys create` makes one");
 	} else {
-		t->key_name = credential.n > 0 ? auth_fingerprint(&t->worker->proxy->config, credential, &t->arena)
-					       : SLICE("anonymous");
+		t->key_name = credential.n > 0 ? fingerprint(t, credential) : SLICE("anonymous");
 		if (facts_from_fields(t) < 0)
 			return txn_refuse(t, REFUSE_BAD_REQUEST, "malformed x-bursar-tags; write k=v,k2=v2");
 	}
