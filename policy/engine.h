@@ -57,9 +57,9 @@ struct hold {
 };
 
 /* A step that was reached for the first time in a window instance; to be persisted and told. One event per step and
- * instance. STEP_ALERT: (posted + held + need) / limit has reached at_ppm, `limit` being the written one without credit;
- * a refused call counts without its need, which never got in. STEP_BLOCK: the first refusal, by the first block step.
- * Beyond EVENTS_MAX the bit stays clear and the event comes with the next call. */
+ * instance. STEP_ALERT: (posted + held + need) / limit has reached at_ppm, `limit` being the written one without
+ * credit; a refused call counts without its need, which never got in. STEP_BLOCK: the first refusal, by the first
+ * block step. Beyond EVENTS_MAX the bit stays clear and the event comes with the next call. */
 struct engine_event {
 	enum step_action action;
 	int64_t at_ppm, posted, held, need, limit;
@@ -95,7 +95,7 @@ struct decision {
 };
 
 /* All or nothing over every meter of the match. BUR_OK: *ret_hold is HOLD_RESERVED. BUR_DENIED: nothing changed except
- * warning bits, *ret lists every budget that blocks. BUR_OVERFLOW: negative or too large amounts. BUR_FULL: some counter
+ * warning bits, *ret lists every budget that blocks. BUR_OVERFLOW: negative or too large amounts. BUR_FULL: a counter
  * still has holds in eight past windows. A zero need never blocks. */
 int engine_reserve(struct engine *, const struct match *, const struct amounts *worst, int64_t now_s,
 		   struct hold *ret_hold, struct decision *ret) NONNULL(1, 2, 3, 5, 6) MUST_USE;
