@@ -15,7 +15,7 @@ static const char *const migrations[] = {
     "CREATE TABLE meter_def(uid INTEGER PRIMARY KEY, budget TEXT NOT NULL, scope TEXT NOT NULL, unit INTEGER NOT NULL)"
     " STRICT;"
     "CREATE TABLE ledger(seq INTEGER PRIMARY KEY, uid BLOB NOT NULL UNIQUE CHECK(length(uid)=16), ref_uid BLOB,"
-    " extra TEXT, kind INTEGER NOT NULL CHECK(kind IN (1,2,3,4,5)), ts_admit INTEGER NOT NULL,"
+    " extra TEXT, kind INTEGER NOT NULL CHECK(kind BETWEEN 1 AND 5), ts_admit INTEGER NOT NULL,"
     " ts_settle INTEGER NOT NULL, node INTEGER NOT NULL, amount_n INTEGER NOT NULL, worst_n INTEGER NOT NULL,"
     " source INTEGER NOT NULL, flags INTEGER NOT NULL, key_id INTEGER NOT NULL, user_id INTEGER NOT NULL,"
     " team_id INTEGER NOT NULL, project_id INTEGER NOT NULL, provider_id INTEGER NOT NULL, model_id INTEGER NOT NULL,"
@@ -107,8 +107,9 @@ void db_rollback(sqlite3 *db)
 static int settings(sqlite3 *db, bool writable)
 {
 	static const char *const reader = "PRAGMA query_only=ON; PRAGMA trusted_schema=OFF;";
+	/* References are checked while other rooms' statements run, see writer_execute. */
 	static const char *const writer =
-	    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
+	    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF;"
 	    "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY;";
 
 	(void)sqlite3_busy_timeout(db, 5000);

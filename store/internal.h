@@ -1,7 +1,8 @@
 /* internal.h - what the files of this room share; nobody outside includes it (unit tests of the room may).
  *
  * db.c connection, schema, meta | names.c interned names and meters | seal.c rows and their hash chain |
- * writer.c batches and the thread | recover.c start-up | health.c storage state | fault.c faults for tests. */
+ * batch.c batches as virtual tables | writer.c transactions and the thread | recover.c journal and counters at start |
+ * open.c opening and closing | store.c calls, sync, upkeep | health.c storage state | fault.c faults for tests. */
 #ifndef STORE_INTERNAL_H
 #define STORE_INTERNAL_H
 
@@ -115,7 +116,7 @@ enum row_int {
 	"uid,ref_uid,extra,kind,ts_admit,ts_settle,node,amount_n,worst_n,source,flags,key_id,user_id,team_id,"         \
 	"project_id,provider_id,model_id,route_id,input_tokens,output_tokens,cached_tokens,cache_write_tokens,"        \
 	"cache_write_1h_tokens,reasoning_tokens,requests,searches,tier,price_version,fx_ppb,status"
-#define ROW_POSTINGS_MAX 32
+#define ROW_POSTINGS_MAX JOURNAL_METERS_MAX
 
 struct posting {
 	int64_t meter_uid, win_start, amount; /* the uid's bits as SQLite keeps them */
@@ -125,6 +126,8 @@ struct row {
 	int64_t seq;
 	uint8_t uid[16], ref_uid[16];
 	bool has_ref, malformed; /* malformed: a column has a type that this program never writes */
+	bool fresh;              /* writing: it was not in the ledger before */
+	bool charged;            /* recovery: what was owed is not known, so it is the worst case */
 	struct slice extra;      /* .p NULL = SQL NULL */
 	int64_t v[R_INTS];
 	struct slice names[JOURNAL_NAMES];
@@ -184,9 +187,10 @@ int seal_verify(sqlite3 *, int64_t after_seq, int (*each)(void *ctx, const struc
 enum writer_stmt {
 	W_BEGIN,
 	W_COMMIT,
-	W_ROW,
-	W_POSTING,
-	W_METER,
+	W_ROWS,
+	W_POSTINGS,
+	W_SUMS,
+	W_IS_NEW,
 	W_WARNED,
 	W_OUTBOX,
 	W_QUARANTINE,
@@ -194,7 +198,7 @@ enum writer_stmt {
 	W_METER_DEF,
 	W_COUNT,
 };
-/* Sums of one batch by counter and window; flushed as one statement each. */
+/* Sums of one batch by counter and window. */
 #define SUMS_SIZE 32768 /* over BATCH_ROWS * JOURNAL_METERS_MAX */
 struct meter_sum {
 	int64_t uid, win_start, amount, last_ts;
@@ -204,13 +208,14 @@ struct writer {
 	sqlite3 *db;
 	sqlite3_stmt *st[W_COUNT];
 	struct seal seal;
+	struct row *rows; /* BATCH_ROWS; what the next writer_flush puts down */
+	size_t n_rows;
 	struct meter_sum *sums;
 	uint32_t *sums_used;
 	size_t n_sums;
 	uint32_t turn; /* the worker that goes first */
 	struct batch_item {
 		uint32_t worker, slot;
-		int64_t amount;
 	} items[BATCH_ROWS];
 	size_t n_items;
 	uint32_t taken[STORE_WORKERS_MAX], events[STORE_WORKERS_MAX];
@@ -220,16 +225,21 @@ int writer_init(struct writer *) NONNULL(1) MUST_USE; /* db is open */
 void writer_done(struct writer *) NONNULL(1);
 int writer_start(struct store *) NONNULL(1) MUST_USE;
 void writer_stop(struct store *) NONNULL(1);
-/* Row from a slot's content. Adds it, its postings, its sums and its seal. *ret_new: it was not there before. */
-void writer_row(const struct journal_entry *, int64_t settled_ns, struct slice extra, struct names *, struct row *ret)
-    NONNULL(1, 4, 5);
-int writer_add(struct writer *, struct row *, bool *ret_new) NONNULL(1, 2, 3) MUST_USE;
-int writer_flush_sums(struct writer *) NONNULL(1) MUST_USE;
+int writer_begin(struct writer *) NONNULL(1) MUST_USE;
+/* Adds a row made from a slot's content to rows, of which there must be room. `extra` must live until writer_flush. */
+void writer_row(struct writer *, const struct journal_entry *, int64_t settled_ns, struct slice extra, struct names *)
+    NONNULL(1, 2, 5);
+/* Rows, postings, counters, and the rows' part of the seal. The rows stay readable, with `fresh` set where they were
+ * not in the ledger before, until the caller sets n_rows to 0. SQLite's code. */
+int writer_flush(struct writer *) NONNULL(1) MUST_USE;
 int writer_quarantine(struct writer *, uint32_t slot, const void *raw, int64_t now_ns) NONNULL(1, 3) MUST_USE;
 int writer_commit(struct writer *) NONNULL(1) MUST_USE;
 /* All that is waiting, in as many transactions as it takes. BUR_OK or the failure, which health has noted. */
 int writer_drain(struct store *) NONNULL(1) MUST_USE;
 int writer_execute(struct store *, int (*fn)(sqlite3 *, void *), void *arg) NONNULL(1, 2) MUST_USE;
+
+/* --- batch.c ------------------------------------------------------------------------------------------------------ */
+int batch_register(struct writer *) NONNULL(1) MUST_USE; /* SQLite's code */
 
 /* --- recover.c ---------------------------------------------------------------------------------------------------- */
 /* What the journal holds goes into the ledger, then every slot is free. BUR_CORRUPT with strict_journal. */
@@ -259,7 +269,8 @@ void health_check_disk(struct store *) NONNULL(1);
 bool health_admits(struct store *, const struct call *) NONNULL(1, 2);
 int64_t health_unpersisted(struct store *) NONNULL(1);
 
-/* --- store.c ------------------------------------------------------------------------------------------------------ */
+/* --- open.c, store.c
+ * ------------------------------------------------------------------------------------------------------ */
 /* What the journal has no room for; written by the worker before it hands over the slot. */
 struct end_note {
 	int64_t settled_ns, amount_nanousd;

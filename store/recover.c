@@ -10,8 +10,9 @@
 
 /* --- journal into ledger ------------------------------------------------------------------------------------------ */
 
-/* The call's own words: what the journal kept of trace and tags, as JSON for the column `extra`. */
-static struct slice trace_extra(const struct journal_entry *e, char *dst, size_t size)
+/* The call's own words: what the journal kept of trace and tags, as JSON for the column `extra`. The slot's note holds
+ * it until the row is written. */
+static struct slice trace_extra(const struct journal_entry *e, struct end_note *note)
 {
 	struct slice trace = slice_mem((const char *)e->trace, strnlen((const char *)e->trace, sizeof e->trace));
 	char text[6 * sizeof e->trace + 1];
@@ -20,9 +21,9 @@ static struct slice trace_extra(const struct journal_entry *e, char *dst, size_t
 	if (trace.n == 0)
 		return SLICE_NONE;
 	(void)json_escape(trace, text, sizeof text);
-	n = snprintf(dst, size, "{\"trace\":\"%s\"}", text);
-	CHECK(n > 0 && (size_t)n < size);
-	return slice_mem(dst, (size_t)n);
+	n = snprintf(note->extra, sizeof note->extra, "{\"trace\":\"%s\"}", text);
+	CHECK(n > 0 && (size_t)n < sizeof note->extra);
+	return slice_mem(note->extra, (size_t)n);
 }
 
 /* What is known of the cost: settled calls have it, sent ones are charged the worst case. */
@@ -40,49 +41,58 @@ static void conclude(struct journal_entry *e, uint32_t last_id)
 	}
 }
 
-static int recover_slot(struct store *s, struct journal_entry *e, uint32_t last_id, struct recovery_report *rep)
+static void report_row(const struct row *r, struct recovery_report *rep)
 {
-	char extra[400];
-	struct row row;
-	bool fresh = false;
-	int rc;
-
-	conclude(e, last_id);
-	writer_row(e, clock_wall_ns(), trace_extra(e, extra, sizeof extra), s->names, &row);
-	rc = writer_add(&s->writer, &row, &fresh);
-	if (rc != SQLITE_OK || !fresh)
-		return rc;
-	if (e->state == SLOT_SETTLED) {
+	if (!r->fresh)
+		return;
+	if (!r->charged) {
 		rep->settled++;
-	} else {
-		rep->charged_worst++;
-		if (__builtin_add_overflow(rep->charged_nanousd, e->cell.worst_nanousd, &rep->charged_nanousd))
-			rep->charged_nanousd = INT64_MAX;
+		return;
 	}
+	rep->charged_worst++;
+	if (__builtin_add_overflow(rep->charged_nanousd, r->v[R_AMOUNT], &rep->charged_nanousd))
+		rep->charged_nanousd = INT64_MAX;
+}
+
+static int flush(struct writer *w, struct recovery_report *rep)
+{
+	int rc = writer_flush(w);
+
+	for (size_t i = 0; i < w->n_rows && rc == SQLITE_OK; i++)
+		report_row(&w->rows[i], rep);
+	w->n_rows = 0;
 	return rc;
+}
+
+static int recover_slot(struct store *s, uint32_t slot, uint32_t last_id, struct recovery_report *rep)
+{
+	struct journal_entry e;
+	int r = journal_read(s->journal, slot, &e);
+
+	if (r == BUR_NOTFOUND)
+		return SQLITE_OK;
+	if (r == BUR_CORRUPT) {
+		rep->quarantined++;
+		return writer_quarantine(&s->writer, slot, journal_raw(s->journal, slot), clock_wall_ns());
+	}
+	if (e.state == SLOT_RESERVED) {
+		rep->voided++; /* nothing was sent, nothing is owed */
+		return SQLITE_OK;
+	}
+	conclude(&e, last_id);
+	writer_row(&s->writer, &e, clock_wall_ns(), trace_extra(&e, &s->ends[slot]), s->names);
+	s->writer.rows[s->writer.n_rows - 1].charged = e.state == SLOT_SENT;
+	return s->writer.n_rows == BATCH_ROWS ? flush(&s->writer, rep) : SQLITE_OK;
 }
 
 static int recover_rows(struct store *s, struct recovery_report *rep)
 {
 	uint32_t last_id = names_last_id(s->names);
-	struct journal_entry e;
 	int rc = SQLITE_OK;
 
-	for (uint32_t i = 0; i < journal_slots(s->journal) && rc == SQLITE_OK; i++) {
-		int r = journal_read(s->journal, i, &e);
-
-		if (r == BUR_NOTFOUND)
-			continue;
-		if (r == BUR_CORRUPT) {
-			rep->quarantined++;
-			rc = writer_quarantine(&s->writer, i, journal_raw(s->journal, i), clock_wall_ns());
-		} else if (e.state == SLOT_RESERVED) {
-			rep->voided++; /* nothing was sent, nothing is owed */
-		} else {
-			rc = recover_slot(s, &e, last_id, rep);
-		}
-	}
-	return rc;
+	for (uint32_t i = 0; i < journal_slots(s->journal) && rc == SQLITE_OK; i++)
+		rc = recover_slot(s, i, last_id, rep);
+	return rc == SQLITE_OK ? flush(&s->writer, rep) : rc;
 }
 
 static void release_all(struct store *s)
@@ -113,15 +123,11 @@ int recover_journal(struct store *s, struct recovery_report *rep)
 
 	if (s->cfg.strict_journal && any_corrupt(s))
 		return BUR_CORRUPT;
-	rc = db_run(w->st[W_BEGIN]);
-	if (rc == SQLITE_OK)
-		rc = seal_begin(&w->seal, w->db);
+	rc = writer_begin(w);
 	if (rc == SQLITE_OK)
 		rc = names_mirror(s->names, w->st[W_NAME], w->st[W_METER_DEF]);
 	if (rc == SQLITE_OK)
 		rc = recover_rows(s, rep);
-	if (rc == SQLITE_OK)
-		rc = writer_flush_sums(w);
 	if (rc == SQLITE_OK)
 		rc = seal_end(&w->seal, clock_wall_ns());
 	if (rc == SQLITE_OK)

@@ -15,15 +15,15 @@
 static const char *const texts[W_COUNT] = {
     [W_BEGIN] = "BEGIN IMMEDIATE",
     [W_COMMIT] = "COMMIT",
-    [W_ROW] =
-	"INSERT INTO ledger(" LEDGER_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,"
-	"?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30) ON CONFLICT(uid) DO NOTHING",
-    [W_POSTING] = "INSERT INTO posting(seq,meter_uid,win_start,amount) VALUES(?1,?2,?3,?4)",
+    [W_ROWS] = "INSERT INTO ledger(seq," LEDGER_COLUMNS ") SELECT * FROM batch_rows WHERE true"
+	       " ON CONFLICT(uid) DO NOTHING",
+    [W_POSTINGS] = "INSERT INTO posting(seq,meter_uid,win_start,amount) SELECT * FROM batch_postings",
     /* Saturates: a sum beyond int64 would become a real number, which the table refuses for ever. */
-    [W_METER] = "INSERT INTO meter(meter_uid,win_start,posted_n,last_ts) VALUES(?1,?2,?3,?4)"
-		" ON CONFLICT(meter_uid,win_start) DO UPDATE SET posted_n=CASE"
-		" WHEN ?3>0 AND posted_n>9223372036854775807-?3 THEN 9223372036854775807 ELSE posted_n+?3 END,"
-		" last_ts=max(last_ts,?4)",
+    [W_SUMS] = "INSERT INTO meter(meter_uid,win_start,posted_n,last_ts) SELECT * FROM batch_sums WHERE true"
+	       " ON CONFLICT(meter_uid,win_start) DO UPDATE SET posted_n=CASE"
+	       " WHEN excluded.posted_n>0 AND posted_n>9223372036854775807-excluded.posted_n THEN 9223372036854775807"
+	       " ELSE posted_n+excluded.posted_n END, last_ts=max(last_ts,excluded.last_ts)",
+    [W_IS_NEW] = "SELECT 1 FROM ledger WHERE seq=?1 AND uid=?2",
     [W_WARNED] = "INSERT INTO meter(meter_uid,win_start,win_end,limit_n,warned_mask) VALUES(?1,?2,?3,?4,?5)"
 		 " ON CONFLICT(meter_uid,win_start) DO UPDATE SET win_end=?3,limit_n=?4,warned_mask=warned_mask|?5",
     [W_OUTBOX] = "INSERT INTO outbox(ts,kind,uid,win_start,at_ppm,action,payload) VALUES(?1,?2,?3,?4,?5,?6,?7)"
@@ -35,12 +35,14 @@ static const char *const texts[W_COUNT] = {
 
 int writer_init(struct writer *w)
 {
-	int rc = SQLITE_OK;
+	int rc;
 
+	w->rows = malloc(BATCH_ROWS * sizeof *w->rows);
 	w->sums = calloc(SUMS_SIZE, sizeof *w->sums);
 	w->sums_used = malloc(SUMS_SIZE * sizeof *w->sums_used);
-	if (!w->sums || !w->sums_used)
+	if (!w->rows || !w->sums || !w->sums_used)
 		return BUR_NOMEM;
+	rc = batch_register(w);
 	for (int i = 0; i < W_COUNT && rc == SQLITE_OK; i++)
 		rc = db_prepare(w->db, texts[i], &w->st[i]);
 	if (rc == SQLITE_OK)
@@ -53,13 +55,14 @@ void writer_done(struct writer *w)
 	for (int i = 0; i < W_COUNT; i++)
 		(void)sqlite3_finalize(w->st[i]);
 	seal_done(&w->seal);
+	free(w->rows);
 	free(w->sums);
 	free(w->sums_used);
 	(void)sqlite3_close(w->db);
 	*w = (struct writer){0};
 }
 
-/* --- one row ------------------------------------------------------------------------------------------------------ */
+/* --- rows ------------------------------------------------------------------------------------------------------ */
 
 static int64_t posting_amount(const struct journal_cell *c, int unit)
 {
@@ -108,14 +111,30 @@ static void row_units(struct row *r, const struct journal_cell *c)
 	r->v[R_STATUS] = c->status;
 }
 
-void writer_row(const struct journal_entry *e, int64_t settled_ns, struct slice extra, struct names *names,
-		struct row *r)
+static void row_postings(struct row *r, const struct journal_entry *e, struct names *names)
 {
-	const struct journal_cell *c = &e->cell;
 	struct meter_def def;
 
+	r->n_postings = 0;
+	for (size_t i = 0; i < e->n_meters; i++) {
+		struct posting p = {.meter_uid = (int64_t)e->meters[i].uid, .win_start = e->meters[i].win_start};
+
+		p.unit = names_meter_find(names, e->meters[i].uid, &def) ? def.unit : UNIT_USD;
+		p.amount = posting_amount(&e->cell, p.unit);
+		posting_add(r, &p);
+	}
+}
+
+void writer_row(struct writer *w, const struct journal_entry *e, int64_t settled_ns, struct slice extra,
+		struct names *names)
+{
+	const struct journal_cell *c = &e->cell;
+	struct row *r = &w->rows[w->n_rows];
+
+	CHECK(w->n_rows < BATCH_ROWS);
+	w->n_rows++;
 	memcpy(r->uid, e->uid, sizeof r->uid);
-	r->has_ref = r->malformed = false;
+	r->has_ref = r->malformed = r->fresh = r->charged = false;
 	r->extra = extra.n > 0 ? extra : SLICE_NONE;
 	r->v[R_KIND] = LEDGER_SPEND;
 	r->v[R_TS_ADMIT] = e->created_ns;
@@ -130,14 +149,7 @@ void writer_row(const struct journal_entry *e, int64_t settled_ns, struct slice 
 	row_units(r, c);
 	r->v[R_PRICE_VERSION] = e->price_version;
 	r->v[R_FX_PPB] = 0;
-	r->n_postings = 0;
-	for (size_t i = 0; i < e->n_meters; i++) {
-		struct posting p = {.meter_uid = (int64_t)e->meters[i].uid, .win_start = e->meters[i].win_start};
-
-		p.unit = names_meter_find(names, e->meters[i].uid, &def) ? def.unit : UNIT_USD;
-		p.amount = posting_amount(c, p.unit);
-		posting_add(r, &p);
-	}
+	row_postings(r, e, names);
 }
 
 static struct meter_sum *sum_of(struct writer *w, int64_t uid, int64_t win_start)
@@ -177,65 +189,58 @@ static void sums_clear(struct writer *w)
 	w->n_sums = 0;
 }
 
-int writer_flush_sums(struct writer *w)
+/* Some ids were in the ledger already: a commit whose answer was lost, or recovery after recovery. */
+static int find_fresh(struct writer *w)
 {
-	sqlite3_stmt *st = w->st[W_METER];
-	int rc = SQLITE_OK;
+	sqlite3_stmt *st = w->st[W_IS_NEW];
+	int rc = SQLITE_DONE;
 
-	for (size_t i = 0; i < w->n_sums && rc == SQLITE_OK; i++) {
-		const struct meter_sum *m = &w->sums[w->sums_used[i]];
-
-		(void)sqlite3_bind_int64(st, 1, m->uid);
-		(void)sqlite3_bind_int64(st, 2, m->win_start);
-		(void)sqlite3_bind_int64(st, 3, m->amount);
-		(void)sqlite3_bind_int64(st, 4, m->last_ts);
-		rc = db_run(st);
+	for (size_t i = 0; i < w->n_rows && (rc == SQLITE_DONE || rc == SQLITE_ROW); i++) {
+		(void)sqlite3_bind_int64(st, 1, w->rows[i].seq);
+		(void)sqlite3_bind_blob(st, 2, w->rows[i].uid, sizeof w->rows[i].uid, SQLITE_STATIC);
+		rc = sqlite3_step(st);
+		w->rows[i].fresh = rc == SQLITE_ROW;
+		(void)sqlite3_reset(st);
 	}
-	sums_clear(w);
-	return rc;
+	return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
 }
 
-static int add_postings(struct writer *w, const struct row *r)
+static int insert_rows(struct writer *w)
 {
-	sqlite3_stmt *st = w->st[W_POSTING];
-	int rc = SQLITE_OK;
-
-	for (size_t i = 0; i < r->n_postings && rc == SQLITE_OK; i++) {
-		(void)sqlite3_bind_int64(st, 1, r->seq);
-		(void)sqlite3_bind_int64(st, 2, r->postings[i].meter_uid);
-		(void)sqlite3_bind_int64(st, 3, r->postings[i].win_start);
-		(void)sqlite3_bind_int64(st, 4, r->postings[i].amount);
-		rc = db_run(st);
-	}
-	return rc;
-}
-
-int writer_add(struct writer *w, struct row *r, bool *ret_new)
-{
-	sqlite3_stmt *st = w->st[W_ROW];
 	int rc;
 
-	(void)sqlite3_bind_blob(st, 1, r->uid, sizeof r->uid, SQLITE_STATIC);
-	(void)sqlite3_bind_null(st, 2);
-	if (r->extra.p)
-		(void)sqlite3_bind_text(st, 3, r->extra.p, (int)r->extra.n, SQLITE_STATIC);
-	else
-		(void)sqlite3_bind_null(st, 3);
-	for (int i = 0; i < R_INTS; i++)
-		(void)sqlite3_bind_int64(st, 4 + i, r->v[i]);
-	rc = db_run(st);
+	for (size_t i = 0; i < w->n_rows; i++) {
+		w->rows[i].seq = w->seal.next_seq_to + 1 + (int64_t)i;
+		w->rows[i].fresh = true;
+	}
+	rc = db_run(w->st[W_ROWS]);
+	if (rc == SQLITE_OK && (size_t)sqlite3_changes(w->db) != w->n_rows)
+		rc = find_fresh(w);
+	return rc;
+}
+
+int writer_flush(struct writer *w)
+{
+	int rc;
+
+	if (w->n_rows == 0)
+		return SQLITE_OK;
+	rc = insert_rows(w);
+	kill_point();
 	if (rc != SQLITE_OK)
 		return rc;
-	*ret_new = sqlite3_changes(w->db) == 1;
-	if (!*ret_new)
-		return SQLITE_OK;
-	r->seq = sqlite3_last_insert_rowid(w->db);
+	sums_clear(w);
+	for (size_t i = 0; i < w->n_rows; i++) {
+		if (w->rows[i].fresh) {
+			sum_add(w, &w->rows[i]);
+			seal_row(&w->seal, &w->rows[i]);
+		}
+	}
+	rc = db_run(w->st[W_POSTINGS]);
 	kill_point();
-	rc = add_postings(w, r);
-	if (rc == SQLITE_OK && w->n_sums > SUMS_SIZE / 2)
-		rc = writer_flush_sums(w);
-	sum_add(w, r);
-	seal_row(&w->seal, r);
+	if (rc == SQLITE_OK)
+		rc = db_run(w->st[W_SUMS]);
+	kill_point();
 	return rc;
 }
 
@@ -284,20 +289,25 @@ static int add_item(struct store *s, const struct batch_item *it, int64_t now_ns
 {
 	const struct end_note *end = &s->ends[it->slot];
 	struct journal_entry e;
-	struct row row;
-	bool fresh = false;
-	int rc;
 
 	if (journal_read(s->journal, it->slot, &e) < 0 || e.state != SLOT_SETTLED) {
 		log_msg(LOG_ERROR, "store.quarantine", "journal slot %u changed under way; kept in journal_quarantine",
 			it->slot);
 		return writer_quarantine(&s->writer, it->slot, journal_raw(s->journal, it->slot), now_ns);
 	}
-	writer_row(&e, end->settled_ns, slice_mem(end->extra, end->extra_n), s->names, &row);
-	rc = writer_add(&s->writer, &row, &fresh);
-	if (rc == SQLITE_OK && !fresh && !s->writer.retrying)
-		log_msg(LOG_ERROR, "store.ledger", "a call's id is in the ledger already; its row was left out");
-	return rc;
+	writer_row(&s->writer, &e, end->settled_ns, slice_mem(end->extra, end->extra_n), s->names);
+	return SQLITE_OK;
+}
+
+static void report_known(const struct writer *w)
+{
+	size_t known = 0;
+
+	for (size_t i = 0; i < w->n_rows; i++)
+		known += !w->rows[i].fresh;
+	if (known > 0 && !w->retrying)
+		log_msg(LOG_ERROR, "store.ledger", "%zu calls have ids that are in the ledger already; left out",
+			known);
 }
 
 static int event_payload(const struct threshold_event *e, char *dst, size_t size)
@@ -369,10 +379,13 @@ int writer_commit(struct writer *w)
 	return injected != SQLITE_OK ? injected : rc;
 }
 
-static int begin(struct writer *w)
+int writer_begin(struct writer *w)
 {
-	int rc = db_run(w->st[W_BEGIN]);
+	int rc;
 
+	w->n_rows = 0;
+	kill_point();
+	rc = db_run(w->st[W_BEGIN]);
 	return rc == SQLITE_OK ? seal_begin(&w->seal, w->db) : rc;
 }
 
@@ -380,17 +393,14 @@ static int write_batch(struct store *s)
 {
 	struct writer *w = &s->writer;
 	int64_t now_ns = clock_wall_ns();
-	int rc;
+	int rc = writer_begin(w);
 
-	kill_point();
-	rc = begin(w);
 	if (rc == SQLITE_OK)
 		rc = names_mirror(s->names, w->st[W_NAME], w->st[W_METER_DEF]);
 	for (size_t i = 0; i < w->n_items && rc == SQLITE_OK; i++)
 		rc = add_item(s, &w->items[i], now_ns);
 	if (rc == SQLITE_OK)
-		rc = writer_flush_sums(w);
-	kill_point();
+		rc = writer_flush(w);
 	if (rc == SQLITE_OK)
 		rc = add_events(s);
 	if (rc == SQLITE_OK)
@@ -440,13 +450,13 @@ static int batch(struct store *s, size_t *ret_n)
 	if (rc != SQLITE_OK) {
 		(void)snprintf(cause, sizeof cause, "%s", sqlite3_errstr(rc));
 		db_rollback(w->db);
-		sums_clear(w);
 		seal_unknown(&w->seal);
 		w->retrying = true;
 		health_failed(s, rc, cause);
 		return db_err(rc);
 	}
 	*ret_n = w->n_items;
+	report_known(w);
 	w->retrying = false;
 	names_mirrored(s->names);
 	seal_committed(&w->seal);
@@ -469,7 +479,7 @@ int writer_drain(struct store *s)
 
 /* --- other people's transactions ---------------------------------------------------------------------------------- */
 
-int writer_execute(struct store *s, int (*fn)(sqlite3 *, void *), void *arg)
+static int run_in_transaction(struct store *s, int (*fn)(sqlite3 *, void *), void *arg)
 {
 	struct writer *w = &s->writer;
 	int rc, r = BUR_IO;
@@ -494,6 +504,19 @@ int writer_execute(struct store *s, int (*fn)(sqlite3 *, void *), void *arg)
 	db_rollback(w->db);
 	seal_unknown(&w->seal);
 	return rc != SQLITE_OK ? BUR_IO : r;
+}
+
+/* The writer's own batches cannot break a reference and are spared the look-ups; other people's statements can. */
+int writer_execute(struct store *s, int (*fn)(sqlite3 *, void *), void *arg)
+{
+	int r;
+
+	if (db_exec(s->writer.db, "PRAGMA foreign_keys=ON") != SQLITE_OK)
+		return BUR_IO;
+	r = run_in_transaction(s, fn, arg);
+	if (db_exec(s->writer.db, "PRAGMA foreign_keys=OFF") != SQLITE_OK)
+		return BUR_IO;
+	return r;
 }
 
 /* --- the thread --------------------------------------------------------------------------------------------------- */
