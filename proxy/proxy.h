@@ -99,7 +99,7 @@ size_t proxy_active(const struct proxy *) NONNULL(1);
 void proxy_free(struct proxy *);
 
 struct proxy_counts {
-	uint64_t connections, active_connections, active_calls, draining_streams;
+	uint64_t connections, active_connections, active_calls, draining_streams, pooled;
 };
 void proxy_counts(const struct proxy *, struct proxy_counts *ret) NONNULL(1, 2);
 

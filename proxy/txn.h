@@ -16,8 +16,8 @@
 
 #define TXN_STEPS(X)                                                                                                   \
 	X(ROUTE, route)                                                                                                \
-	X(PRINCIPAL, principal) X(BODY, body) X(PRICE, price) X(HOLD, hold) X(DIAL, dial) X(SEND, send)                \
-	    X(ANSWER, answer) X(END, end)
+	X(PRINCIPAL, principal)                                                                                        \
+	X(BODY, body) X(PRICE, price) X(HOLD, hold) X(DIAL, dial) X(SEND, send) X(ANSWER, answer) X(END, end)
 
 enum txn_step {
 #define X(uc, lc) TXN_##uc,

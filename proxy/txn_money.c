@@ -321,12 +321,22 @@ static void outcome_worst(const struct txn *t, struct outcome *o)
 			      .requests = 1};
 }
 
+/* A usage that costs more than this is no usage but nonsense of a broken vendor. */
+#define COST_MAX_NANOUSD (1000000 * NANOUSD_PER_USD)
+
 static int cost_of(const struct txn *t, const struct price_model *m, const struct usage *u, int64_t *ret)
 {
 	struct cost_sum sum = {0};
+	int64_t cost = 0;
 	int r = price_cost(m, u, t->start_wall_ns / NS_PER_S, &sum);
 
-	return r < 0 ? r : cost_ceil_nanousd(&sum, ret);
+	if (r == BUR_OK)
+		r = cost_ceil_nanousd(&sum, &cost);
+	if (r == BUR_OK && cost > COST_MAX_NANOUSD)
+		r = BUR_OVERFLOW;
+	if (r == BUR_OK)
+		*ret = cost;
+	return r;
 }
 
 /* The answer may name the model that really ran (a dated snapshot, an alias resolved): its own price counts. */
@@ -482,6 +492,8 @@ static void settle_sent(struct txn *t)
 	if (t->usage.stream)
 		t->row_flags |= ROW_STREAM;
 	t->cost_nanousd = o.actual_nanousd;
+	o.input_tokens = clip_u32(o.input_tokens); /* what the ledger can hold; a price was refused long before */
+	o.output_tokens = clip_u32(o.output_tokens);
 	actual = (struct amounts){o.actual_nanousd, (int64_t)(o.input_tokens + o.output_tokens), (int64_t)o.requests};
 	end.cell = (struct journal_cell){.worst_nanousd = t->bound.worst_nanousd,
 					 .actual_nanousd = o.actual_nanousd,
@@ -500,7 +512,13 @@ static void settle_sent(struct txn *t)
 	end.settled_ns = loop_wall_ns(t->worker->loop);
 	end.extra_n = write_extra(t, end.extra);
 	store_call_settle(store_of(t), t->worker->index, t->slot, &end);
-	CHECK(engine_settle(engine_of(t), &t->hold, &actual, &s) == BUR_OK);
+	if (engine_settle(engine_of(t), &t->hold, &actual, &s) != BUR_OK) {
+		/* a counter is at the end of its range: the ledger row stands, the hold must not */
+		log_msg(LOG_ERROR, "budget.overflow", "%s: a budget counter overflows; its sum is only in the ledger",
+			t->id_text);
+		actual = (struct amounts){0};
+		CHECK(engine_settle(engine_of(t), &t->hold, &actual, &s) == BUR_OK);
+	}
 	tell_events(t, s.events, s.n_events);
 }
 

@@ -149,6 +149,7 @@ int upstream_open(struct upstream *u, struct worker *w, const char *host, uint16
 	u->tls = context_for(w->proxy, profile);
 	fill_key(u, host, port, profile, credential);
 	u->stream = pool_get(w->pool, &u->key);
+	atomic_store_explicit(&w->n_pooled, pool_len(w->pool), memory_order_relaxed);
 	u->reused = u->stream != NULL;
 	if (u->stream) {
 		stream_rebind(u->stream, u->on_ready, u->ctx);
@@ -169,6 +170,7 @@ void upstream_keep(struct upstream *u)
 	if (!u->stream)
 		return;
 	pool_put(u->worker->pool, &u->key, u->stream);
+	atomic_store_explicit(&u->worker->n_pooled, pool_len(u->worker->pool), memory_order_relaxed);
 	u->stream = NULL;
 }
 
