@@ -451,7 +451,7 @@ static uint32_t write_extra(const struct txn *t, char dst[500])
 
 		n += w > 0 && (size_t)w < size - n ? (size_t)w : 0;
 	}
-	if (t->end != TXN_END_COMPLETE) {
+	if (t->end != TXN_END_NONE && t->end != TXN_END_COMPLETE) { /* NONE: a whole answer is settled before it ends */
 		int w = snprintf(dst + n, size - n, "%s\"end\":\"%s\"", n ? "," : "{", txn_end_name(t->end));
 
 		n += w > 0 && (size_t)w < size - n ? (size_t)w : 0;
