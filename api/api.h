@@ -1,0 +1,63 @@
+/* api.h - the admin side: who asks, may they, and the answer.
+ *
+ * One object for the control thread; every function is called there. The same calls serve the admin listener
+ * (api_handle) and the command line when no server runs (api_run). */
+#ifndef API_API_H
+#define API_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/slice.h"
+
+struct api;
+struct ca;
+struct engine;
+struct httpd_request;
+struct proxy;
+struct store;
+
+struct api_deps {
+	struct store *store;
+	struct engine *engine;
+	struct proxy *proxy;      /* NULL: no data path runs (command line) */
+	struct ca *ca;            /* NULL: there is none */
+	const char *const *hosts; /* names we answer to, beside loopback ones: against DNS rebinding */
+	size_t n_hosts;
+};
+
+/* What a row of the route table asks of the caller. A row that says nothing is closed to everybody. */
+enum api_level { API_CLOSED, API_OPEN, API_VIEWER, API_ADMIN };
+
+/* One question and its answer. */
+struct api_call {
+	struct arena *arena; /* what the answer needs lives here */
+	struct slice method, path, query, body;
+	struct slice host, authorization, content_type; /* of the request; .p NULL = absent */
+	struct slice param;                             /* what stood in place of {name}, decoded */
+	enum api_level level;                           /* what the caller is */
+	int status;
+	const char *type; /* content type of the answer */
+	struct buf out;   /* body of the answer; the caller of api_run owns it */
+	char fields[512]; /* further header lines, complete, made by us */
+};
+
+/* Everything in `deps` outlives the object, the list of hosts included. NULL: out of memory. */
+struct api *api_new(const struct api_deps *) NONNULL(1) MUST_USE;
+void api_free(struct api *); /* NULL is fine */
+/* Reads the keys again: for the admin API itself, and for the proxy when there is one. BUR_OK or the store's error. */
+int api_load_keys(struct api *) NONNULL(1) MUST_USE;
+/* Ready becomes 503 so that load balancers turn away. */
+void api_set_draining(struct api *, bool draining) NONNULL(1);
+
+/* An httpd_handler; ctx is the struct api. */
+void api_handle(void *ctx, struct httpd_request *) NONNULL(2);
+/* Answers a call whose request part is filled; call->out must be initialised. `trusted`: skip the checks of host and
+ * token, the caller stands in for the administrator (command line with the data folder in its hands). */
+void api_run(struct api *, struct api_call *, bool trusted) NONNULL(2);
+
+#endif

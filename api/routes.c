@@ -1,0 +1,82 @@
+#include "api/routes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/views.h"
+
+static const struct api_route table[] = {
+    {"GET", "/", API_OPEN, view_index, "where things are"},
+    {"GET", "/docs", API_OPEN, view_docs, "this list"},
+    {"GET", "/ca.pem", API_OPEN, view_ca_pem, "root certificate to trust for intercepted calls"},
+    {"GET", "/health/live", API_OPEN, view_live, "the process answers"},
+    {"GET", "/health/ready", API_OPEN, view_ready, "calls are admitted; 503 with reasons when not"},
+    {"GET", "/metrics", API_VIEWER, view_metrics, "counters and gauges in Prometheus text format"},
+    {"GET", "/api/v1/budgets", API_VIEWER, view_budgets, "every budget: limit, spent, held, remaining, reset time"},
+    {"GET", "/api/v1/ledger", API_VIEWER, view_ledger,
+     "what was charged, newest first; limit, cursor, order, from, to, key, user, team, project, provider, model"},
+    {"GET", "/api/v1/keys", API_VIEWER, view_keys, "virtual keys, without their text"},
+    {"POST", "/api/v1/keys", API_ADMIN, view_key_create, "make a key; the answer shows its text, once"},
+    {"DELETE", "/api/v1/keys/{name}", API_ADMIN, view_key_revoke, "revoke a key at once"},
+};
+
+const struct api_route *routes_all(size_t *ret_n)
+{
+	*ret_n = ARRAY_LEN(table);
+	return table;
+}
+
+/* Fixed text up to "{"; what stands there must be one non-empty segment. */
+static bool path_matches(const char *pattern, struct slice path, struct slice *ret_param)
+{
+	const char *brace = strchr(pattern, '{');
+	struct slice fixed = brace ? slice_mem(pattern, (size_t)(brace - pattern)) : slice_of(pattern);
+	struct slice rest;
+
+	if (!brace) {
+		*ret_param = SLICE_NONE;
+		return slice_eq(path, fixed);
+	}
+	if (!slice_starts(path, fixed))
+		return false;
+	rest = slice_sub(path, fixed.n, path.n);
+	if (rest.n == 0 || slice_find(rest, '/') != rest.n)
+		return false;
+	*ret_param = rest;
+	return true;
+}
+
+static bool path_known(struct slice path)
+{
+	struct slice param;
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (path_matches(table[i].path, path, &param))
+			return true;
+	return false;
+}
+
+enum route_result routes_find(struct slice method, struct slice path, const struct api_route **ret,
+			      struct slice *ret_param, char *allow, size_t allow_size)
+{
+	struct slice wanted = slice_eq(method, SLICE("HEAD")) ? SLICE("GET") : method;
+	size_t n = 0;
+
+	allow[0] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		if (!path_matches(table[i].path, path, ret_param))
+			continue;
+		if (slice_eq(wanted, slice_of(table[i].method))) {
+			*ret = &table[i];
+			return ROUTE_FOUND;
+		}
+		n += (size_t)snprintf(allow + n, allow_size - n, "%s%s", n ? ", " : "", table[i].method);
+		if (n >= allow_size)
+			n = allow_size - 1;
+	}
+	if (n > 0)
+		return ROUTE_BAD_METHOD;
+	if (path.n > 1 && slice_ends(path, SLICE("/")) && path_known(slice_sub(path, 0, path.n - 1)))
+		return ROUTE_SLASH;
+	return ROUTE_UNKNOWN;
+}

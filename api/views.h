@@ -1,0 +1,19 @@
+/* views.h - the handlers that the route table names. Each fills status and body of its call. */
+#ifndef API_VIEWS_H
+#define API_VIEWS_H
+
+#include "api/api.h"
+
+void view_live(struct api *, struct api_call *) NONNULL(1, 2);
+void view_ready(struct api *, struct api_call *) NONNULL(1, 2);
+void view_metrics(struct api *, struct api_call *) NONNULL(1, 2);
+void view_index(struct api *, struct api_call *) NONNULL(1, 2);
+void view_docs(struct api *, struct api_call *) NONNULL(1, 2);
+void view_ca_pem(struct api *, struct api_call *) NONNULL(1, 2);
+void view_budgets(struct api *, struct api_call *) NONNULL(1, 2);
+void view_ledger(struct api *, struct api_call *) NONNULL(1, 2);
+void view_keys(struct api *, struct api_call *) NONNULL(1, 2);
+void view_key_create(struct api *, struct api_call *) NONNULL(1, 2);
+void view_key_revoke(struct api *, struct api_call *) NONNULL(1, 2);
+
+#endif

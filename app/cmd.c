@@ -1,0 +1,147 @@
+#include "app/cmd.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "app/settings.h"
+
+#define CONFIG_HELP                                                                                                    \
+	"  -c, --config FILE   configuration; default $BURSAR_CONFIG, ./bursar.yaml, ./conf/bursar.yaml,\n"            \
+	"                      /etc/bursar/bursar.yaml\n"
+
+static const struct cmd commands[] = {
+    {"serve", "run the proxy",
+     "usage: bursar serve [-c FILE] [--verify]\n\n"
+     "Runs until SIGTERM or SIGINT: then takes no new calls, lets running ones finish (limits.drain_timeout), and "
+     "ends;\n"
+     "a second signal cuts them off. The first start makes the data folder, a certificate authority, a virtual key\n"
+     "and an administrator's key.\n\n" CONFIG_HELP
+     "      --verify        check the whole ledger before taking calls\n\n"
+     "exit codes: 0 ended in good order, 1 could not start, 2 configuration is wrong, 70 disk trouble,\n"
+     "            75 another bursar uses the data folder, 78 the data is damaged\n",
+     cmd_serve},
+    {"check-config", "check the configuration, print it, or print the reference",
+     "usage: bursar check-config [-c FILE] [--dump-config | --reference]\n\n"
+     "Reads the configuration as `serve` would, starts nothing. Errors say file:line:column.\n\n" CONFIG_HELP
+     "      --dump-config   print what is in force, defaults included, secrets as ***\n"
+     "      --reference     print docs/config.md: every key with type, default, bounds\n\n"
+     "exit codes: 0 good, 2 wrong\n",
+     cmd_check_config},
+    {"env", "print the variables that point programs at bursar",
+     "usage: bursar env [-c FILE] [--shell sh|fish|powershell|dotenv] [--gateway] [--key KEY]\n\n"
+     "  eval \"$(bursar env)\"            this shell's programs go through the proxy, calls are intercepted\n"
+     "  eval \"$(bursar env --gateway)\"  SDKs with a base URL talk to bursar directly; no certificate "
+     "needed\n\n" CONFIG_HELP "      --shell WORD    syntax to print; default sh\n"
+     "      --gateway       base URLs instead of HTTPS_PROXY\n"
+     "      --key KEY       virtual key to put into the proxy URL; default $BURSAR_KEY, else none\n",
+     cmd_env},
+    {"ca", "make, show or export the certificate authority",
+     "usage: bursar ca init [-c FILE] [--force] | status | export\n\n"
+     "  init      makes one for the hosts of providers and intercept rules; --force replaces the old one, and every\n"
+     "            client must then trust the new root\n"
+     "  status    subject, validity, fingerprint, hosts\n"
+     "  export    the root certificate as PEM on standard output\n\n" CONFIG_HELP,
+     cmd_ca},
+    {"keys", "make, list and revoke virtual keys",
+     "usage: bursar keys list [--format table|json|csv]\n"
+     "       bursar keys create [NAME] [--user U] [--team T] [--project P] [--tag K=V]... [--role call|viewer|admin]\n"
+     "                          [--expires DATE] [--may-set-user]\n"
+     "       bursar keys revoke NAME\n\n"
+     "A key's text is shown once, when it is made; only its digest is kept. Keys of role `call` open the proxy,\n"
+     "`viewer` and `admin` open the admin listener. Works with and without a running server.\n\n" CONFIG_HELP,
+     cmd_keys},
+    {"budgets", "show every budget: limit, spent, held, left",
+     "usage: bursar budgets [NAME] [--format table|json|csv]\n\n" CONFIG_HELP, cmd_budgets},
+    {"ledger", "show what was charged, newest first",
+     "usage: bursar ledger [-n N] [--from DATE] [--to DATE] [--key K] [--user U] [--team T] [--project P]\n"
+     "                     [--provider P] [--model M] [--cursor C] [--oldest-first] [--format table|json|csv]\n\n"
+     "  -n N                rows; default 20, at most 1000\n"
+     "      --cursor C      go on after the page that ended with this cursor\n" CONFIG_HELP,
+     cmd_ledger},
+    {"verify", "recompute the whole ledger: seals, sums, prices",
+     "usage: bursar verify [-c FILE] [--format table|json]\n\n"
+     "Checks the chain of seals, that counters equal the sums of their rows, and that each row's cost is what its\n"
+     "price book says. Reads only.\n\n" CONFIG_HELP "\nexit codes: 0 all equal, 1 something differs\n",
+     cmd_verify},
+    {"price", "what a call costs",
+     "usage: bursar price PROVIDER MODEL --in N --out N [--cached N] [--cache-write N] [--format table|json]\n\n"
+     "  bursar price openai gpt-4o-mini --in 1000 --out 500\n\n"
+     "--in counts all input, cached tokens included; the figure is exact.\n\n" CONFIG_HELP,
+     cmd_price},
+    {"version", "print the version", "usage: bursar version\n", cmd_version},
+};
+
+static void print_commands(FILE *out)
+{
+	(void)fputs("bursar - a proxy that enforces budgets on metered APIs\n\nusage: bursar COMMAND [OPTIONS]\n\n",
+		    out);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		(void)fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
+	(void)fputs("\n`bursar COMMAND --help` explains one. Start with `bursar serve`.\n"
+		    "Exit codes: 0 good, 1 failed, 2 wrong usage or configuration, 69 server does not answer,\n"
+		    "            70 disk trouble, 75 data folder in use, 78 data damaged.\n",
+		    out);
+}
+
+int cmd_usage_error(const struct cmd *cmd, const char *fmt, ...)
+{
+	va_list args;
+
+	(void)fprintf(stderr, "bursar %s: ", cmd->name);
+	va_start(args, fmt);
+	(void)vfprintf(stderr, fmt, args);
+	va_end(args);
+	(void)fprintf(stderr, "\ntry `bursar %s --help`\n", cmd->name);
+	return EXIT_USAGE;
+}
+
+int cmd_print_help(const struct cmd *cmd)
+{
+	printf("%s\n\n%s", cmd->summary, cmd->help);
+	return EXIT_OK;
+}
+
+int cmd_settings(const struct cmd *cmd, const char *path, struct settings **ret)
+{
+	struct config_error err;
+
+	if (!path)
+		path = settings_default_path();
+	if (!path)
+		return cmd_usage_error(cmd, "no configuration found: name one with --config FILE, or copy "
+					    "conf/bursar.yaml to ./bursar.yaml");
+	if (settings_load(path, ret, &err) < 0) {
+		(void)fprintf(stderr, "%s\n", err.text);
+		return EXIT_USAGE;
+	}
+	return EXIT_OK;
+}
+
+int cmd_main(int argc, char **argv)
+{
+	static char full_name[64];
+
+	(void)umask(077);
+	if (argc < 2) {
+		print_commands(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+		print_commands(stdout);
+		return EXIT_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0)
+		argv[1] = (char[]){"version"};
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			(void)snprintf(full_name, sizeof(full_name), "bursar %s", commands[i].name);
+			argv[1] = full_name; /* getopt's messages begin with it */
+			return commands[i].run(&commands[i], argc - 1, argv + 1);
+		}
+	(void)fprintf(stderr, "bursar: there is no command `%s`\n\n", argv[1]);
+	print_commands(stderr);
+	return EXIT_USAGE;
+}

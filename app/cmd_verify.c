@@ -1,0 +1,189 @@
+/* bursar verify: is every row what it was, and does it cost what its price book says? */
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/args.h"
+#include "app/boot.h"
+#include "app/files.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "meter/tier.h"
+#include "meter/usage.h"
+#include "store/ledger.h"
+
+/* The book of the row before: versions change seldom. */
+struct pricing {
+	struct sqlite3 *reader;
+	struct price_book *book;
+	uint32_t version;
+	bool loaded;
+};
+
+static struct price_book *book_of(struct pricing *p, uint32_t version)
+{
+	char *json = NULL, why[64];
+	size_t n = 0;
+
+	if (p->loaded && p->version == version)
+		return p->book;
+	price_book_unref(p->book);
+	p->book = NULL;
+	p->version = version;
+	p->loaded = true;
+	if (ledger_price_book(p->reader, version, &json, &n) < 0)
+		return NULL;
+	if (price_book_parse(slice_mem(json, n), &p->book, why, sizeof(why)) < 0)
+		p->book = NULL;
+	free(json);
+	return p->book;
+}
+
+static void usage_of(const struct ledger_row *row, struct usage *u)
+{
+	*u = (struct usage){.has_input = true,
+			    .has_output = true,
+			    .complete = true,
+			    .input_tokens = row->input_tokens,
+			    .output_tokens = row->output_tokens,
+			    .cached_input_tokens = row->cached_tokens,
+			    .cache_write_tokens = row->cache_write_tokens,
+			    .cache_write_1h_tokens = row->cache_write_1h_tokens,
+			    .reasoning_tokens = row->reasoning_tokens,
+			    .requests = row->requests,
+			    .web_searches = row->searches};
+	tier_unpack((uint8_t)row->tier, u);
+}
+
+/* Only rows that were priced from the vendor's own figures can be priced again. */
+static bool priced_from_usage(const struct ledger_row *row)
+{
+	return row->kind == LEDGER_SPEND && row->source == SOURCE_USAGE &&
+	       !(row->flags & (ROW_ESTIMATED | ROW_RECOVERED | ROW_NO_PRICE));
+}
+
+static int price_again(void *ctx, const struct ledger_row *row)
+{
+	const struct price_model *model;
+	struct price_book *book;
+	struct cost_sum sum = {0};
+	struct usage usage;
+	bool inherited;
+	int64_t nanousd;
+
+	if (!priced_from_usage(row))
+		return BUR_NOTFOUND;
+	book = book_of(ctx, row->price_version);
+	model = book ? price_find(book, row->provider, row->model, &inherited) : NULL;
+	if (!model)
+		return BUR_NOTFOUND;
+	usage_of(row, &usage);
+	if (price_cost(model, &usage, row->ts_admit_ns / NS_PER_S, &sum) < 0 || cost_ceil_nanousd(&sum, &nanousd) < 0)
+		return BUR_NOTFOUND;
+	return nanousd == row->amount_nanousd ? BUR_OK : BUR_INVALID;
+}
+
+/* --- the database
+ * -------------------------------------------------------------------------------------------------------*/
+
+/* While a server has the store, a read-only look beside it is enough. */
+static int open_beside(const struct settings *s, struct sqlite3 **ret)
+{
+	char path[PATH_MAX];
+
+	if (!files_path(path, sizeof(path), s->data_dir, "bursar.db"))
+		return BUR_TOOBIG;
+	if (sqlite3_open_v2(path, ret, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOFOLLOW, NULL) != SQLITE_OK)
+		return BUR_IO;
+	(void)sqlite3_busy_timeout(*ret, 5000);
+	return BUR_OK;
+}
+
+static int print_report(const struct verify_report *v, bool good, bool json)
+{
+	if (json) {
+		printf("{\"ok\":%s,\"rows\":%llu,\"seals\":%llu,\"seal_errors\":%llu,\"sum_errors\":%llu,"
+		       "\"price_rows\":%llu,\"price_errors\":%llu,\"price_skipped\":%llu,\"quarantined\":%llu}\n",
+		       good ? "true" : "false", (unsigned long long)v->rows, (unsigned long long)v->seals,
+		       (unsigned long long)v->seal_errors, (unsigned long long)v->sum_errors,
+		       (unsigned long long)v->price_rows, (unsigned long long)v->price_errors,
+		       (unsigned long long)v->price_skipped, (unsigned long long)v->quarantined);
+	} else {
+		printf("rows         %llu\nseals        %llu, %llu broken\nsums         %llu wrong\n"
+		       "prices       %llu recomputed, %llu differ, %llu not recomputable\nquarantined  %llu\n%s\n",
+		       (unsigned long long)v->rows, (unsigned long long)v->seals, (unsigned long long)v->seal_errors,
+		       (unsigned long long)v->sum_errors, (unsigned long long)v->price_rows,
+		       (unsigned long long)v->price_errors, (unsigned long long)v->price_skipped,
+		       (unsigned long long)v->quarantined, good ? "the ledger is good" : "THE LEDGER IS NOT GOOD");
+		if (v->first_error[0])
+			printf("first error: %s\n", v->first_error);
+	}
+	return good ? EXIT_OK : EXIT_FAILED;
+}
+
+static int verify(const struct cmd *cmd, struct sqlite3 *reader, bool json)
+{
+	struct pricing pricing = {.reader = reader};
+	struct verify_report report = {0};
+	int r = ledger_verify(reader, price_again, &pricing, &report);
+	bool good = r == BUR_OK && report.seal_errors == 0 && report.sum_errors == 0 && report.price_errors == 0;
+
+	price_book_unref(pricing.book);
+	if (r == BUR_IO || r == BUR_NOMEM) {
+		(void)fprintf(stderr, "bursar %s: cannot read the ledger: %s\n", cmd->name, bur_strerror(r));
+		return EXIT_STORAGE_IO;
+	}
+	return print_report(&report, good, json);
+}
+
+static int verify_settings(const struct cmd *cmd, const struct settings *s, bool json)
+{
+	char err[BOOT_ERROR_MAX];
+	struct sqlite3 *reader = NULL;
+	struct boot boot = {0};
+	int exit_code = EXIT_FAILED, r;
+
+	if (access(s->data_dir, F_OK) != 0) {
+		(void)fprintf(stderr, "bursar %s: there is no data in %s\n", cmd->name, s->data_dir);
+		return EXIT_FAILED;
+	}
+	if (boot_open(s, &boot, &exit_code, err) == BUR_OK) {
+		r = store_reader(boot.store, &reader);
+	} else if (exit_code == EXIT_BUSY) {
+		r = open_beside(s, &reader);
+	} else {
+		(void)fprintf(stderr, "bursar %s: %s\n", cmd->name, err);
+		return exit_code;
+	}
+	exit_code = r == BUR_OK ? verify(cmd, reader, json) : EXIT_STORAGE_IO;
+	(void)sqlite3_close(reader);
+	boot_close(&boot);
+	return exit_code;
+}
+
+int cmd_verify(const struct cmd *cmd, int argc, char **argv)
+{
+	const char *format = "table";
+	const struct arg list[] = {{.name = "format", .value = &format}};
+	struct settings *s;
+	struct args args;
+	bool json;
+	int r = args_read(cmd, argc, argv, list, ARRAY_LEN(list), 0, &args);
+
+	if (r != ARGS_GO)
+		return r;
+	json = strcmp(format, "json") == 0;
+	if (!json && strcmp(format, "table") != 0)
+		return cmd_usage_error(cmd, "--format: expected table or json, got `%s`", format);
+	r = cmd_settings(cmd, args.config, &s);
+	if (r != EXIT_OK)
+		return r;
+	log_init(STDERR_FILENO, LOG_ERROR);
+	r = verify_settings(cmd, s, json);
+	settings_free(s);
+	return r;
+}

@@ -1,0 +1,333 @@
+/* Budgets as people write them (bursar.yaml) to budgets as policy takes them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "app/settings_file.h"
+#include "base/error.h"
+
+static const struct {
+	const char *name;
+	enum window_kind kind;
+} windows[] = {
+    {"hour", WINDOW_HOUR},       {"day", WINDOW_DAY},   {"week", WINDOW_WEEK},   {"month", WINDOW_MONTH},
+    {"quarter", WINDOW_QUARTER}, {"year", WINDOW_YEAR}, {"total", WINDOW_TOTAL},
+};
+
+static const char *const later_actions[] = {"throttle", "degrade", "clamp"};
+
+static int fail_later(struct settings_ctx *ctx, const struct node *at, const char *what, const char *word,
+		      const char *now)
+{
+	return config_fail(ctx->err, ctx->file_name, at,
+			   "%s: `%s` comes with a later version of bursar; this one knows %s", what, word, now);
+}
+
+/* --- one field after the other
+ * ----------------------------------------------------------------------------------------*/
+
+static int read_zone(struct settings_ctx *ctx, const struct file_budget *f, const struct tz **ret)
+{
+	struct settings_own *own = ctx->s->own;
+	int r;
+
+	for (size_t i = 0; i < own->n_zones; i++)
+		if (strcmp(tz_name(own->zones[i]), f->timezone) == 0) {
+			*ret = own->zones[i];
+			return BUR_OK;
+		}
+	if (own->n_zones == SETTINGS_ZONES_MAX)
+		return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "timezone"),
+				   "timezone: more than %d different zones", SETTINGS_ZONES_MAX);
+	r = tz_load(f->timezone, &own->zones[own->n_zones]);
+	if (r == BUR_NOMEM)
+		return r;
+	if (r < 0)
+		return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "timezone"),
+				   "timezone: expected an IANA name such as `Europe/Berlin`, got `%s` (%s)",
+				   f->timezone, bur_strerror(r));
+	*ret = own->zones[own->n_zones++];
+	return BUR_OK;
+}
+
+static int read_window(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
+{
+	const struct node *at = settings_at(f->node, "window");
+
+	b->window.week_start = f->week_start;
+	b->window.month_anchor = (int)f->month_anchor;
+	for (size_t i = 0; i < ARRAY_LEN(windows); i++)
+		if (strcmp(f->window, windows[i].name) == 0) {
+			b->window.kind = windows[i].kind;
+			b->window_name = windows[i].name;
+			return read_zone(ctx, f, &b->window.tz);
+		}
+	if (strncmp(f->window, "rolling", 7) == 0)
+		return fail_later(ctx, at, "window", "rolling", "hour, day, week, month, quarter, year, total");
+	return config_fail(ctx->err, ctx->file_name, at,
+			   "window: expected hour, day, week, month, quarter, year or total, got `%s`", f->window);
+}
+
+static int read_limit(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
+{
+	if (amount_parse_limit(slice_of(f->limit), &b->unit, &b->limit) < 0 || b->limit <= 0)
+		return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "limit"),
+				   "limit: expected an amount such as `50 USD`, `2M tokens` or `1000 requests`, got "
+				   "`%s`",
+				   f->limit);
+	return BUR_OK;
+}
+
+static int read_mode(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
+{
+	const struct node *at = settings_at(f->node, "mode");
+
+	if (strcmp(f->mode, "hard") == 0)
+		b->mode = MODE_HARD;
+	else if (strcmp(f->mode, "soft") == 0)
+		b->mode = MODE_SOFT;
+	else if (strcmp(f->mode, "shadow") == 0)
+		return fail_later(ctx, at, "mode", "shadow", "hard and soft");
+	else
+		return config_fail(ctx->err, ctx->file_name, at, "mode: expected hard or soft, got `%s`", f->mode);
+	return BUR_OK;
+}
+
+static int read_fact(struct settings_ctx *ctx, const struct node *at, struct slice word, const char *what,
+		     enum fact *ret_fact, const char **ret_tag)
+{
+	struct slice tag = SLICE_NONE;
+
+	if (fact_parse(word, ret_fact, &tag) < 0)
+		return config_fail(ctx->err, ctx->file_name, at,
+				   "%s: expected provider, model, key, user, team, project or tag.<name>, got "
+				   "`" SLICE_FMT "`",
+				   what, SLICE_ARG(word));
+	*ret_tag = NULL;
+	if (*ret_fact == FACT_TAG) {
+		*ret_tag = arena_dup(&ctx->s->own->arena, tag).p;
+		if (!*ret_tag)
+			return BUR_NOMEM;
+	}
+	return BUR_OK;
+}
+
+static int read_match_value(struct settings_ctx *ctx, const struct node *n, struct selector *s)
+{
+	size_t star;
+
+	if (n->kind != NODE_SCALAR || n->text.n == 0)
+		return config_fail(ctx->err, ctx->file_name, n,
+				   "match." SLICE_FMT ": expected one value, which may end in `*`; for several values "
+				   "write one budget each",
+				   SLICE_ARG(n->key));
+	star = slice_find(n->text, '*');
+	if (star + 1 < n->text.n)
+		return config_fail(ctx->err, ctx->file_name, n, "match." SLICE_FMT ": `*` may only stand at the end",
+				   SLICE_ARG(n->key));
+	s->value = arena_dup(&ctx->s->own->arena, n->text).p;
+	return s->value ? BUR_OK : BUR_NOMEM;
+}
+
+static bool node_is_empty(const struct node *n)
+{
+	return !n || (n->kind == NODE_SCALAR && n->text.n == 0 && !n->quoted);
+}
+
+static int read_match(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
+{
+	int r = BUR_OK;
+
+	if (node_is_empty(f->match))
+		return BUR_OK;
+	if (f->match->kind != NODE_MAP)
+		return config_fail(ctx->err, ctx->file_name, f->match, "match: expected a map such as {team: search}");
+	for (const struct node *n = f->match->first_child; n && r == BUR_OK; n = n->next) {
+		struct selector *s = &b->match[b->n_match];
+
+		if (b->n_match == SELECTORS_MAX)
+			return config_fail(ctx->err, ctx->file_name, n, "match: more than %d conditions",
+					   SELECTORS_MAX);
+		r = read_fact(ctx, n, n->key, "match", &s->fact, &s->tag);
+		if (r == BUR_OK)
+			r = read_match_value(ctx, n, s);
+		b->n_match++;
+	}
+	return r;
+}
+
+static int read_per(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
+{
+	const struct node *at = settings_at(f->node, "per");
+	int r = BUR_OK;
+
+	if (f->per.n > SELECTORS_MAX)
+		return config_fail(ctx->err, ctx->file_name, at, "per: more than %d facts", SELECTORS_MAX);
+	for (size_t i = 0; i < f->per.n && r == BUR_OK; i++)
+		r = read_fact(ctx, at, slice_of(f->per.items[i]), "per", &b->per[i].fact, &b->per[i].tag);
+	b->n_per = f->per.n;
+	return r;
+}
+
+/* --- steps
+ * ------------------------------------------------------------------------------------------------------------*/
+
+static int read_step_at(struct settings_ctx *ctx, const struct node *n, struct budget_step *step)
+{
+	struct slice text = n->kind == NODE_SCALAR ? n->text : SLICE_NONE;
+
+	if (!slice_ends(text, SLICE("%")) ||
+	    decimal_parse(slice_trim(slice_sub(text, 0, text.n - 1)), 4, false, &step->at_ppm) < 0 ||
+	    step->at_ppm <= 0 || step->at_ppm > 10000000)
+		return config_fail(ctx->err, ctx->file_name, n,
+				   "at: expected a part of the limit such as `80%%`, got `" SLICE_FMT "`",
+				   SLICE_ARG(text));
+	return BUR_OK;
+}
+
+static int read_step_do(struct settings_ctx *ctx, const struct node *n, struct budget_step *step)
+{
+	struct slice word = n->kind == NODE_SCALAR ? n->text : SLICE_NONE;
+
+	if (slice_eq(word, SLICE("alert"))) {
+		step->action = STEP_ALERT;
+		return BUR_OK;
+	}
+	if (slice_eq(word, SLICE("block"))) {
+		step->action = STEP_BLOCK;
+		return BUR_OK;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(later_actions); i++)
+		if (slice_eq(word, slice_of(later_actions[i])))
+			return fail_later(ctx, n, "do", later_actions[i], "alert and block");
+	return config_fail(ctx->err, ctx->file_name, n, "do: expected alert or block, got `" SLICE_FMT "`",
+			   SLICE_ARG(word));
+}
+
+static int read_step(struct settings_ctx *ctx, const struct node *n, struct budget_step *step)
+{
+	const struct node *at, *action;
+	int r;
+
+	if (n->kind != NODE_MAP)
+		return config_fail(ctx->err, ctx->file_name, n, "steps: expected {at: 80%%, do: alert}");
+	at = node_get(n, "at");
+	action = node_get(n, "do");
+	if (!at || !action)
+		return config_fail(ctx->err, ctx->file_name, n, "steps: a step needs both `at` and `do`");
+	r = read_step_do(ctx, action, step);
+	if (r < 0)
+		return r;
+	for (const struct node *c = n->first_child; c; c = c->next)
+		if (c != at && c != action)
+			return config_fail(ctx->err, ctx->file_name, c,
+					   "steps: unknown key `" SLICE_FMT "`; a step has `at` and `do`",
+					   SLICE_ARG(c->key));
+	return read_step_at(ctx, at, step);
+}
+
+static int read_steps(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
+{
+	int r = BUR_OK;
+
+	if (node_is_empty(f->steps))
+		return BUR_OK;
+	if (f->steps->kind != NODE_LIST)
+		return config_fail(ctx->err, ctx->file_name, f->steps,
+				   "steps: expected a list of {at: 80%%, do: alert}");
+	for (const struct node *n = f->steps->first_child; n && r == BUR_OK; n = n->next) {
+		if (b->n_steps == STEPS_MAX)
+			return config_fail(ctx->err, ctx->file_name, n, "steps: more than %d", STEPS_MAX);
+		r = read_step(ctx, n, &b->steps[b->n_steps]);
+		if (r == BUR_OK && b->n_steps > 0 && b->steps[b->n_steps].at_ppm < b->steps[b->n_steps - 1].at_ppm)
+			r = config_fail(ctx->err, ctx->file_name, n, "steps: must be in ascending order of `at`");
+		b->n_steps++;
+	}
+	return r;
+}
+
+/* --- calls without a price
+ * ----------------------------------------------------------------------------------------------*/
+
+static int read_charge(struct settings_ctx *ctx, const struct node *n, struct budget *b)
+{
+	const struct node *charge = node_get(n, "charge");
+	enum amount_unit unit;
+
+	if (!charge || charge->next || charge != n->first_child)
+		return config_fail(ctx->err, ctx->file_name, n, "unknown_model: expected {charge: 0.05 USD}");
+	if (charge->kind != NODE_SCALAR || amount_parse_limit(charge->text, &unit, &b->unknown_charge_nanousd) < 0 ||
+	    unit != UNIT_USD || b->unknown_charge_nanousd < 0)
+		return config_fail(ctx->err, ctx->file_name, charge, "charge: expected an amount such as `0.05 USD`");
+	b->unknown_model = UNKNOWN_CHARGE;
+	return BUR_OK;
+}
+
+static int read_unknown(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
+{
+	const struct node *n = f->unknown_model;
+
+	b->unknown_model = b->mode == MODE_HARD ? UNKNOWN_BLOCK : UNKNOWN_FREE;
+	if (node_is_empty(n))
+		return BUR_OK;
+	if (n->kind == NODE_MAP)
+		return read_charge(ctx, n, b);
+	if (n->kind == NODE_SCALAR && slice_eq(n->text, SLICE("block")))
+		b->unknown_model = UNKNOWN_BLOCK;
+	else if (n->kind == NODE_SCALAR && slice_eq(n->text, SLICE("free")))
+		b->unknown_model = UNKNOWN_FREE;
+	else
+		return config_fail(ctx->err, ctx->file_name, n,
+				   "unknown_model: expected block, free or {charge: 0.05 USD}");
+	return BUR_OK;
+}
+
+/* --- all of it
+ * ----------------------------------------------------------------------------------------------------------*/
+
+static int read_budget(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
+{
+	static int (*const fields[])(struct settings_ctx *, const struct file_budget *, struct budget *) = {
+	    read_match, read_per, read_window, read_limit, read_mode, read_steps, read_unknown,
+	};
+	int r = BUR_OK;
+
+	b->name = f->name;
+	if (f->name[0] == '\0' || strlen(f->name) > 63 || strpbrk(f->name, "\"\\\r\n\t"))
+		return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "name"),
+				   "name: expected 1 to 63 plain characters");
+	for (size_t i = 0; i < ARRAY_LEN(fields) && r == BUR_OK; i++)
+		r = fields[i](ctx, f, b);
+	return r;
+}
+
+/* The rules that need all budgets together are policy's own. */
+static int check_set(struct settings_ctx *ctx)
+{
+	struct budget_set *set = NULL;
+	char text[256] = "";
+	int r = budget_set_new(ctx->s->budgets, ctx->s->n_budgets, &set, text, sizeof(text));
+
+	budget_set_free(set);
+	if (r == BUR_INVALID)
+		return config_fail(ctx->err, ctx->file_name, settings_at(ctx->s->own->raw.root, "budgets"),
+				   "budgets: %s", text);
+	return r;
+}
+
+int settings_check_budgets(struct settings_ctx *ctx)
+{
+	const struct record_list *from = &ctx->s->own->raw.budgets;
+	const struct file_budget *f = from->items;
+	struct budget *list = arena_zalloc(&ctx->s->own->arena, (from->n + 1) * sizeof(*list));
+	int r = BUR_OK;
+
+	if (!list)
+		return BUR_NOMEM;
+	for (size_t i = 0; i < from->n && r == BUR_OK; i++)
+		r = read_budget(ctx, &f[i], &list[i]);
+	if (r < 0)
+		return r;
+	ctx->s->budgets = list;
+	ctx->s->n_budgets = from->n;
+	return check_set(ctx);
+}

@@ -1,0 +1,82 @@
+/* settings_file.h - bursar.yaml as it is written, before it is checked; shared by settings.c and settings_check.c. */
+#ifndef APP_SETTINGS_FILE_H
+#define APP_SETTINGS_FILE_H
+
+#include "app/settings.h"
+
+struct file_provider {
+	const char *name; /* map key */
+	const char *base_url, *api_key, *prefix, *family, *ca_file;
+	struct string_list hosts;
+	int64_t block_status;
+	const struct node *node;
+};
+
+struct file_rule {
+	const char *host;
+	int verb; /* enum host_verb */
+	bool allow_priced;
+	const struct node *node;
+};
+
+struct file_budget {
+	const char *name, *timezone, *limit, *mode, *window;
+	const struct node *match, *steps, *unknown_model;
+	struct string_list per;
+	int week_start;
+	int64_t month_anchor;
+	const struct node *node;
+};
+
+struct file_limits {
+	struct proxy_limits proxy;
+	int64_t drain_timeout_ns;
+};
+
+struct settings_file {
+	struct string_list listen;
+	const char *tls_cert, *tls_key;
+	const char *admin_listen;
+	struct string_list admin_hosts;
+	const char *data, *prices;
+	int64_t workers;
+	struct record_list providers; /* struct file_provider */
+	struct record_list rules;     /* struct file_rule */
+	int other_hosts;              /* 0 deny, 1 tunnel */
+	struct string_list connect_ports;
+	struct string_list network_allow, network_dns;
+	bool require_key;
+	int default_verdict;        /* 0 deny, 1 allow */
+	struct record_list budgets; /* struct file_budget */
+	struct file_limits limits;
+	int64_t journal_slots, grace_ns, max_unpersisted_nanousd, min_free_bytes;
+	int log_level;
+	bool log_requests;
+	const char *log_file;
+	const struct node *root;
+};
+
+#define SETTINGS_ZONES_MAX 64
+
+struct settings_own {
+	struct arena arena;
+	struct settings_file raw;
+	struct tz *zones[SETTINGS_ZONES_MAX];
+	size_t n_zones;
+};
+
+/* What is being checked, for messages. */
+struct settings_ctx {
+	struct settings *s;
+	const char *file_name;
+	struct config_error *err;
+};
+
+/* Turns what was read into s's public part. BUR_INVALID fills the error; BUR_NOMEM. */
+int settings_check(struct settings_ctx *) NONNULL(1) MUST_USE;
+/* The budgets' part of it. */
+int settings_check_budgets(struct settings_ctx *) NONNULL(1) MUST_USE;
+/* The node of `key` in `map`, or the map itself, for messages. */
+const struct node *settings_at(const struct node *map, const char *key) NONNULL(2);
+
+#endif
