@@ -65,8 +65,6 @@ enum step_result txn_step_dial(struct txn *t)
 
 	if (t->dialling)
 		return STEP_WAIT;
-	if (t->request_bytes == 0 && txn_write_request_head(t) < 0)
-		return txn_refuse(t, REFUSE_BAD_REQUEST, "the request head cannot be forwarded");
 	t->dialling = true;
 	t->up.on_open = upstream_opened;
 	t->up.on_ready = upstream_ready;
@@ -231,6 +229,9 @@ enum step_result txn_step_send(struct txn *t)
 	int r;
 
 	if (!t->sending) {
+		/* only now: a call that waits for its connection holds no buffer for it */
+		if (txn_write_request_head(t) < 0)
+			return txn_refuse(t, REFUSE_BAD_REQUEST, "the request head cannot be forwarded");
 		t->sending = true;
 		t->sent_mono_ns = loop_mono_ns(w->loop);
 		txn_money_sent(t);
