@@ -415,6 +415,11 @@ static void batch_done(struct store *s)
 {
 	struct writer *w = &s->writer;
 
+	/* First: a worker that has its slot back may settle it again, and there is one place per slot. */
+	for (uint32_t i = 0; i < s->cfg.workers; i++) {
+		ring_release(&s->workers[i].settled, w->taken[i]);
+		ring_release(&s->workers[i].events, w->events[i]);
+	}
 	for (size_t i = 0; i < w->n_items; i++) {
 		struct worker *k = &s->workers[w->items[i].worker];
 		uint32_t slot = w->items[i].slot, *back;
@@ -426,10 +431,6 @@ static void batch_done(struct store *s)
 		CHECK(back);
 		*back = slot;
 		ring_publish(&k->back);
-	}
-	for (uint32_t i = 0; i < s->cfg.workers; i++) {
-		ring_release(&s->workers[i].settled, w->taken[i]);
-		ring_release(&s->workers[i].events, w->events[i]);
 	}
 	atomic_fetch_add_explicit(&s->health.rows, w->n_items, memory_order_relaxed);
 	w->turn = (w->turn + 1) % s->cfg.workers;
