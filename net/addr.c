@@ -292,14 +292,18 @@ static bool label_ok(struct slice label)
 	return true;
 }
 
-/* Somebody's inet_aton would take a name whose last label is a number for an address. */
-static bool label_is_number(struct slice label)
+/* Somebody's inet_aton would take a name whose last label is a number for an address. No top-level domain begins with a
+ * digit, so such names are refused altogether, except single labels ("3scale" in somebody's container network). */
+static bool ends_in_number(struct slice name, struct slice label)
 {
-	size_t i = 0;
 	bool hex = label.n >= 2 && label.p[0] == '0' && label.p[1] == 'x';
 
-	for (i = hex ? 2 : 0; i < label.n; i++) {
-		if (!is_digit(label.p[i]) && !(hex && label.p[i] >= 'a' && label.p[i] <= 'f'))
+	if (!is_digit(label.p[0]))
+		return false;
+	if (label.n < name.n || hex)
+		return true;
+	for (size_t i = 0; i < label.n; i++) {
+		if (!is_digit(label.p[i]))
 			return false;
 	}
 	return true;
@@ -326,7 +330,7 @@ static int read_name(struct slice text, struct authority *ret)
 		if (!label_ok(label))
 			return BUR_INVALID;
 	}
-	if (!label_is_number(label))
+	if (!ends_in_number(slice_mem(ret->host, text.n), label))
 		return BUR_OK;
 	if (dot || inet_pton(AF_INET, ret->host, &in) != 1)
 		return BUR_INVALID;

@@ -98,7 +98,7 @@ fail:
 /* Best effort, at most once. */
 static void tls_close_notify(struct stream *s)
 {
-	if (s->tls_failed || !SSL_is_init_finished(s->ssl) || (SSL_get_shutdown(s->ssl) & SSL_SENT_SHUTDOWN))
+	if (s->tls_failed || !s->tls_established || (SSL_get_shutdown(s->ssl) & SSL_SENT_SHUTDOWN))
 		return;
 	(void)SSL_shutdown(s->ssl);
 	ERR_clear_error();
@@ -394,7 +394,7 @@ static int tls_put_on(struct stream *s, SSL_CTX *ctx)
 	}
 	SSL_set_bio(s->ssl, bio, bio);
 	s->ops = &tls_ops;
-	s->tls_failed = s->tls_drained = s->saw_eof = false;
+	s->tls_established = s->tls_failed = s->tls_drained = s->saw_eof = false;
 	return BUR_OK;
 }
 
@@ -473,7 +473,7 @@ static long tls_fatal(struct stream *s, int ssl_error)
 	long verify = SSL_get_verify_result(s->ssl);
 
 	s->tls_failed = true;
-	if (verify != X509_V_OK && !SSL_is_init_finished(s->ssl)) {
+	if (verify != X509_V_OK && !s->tls_established) {
 		set_error(s, X509_verify_cert_error_string(verify));
 		ERR_clear_error();
 		return BUR_CRYPTO;
@@ -481,7 +481,7 @@ static long tls_fatal(struct stream *s, int ssl_error)
 	if (s->saw_eof) {
 		set_error(s, "closed without close_notify");
 		ERR_clear_error();
-		return SSL_is_init_finished(s->ssl) ? BUR_CLOSED_DIRTY : BUR_IO;
+		return s->tls_established ? BUR_CLOSED_DIRTY : BUR_IO;
 	}
 	if (ssl_error == SSL_ERROR_SYSCALL && ERR_peek_error() == 0) {
 		errno = e;
@@ -600,6 +600,7 @@ static int tls_handshake(struct stream *s)
 	tls_queue_clear();
 	r = SSL_do_handshake(s->ssl);
 	if (r == 1) {
+		s->tls_established = true;
 		if (SSL_has_pending(s->ssl) || s->early_i < s->early_n)
 			loop_defer(s->loop, &s->again); /* the first request came with the last flight */
 		return BUR_OK;

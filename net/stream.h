@@ -47,6 +47,7 @@ struct stream {
 	unsigned registered;	/* interest libevent knows */
 	bool tls_wants_write;	/* a TLS read waits for the socket to take bytes, or the other way round */
 	bool tls_wants_read;
+	bool tls_established;	/* the handshake has been completed */
 	bool tls_failed;	/* no close_notify after a fatal error */
 	bool tls_drained;	/* OpenSSL asked for more bytes: what it holds is part of a record */
 	bool saw_eof;		/* the socket, not TLS, said so */
