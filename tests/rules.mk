@@ -3,23 +3,127 @@
 ASAN_BUILD := build/asan
 TSAN_BUILD := build/tsan
 FUZZ_BUILD := build/fuzz
-ASAN_FLAGS := BUILD=$(ASAN_BUILD) OPT='-O1 -g -fno-omit-frame-pointer' \
-              SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
-TSAN_FLAGS := BUILD=$(TSAN_BUILD) OPT='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=thread'
 VENV       := build/venv
 SDK_NODE   := build/sdk-node
 JOBS       ?= $(shell nproc)
 
+SAN_OPT    := OPT='-O1 -g -fno-omit-frame-pointer'
+ASAN       := BUILD=$(ASAN_BUILD) $(SAN_OPT) SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
+TSAN       := BUILD=$(TSAN_BUILD) $(SAN_OPT) SANITIZE='-fsanitize=thread'
+# Unit tests with threads in them, run once more under ThreadSanitizer.
+TSAN_TESTS ?= $(patsubst tests/unit/%.c,%,$(shell grep -l pthread_create tests/unit/*_test.c 2>/dev/null))
+
 # --- the test vendor and the load generator: base and net only --------------------------------------------------
 TEST_LIBS   = $(BUILD)/libnet.a $(BUILD)/libbase.a
 VENDOR_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/vendor/*.c))
-LOAD_OBJ   := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/bench/bench_store.c,$(wildcard tests/bench/*.c)))
+LOAD_OBJ   := $(addprefix $(BUILD)/tests/bench/,load.o client.o histogram.o)
 
 $(BUILD)/vendor: $(VENDOR_OBJ) $(TEST_LIBS)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/load: $(LOAD_OBJ) $(TEST_LIBS)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-.PHONY: vendor load
-vendor: $(BUILD)/vendor
-load: $(BUILD)/load
+.PHONY: vendor load unit-tests
+vendor: $(BUILD)/vendor  ## the test vendor: real answer shapes, scripted faults, a bill of its own
+load: $(BUILD)/load  ## the load generator
+unit-tests: $(UNIT_TESTS)
+
+# --- tools that come from package registries --------------------------------------------------------------------
+$(VENV)/ready: tests/requirements.txt
+	@rm -rf $(VENV)
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+$(SDK_NODE)/ready: tests/sdk/package.json tests/sdk/package-lock.json
+	@mkdir -p $(SDK_NODE)
+	cp tests/sdk/package.json tests/sdk/package-lock.json $(SDK_NODE)
+	cd $(SDK_NODE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: install-test
+install-test:
+	@tools/install.sh test
+
+# --- programs ---------------------------------------------------------------------------------------------------
+.PHONY: programs asan tsan
+programs: install-test
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/bursar $(BUILD)/vendor $(BUILD)/load
+asan: install-test
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(ASAN) $(ASAN_BUILD)/bursar $(ASAN_BUILD)/vendor unit-tests
+tsan: install-test
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(TSAN) $(addprefix $(TSAN_BUILD)/tests/unit/,$(TSAN_TESTS))
+
+# --- tests ------------------------------------------------------------------------------------------------------
+.PHONY: test unit-asan e2e sdk crash soak check fuzz bench callgrind
+test: programs asan tsan $(VENV)/ready $(SDK_NODE)/ready  ## everything: unit, end to end, SDKs, 200 kills; counts at the end
+	@python3 tests/run.py --all --tsan "$(TSAN_TESTS)"
+
+unit-asan: asan  ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@python3 tests/run.py --unit
+
+e2e: programs $(VENV)/ready  ## end-to-end tests; T="-k name" chooses
+	$(VENV)/bin/pytest -c tests/pytest.ini tests/e2e -m "not soak" $(T)
+
+sdk: programs $(VENV)/ready $(SDK_NODE)/ready  ## the vendors' own SDKs, curl and a coding agent
+	$(VENV)/bin/pytest -c tests/pytest.ini tests/sdk $(T)
+
+crash: programs $(VENV)/ready  ## KILLS=200 times kill -9 under load, then bill against ledger
+	$(VENV)/bin/pytest -c tests/pytest.ini tests/e2e/test_crash.py -m "not soak" -s $(T)
+
+soak: programs $(VENV)/ready  ## SOAK_KILLS=2000 times kill -9 under load
+	$(VENV)/bin/pytest -c tests/pytest.ini tests/e2e/test_crash.py -m soak -s
+
+# --- gates ------------------------------------------------------------------------------------------------------
+C_FILES = $(foreach d,$(ROOMS) tests/unit tests/vendor tests/bench tests/fuzz,$(wildcard $(d)/*.c $(d)/*.h))
+
+check: install-test  ## format, include directions, banned calls, static analysis, gcc and clang with -Werror
+	@clang-format --dry-run -Werror $(C_FILES)
+	@tools/check-includes.sh $(ROOMS)
+	@tools/check-calls.sh $(foreach r,$(ROOMS),$(wildcard $(r)/*.c $(r)/*.h))
+	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability,performance \
+	    --suppressions-list=tests/cppcheck.txt -D_GNU_SOURCE -I. -j$(JOBS) $(ROOMS)
+	@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build/clang CC=clang OPT='-O1 -g' build/clang/bursar build/clang/vendor build/clang/load unit-tests
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/bursar
+	@echo "check: all well"
+
+# --- fuzzers ----------------------------------------------------------------------------------------------------
+FUZZ_SECONDS ?= 60
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_ROOMS := proxy net meter policy store base
+
+# Only when built for fuzzing: every fuzzer may use every room below the application.
+ifneq ($(FUZZING),)
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(foreach r,$(FUZZ_ROOMS),$(BUILD)/lib$(r).a)
+	$(CC) -fsanitize=fuzzer $(SANITIZE) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDLIBS) -o $@
+fuzzers: $(addprefix $(BUILD)/,$(FUZZERS))
+.PHONY: fuzzers
+endif
+
+fuzz: install-test  ## every tests/fuzz/fuzz_*.c for FUZZ_SECONDS=60 each
+	@$(MAKE) --no-print-directory -s -j$(JOBS) FUZZING=1 BUILD=$(FUZZ_BUILD) CC=clang OPT='-O1 -g -fno-omit-frame-pointer' \
+	    SANITIZE='$(FUZZ_SAN) -fsanitize=fuzzer-no-link' fuzzers
+	@tests/fuzz.sh $(FUZZ_BUILD) $(FUZZ_SECONDS) $(FUZZERS)
+
+# --- measuring --------------------------------------------------------------------------------------------------
+bench: programs  ## bursar beside nginx in one run, and the goals; BENCH_QUICK=1 for two minutes
+	@python3 tests/bench/bench.py
+
+callgrind: programs  ## instructions for one call, whole process
+	@python3 tests/bench/callgrind.py
+
+# --- for people -------------------------------------------------------------------------------------------------
+.PHONY: run demo help
+run:  ## installs what is missing, builds, and starts bursar with conf/bursar.yaml
+	@tools/install.sh run
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/bursar
+	@exec $(BUILD)/bursar serve --config conf/bursar.yaml
+
+demo:  ## a budget filling up and stopping calls; needs no key and no network
+	@tools/install.sh run
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/bursar
+	@exec $(BUILD)/bursar demo
+
+help:  ## this list
+	@grep -hE '^[a-z][a-z0-9-]*:.*  ## ' Makefile tests/rules.mk | sed 's/:.*  ## /\t/' | expand -t 12 | sort

@@ -195,10 +195,15 @@ class Bursar:
 
     def defaults(self):
         plain = f"http://127.0.0.1:{self.vendor.plain}" if self.vendor else "http://127.0.0.1:9"
-        providers = {
-            name: {"base_url": plain, "api_key": f"sk-vendor-{name}", **({"ca_file": str(self.vendor.ca)} if self.vendor else {})}
-            for name in VENDOR_HOSTS
-        }
+        providers = {}
+        for name in VENDOR_HOSTS:
+            key = self.dir / f"{name}.key"
+            key.write_text(f"sk-vendor-{name}\n")
+            key.chmod(0o600)
+            providers[name] = {"base_url": plain, "api_key": f"${{file:{key}}}"}
+            if self.vendor:
+                providers[name]["ca_file"] = str(self.vendor.ca)
+        providers["google"]["prefix"] = "gemini"
         return {
             "listen": ["127.0.0.1:0"],
             "admin": {"listen": "127.0.0.1:0"},
@@ -255,7 +260,8 @@ class Bursar:
         return done
 
     def create_key(self, name, *more):
-        return json.loads(self.cli("keys", "create", name, *more, "--format", "json").stdout)["key"]
+        words = self.cli("keys", "create", name, *more, "--format", "json").stdout
+        return json.loads(words)["key"] if words.startswith("{") else words.split()[-1]
 
     # admin API
 

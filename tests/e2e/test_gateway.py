@@ -82,7 +82,8 @@ def test_half_nanodollars_are_rounded_up_once(vendor, bursar):
         assert answer.status == 200, answer.body
     bursar.wait_settled()
     bills = vendor.bill()
-    assert [nanousd(r["usd"]) for r in bursar.ledger()] == [bills[f"c{i}"]["nanousd"] for i in range(4)]
+    charged = sorted(nanousd(r["usd"]) for r in bursar.ledger())
+    assert charged == sorted(b["nanousd"] for b in bills.values()) == [1125, 1163, 1200, 1238]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -108,7 +109,6 @@ def test_head_that_reaches_the_vendor(vendor, bursar):
         "X-Custom-Thing": "passes",
         "Connection": "keep-alive, x-hop",
         "x-hop": "stays",
-        "Proxy-Authorization": "Basic eDp5",
         "TE": "trailers",
         "anthropic-beta": "some-beta-2026-01-01",
     }
@@ -120,7 +120,7 @@ def test_head_that_reaches_the_vendor(vendor, bursar):
     assert fields["x-custom-thing"] == "passes"
     assert fields["anthropic-beta"] == "some-beta-2026-01-01"
     assert fields["host"] == f"127.0.0.1:{vendor.plain}"
-    assert "x-hop" not in fields and "proxy-authorization" not in fields
+    assert "x-hop" not in fields and "te" not in fields
     assert not [n for n in fields if n.startswith("x-bursar")]
 
 

@@ -50,14 +50,18 @@ bool api_is_billed(enum api a)
 	return a == API_CHAT || a == API_RESPONSES || a == API_EMBEDDINGS || a == API_MESSAGES || a == API_GENERATE;
 }
 
-/* "/v1beta/models/MODEL:METHOD". */
+/* "/v1beta/models/MODEL:METHOD"; v1 and v1alpha as well. */
 static void route_google(struct request *r, struct slice path, struct slice query)
 {
-	struct slice rest, model, method;
+	struct slice version, rest, model, method;
 
-	if (!slice_starts(path, SLICE("/v1beta/models/")))
+	(void)slice_cut(slice_sub(path, 1, path.n), '/', &version, &rest);
+	if (!slice_eq(version, SLICE("v1beta")) && !slice_eq(version, SLICE("v1")) &&
+	    !slice_eq(version, SLICE("v1alpha")))
 		return;
-	rest = slice_sub(path, strlen("/v1beta/models/"), path.n);
+	if (!slice_starts(rest, SLICE("models/")))
+		return;
+	rest = slice_sub(rest, strlen("models/"), rest.n);
 	if (!slice_cut(rest, ':', &model, &method) || model.n > MODEL_MAX)
 		return;
 	(void)slice_to_cstr(model, r->model, sizeof(r->model));

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Runs the whole test suite and ends with one line, "N passed, N failed".
+
+Unit tests run under AddressSanitizer and UndefinedBehaviorSanitizer, those with threads also under ThreadSanitizer; the
+end-to-end tests run against the sanitized program where time allows, the rest against the release.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PYTEST = ROOT / "build" / "venv" / "bin" / "pytest"
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:exitcode=98",
+}
+
+passed = failed = skipped = 0
+failures = []
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def unit(binary, label):
+    """One cmocka program; its counts are in its own words."""
+    global passed, failed
+    began = time.monotonic()
+    try:
+        done = subprocess.run([binary], cwd=ROOT, capture_output=True, text=True, errors="replace", timeout=900,
+                              env={**os.environ, **SANITIZER_ENV})
+        words, code = done.stdout + done.stderr, done.returncode
+    except subprocess.TimeoutExpired as e:
+        words, code = str(e), -1
+    good = sum(int(n) for n in re.findall(r"\[  PASSED  \] (\d+) test", words))
+    bad = sum(int(n) for n in re.findall(r"\[  FAILED  \] (\d+) test", words))
+    if code != 0 and bad == 0:
+        bad = 1  # crashed, leaked or hung
+    passed += good
+    failed += bad
+    say(f"{label} {binary.name}: {good} passed, {bad} failed ({time.monotonic() - began:.1f} s)")
+    if bad:
+        failures.append(f"{label} {binary.name}")
+        say(words[-6000:])
+
+
+def pytest_run(label, build, paths, *options):
+    global passed, failed, skipped
+    report = ROOT / "build" / f"{label.replace(' ', '-')}.xml"
+    report.unlink(missing_ok=True)
+    say(f"== {label}")
+    done = subprocess.run(
+        [PYTEST, "-c", "tests/pytest.ini", "-q", f"--junitxml={report}", "-m", "not soak", *options, *paths], cwd=ROOT,
+        env={**os.environ, **SANITIZER_ENV, "BURSAR_BUILD": build},
+    )
+    if not report.exists():
+        failed += 1
+        failures.append(f"{label}: pytest ended with {done.returncode}")
+        return
+    for suite in xml.etree.ElementTree.parse(report).getroot().iter("testsuite"):
+        bad = int(suite.get("failures")) + int(suite.get("errors"))
+        left = int(suite.get("skipped"))
+        passed += int(suite.get("tests")) - bad - left
+        failed += bad
+        skipped += left
+    if done.returncode not in (0, 1):
+        failed += 1
+    if done.returncode != 0:
+        failures.append(label)
+
+
+def units(build, names=None):
+    folder = ROOT / build / "tests" / "unit"
+    binaries = [p for p in sorted(folder.glob("*_test")) if names is None or p.name in names]
+    if not binaries:
+        say(f"no unit tests in {folder}")
+        failures.append(f"unit tests of {build}")
+        return 1
+    for b in binaries:
+        unit(b, build.removeprefix("build/"))
+    return 0
+
+
+def main():
+    global failed
+    p = argparse.ArgumentParser()
+    p.add_argument("--all", action="store_true")
+    p.add_argument("--unit", action="store_true")
+    p.add_argument("--tsan", default="")
+    o = p.parse_args()
+    began = time.monotonic()
+    if o.all or o.unit:
+        failed += units("build/asan")
+    if o.tsan.split():
+        failed += units("build/tsan", set(o.tsan.split()))
+    if o.all:
+        rest = [f"--ignore=tests/e2e/{name}" for name in ("test_crash.py",)]
+        pytest_run("end to end, sanitized", "build/asan", ["tests/e2e"], *rest)
+        pytest_run("memory", "build/release", ["tests/e2e/test_limits.py"], "-k", "memory or megabyte")
+        pytest_run("SDKs", "build/release", ["tests/sdk"])
+        pytest_run("kill -9", "build/release", ["tests/e2e/test_crash.py"], "-s")
+    if failures:
+        say("failed: " + "; ".join(failures))
+    say(f"took {time.monotonic() - began:.0f} s")
+    say(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
