@@ -12,7 +12,7 @@
 #define BLOCKS_KEPT_MAX 256
 
 enum block_kind { BLOCK_ARENA, BLOCK_BUF, BLOCK_KINDS };
-#define BLOCK_ARENA_BYTES 4096
+#define BLOCK_ARENA_BYTES 2048
 #define BLOCK_BUF_BYTES 16384
 
 void *blocks_take(enum block_kind) MUST_USE; /* 16-aligned, not zeroed; NULL when out of memory */

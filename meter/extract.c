@@ -102,7 +102,7 @@ void extract_token(struct extract *x, struct json_reader *r, enum json_token t)
 			walk_key(&x->walk, places, json_text(r));
 		/* a key inside of text that counts whole, such as the arguments of a tool call */
 		if (places[here].other_id != 0)
-			extract_text(x, r);
+			x->ops->scalar(x, places[here].other_id, JSON_STRING, r);
 		break;
 	case JSON_OBJECT_BEGIN:
 	case JSON_ARRAY_BEGIN:

@@ -298,6 +298,11 @@ int usage_hide_feed(struct usage_hide *h, const char *p, size_t n, struct buf *o
 	}
 	if (r == BUR_OK && i < n)
 		r = buf_append(out, p + i, n - i);
+	if (h->n == 0) { /* a stream that waits holds no buffer */
+		free(h->held);
+		h->held = NULL;
+		h->cap = 0;
+	}
 	return r;
 }
 

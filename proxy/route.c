@@ -111,7 +111,7 @@ static int resolve_intercepted(const struct proxy_config *cfg, const struct auth
 		return fail(arena, REFUSE_MISDIRECTED, reterr, msg,
 			    "Host names another host than the CONNECT of this tunnel; open a tunnel for each host");
 	t->way = WAY_INTERCEPTED;
-	memcpy(t->host, a->host, sizeof(t->host));
+	t->host = arena_dup(arena, slice_of(a->host)).p;
 	t->port = a->port;
 	t->path_query = target;
 	t->provider = route_provider_of(cfg, a->host);
@@ -135,7 +135,7 @@ static int resolve_absolute(const struct proxy_config *cfg, const struct h1_head
 	if (!host_agrees(h, &a, tls ? 443 : 80))
 		return fail(arena, REFUSE_MISDIRECTED, reterr, msg, "Host and the request target name different hosts");
 	t->way = WAY_ABSOLUTE;
-	memcpy(t->host, a.host, sizeof(t->host));
+	t->host = arena_dup(arena, slice_of(a.host)).p;
 	t->port = a.port;
 	t->provider = route_provider_of(cfg, a.host);
 	t->tls_profile = profile_of(cfg, t->provider, tls);
@@ -178,7 +178,7 @@ static int resolve_gateway(const struct proxy_config *cfg, const struct h1_head 
 			continue;
 		t->way = WAY_GATEWAY;
 		t->provider = p;
-		memcpy(t->host, p->host, sizeof(t->host));
+		t->host = p->host;
 		t->port = p->port;
 		t->tls_profile = profile_of(cfg, p, p->tls);
 		if (p->base_path[0] == '\0' && rest.n > 0 && rest.p[0] == '/')
@@ -207,6 +207,8 @@ int route_resolve(const struct proxy_config *cfg, const struct authority *author
 		r = resolve_gateway(cfg, h, arena, t, reterr, ret_message);
 	if (r < 0)
 		return r;
+	if (!t->host)
+		return fail(arena, REFUSE_OVERLOADED, reterr, ret_message, "out of memory");
 	split_query(t);
 	if (t->provider)
 		t->api = api_classify(t->provider->family, h->method_text, t->path);

@@ -15,7 +15,7 @@ struct target {
 	enum way_in way;
 	const struct proxy_provider *provider; /* NULL: a host nobody meters */
 	size_t tls_profile;                    /* 0 plain, 1 other hosts, 2 + index of the provider */
-	char host[HOST_MAX + 1];
+	const char *host;                      /* in the arena or the configuration */
 	uint16_t port;
 	struct slice path_query; /* origin form to send */
 	struct slice path, query;

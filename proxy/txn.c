@@ -168,8 +168,8 @@ static void log_call(struct txn *t)
 		log_str(&l, "model", slice_of(t->info.model));
 		log_usd(&l, "cost_usd", t->cost_nanousd);
 		log_usd(&l, "held_usd", t->bound.worst_nanousd);
-		log_int(&l, "input_tokens", (int64_t)t->usage.input_tokens);
-		log_int(&l, "output_tokens", (int64_t)t->usage.output_tokens);
+		log_int(&l, "input_tokens", (int64_t)t->input_tokens);
+		log_int(&l, "output_tokens", (int64_t)t->output_tokens);
 		log_int(&l, "flags", t->row_flags);
 	}
 	log_int(&l, "bytes_out", (int64_t)t->answer_bytes);

@@ -74,7 +74,7 @@ struct txn {
 	const struct principal *principal; /* NULL: fingerprint of the vendor's key */
 	struct principal_dir *principals;  /* keeps it alive */
 	struct slice key_name;
-	struct facts facts;
+	struct slice tags_json; /* members for the ledger's `extra`; empty without tags */
 	struct slice
 	    vendor_credential; /* to send upstream in place of the virtual key; empty = as the client sent it */
 	bool swap_credential;
@@ -106,7 +106,7 @@ struct txn {
 	uint32_t row_flags;
 	int64_t cost_nanousd;
 	bool settled;
-	struct usage usage;
+	uint64_t input_tokens, output_tokens;
 	const char *tightest_budget;
 	int64_t tightest_left_nanousd;
 	bool over_budget;
@@ -170,6 +170,8 @@ void txn_settle(struct txn *);
 
 /* txn_request.c */
 enum step_result txn_step_principal(struct txn *);
+/* Everything known of the call that budgets match on. BUR_INVALID: malformed tags of the client. */
+int txn_gather_facts(struct txn *, struct facts *ret) MUST_USE;
 enum step_result txn_step_route(struct txn *);
 enum step_result txn_step_body(struct txn *);
 int txn_write_request_head(struct txn *) MUST_USE;

@@ -33,14 +33,35 @@ static bool take_model(struct txn *t)
 	return true;
 }
 
+/* The facts are scratch; the ledger row wants the tags when the call is over. */
+static bool keep_tags(struct txn *t, const struct facts *f)
+{
+	char text[400], name[80], value[300];
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n_tags; i++) {
+		size_t a = json_escape(f->tags[i].name, name, sizeof(name) - 1);
+		size_t b = json_escape(f->tags[i].value, value, sizeof(value) - 1);
+		int w = snprintf(text + n, sizeof(text) - n, "%s\"tag.%.*s\":\"%.*s\"", n ? "," : "", (int)a, name,
+				 (int)b, value);
+
+		n += w > 0 && (size_t)w < sizeof(text) - n ? (size_t)w : 0; /* those that do not fit are left out */
+	}
+	if (n > 0)
+		t->tags_json = arena_dup(&t->arena, slice_mem(text, n));
+	return n == 0 || t->tags_json.p;
+}
+
 static bool match_budgets(struct txn *t, enum step_result *ret)
 {
+	struct facts *f = &t->worker->facts;
 	int r;
 
-	t->facts.v[FACT_PROVIDER] = slice_of(t->target.provider->name);
-	t->facts.v[FACT_MODEL] = slice_of(t->info.model);
-	t->facts.v[FACT_KEY] = t->key_name;
-	r = engine_match(engine_of(t), &t->facts, &t->match);
+	if (txn_gather_facts(t, f) < 0 || !keep_tags(t, f)) {
+		*ret = txn_refuse(t, REFUSE_BAD_REQUEST, "malformed x-bursar-tags; write k=v,k2=v2");
+		return false;
+	}
+	r = engine_match(engine_of(t), f, &t->match);
 	if (r == BUR_OK) {
 		t->hard = t->match.any_hard;
 		return true;
@@ -212,6 +233,7 @@ static uint32_t clip_u32(uint64_t n)
 
 static void fill_entry(struct txn *t, struct journal_entry *e)
 {
+	const struct facts *f = &t->worker->facts; /* of this call: its price was found in this same turn */
 	struct store *s = store_of(t);
 
 	memcpy(e->uid, t->uid, sizeof(e->uid));
@@ -227,9 +249,9 @@ static void fill_entry(struct txn *t, struct journal_entry *e)
 					.source = SOURCE_WORST,
 					.flags = t->row_flags};
 	e->ids[NAME_KEY] = store_name(s, NAME_KEY, t->key_name);
-	e->ids[NAME_USER] = store_name(s, NAME_USER, t->facts.v[FACT_USER]);
-	e->ids[NAME_TEAM] = store_name(s, NAME_TEAM, t->facts.v[FACT_TEAM]);
-	e->ids[NAME_PROJECT] = store_name(s, NAME_PROJECT, t->facts.v[FACT_PROJECT]);
+	e->ids[NAME_USER] = store_name(s, NAME_USER, f->v[FACT_USER]);
+	e->ids[NAME_TEAM] = store_name(s, NAME_TEAM, f->v[FACT_TEAM]);
+	e->ids[NAME_PROJECT] = store_name(s, NAME_PROJECT, f->v[FACT_PROJECT]);
 	e->ids[NAME_PROVIDER] = store_name(s, NAME_PROVIDER, slice_of(t->target.provider->name));
 	e->ids[NAME_MODEL] = store_name(s, NAME_MODEL, slice_of(t->info.model));
 	e->ids[NAME_ROUTE] = store_name(s, NAME_ROUTE, slice_of(api_kind_name(t->target.api.kind)));
@@ -345,9 +367,10 @@ static const struct price_model *billed_model(struct txn *t)
 	bool inherited = false;
 	const struct price_model *m;
 
-	if (!t->price || t->no_price || t->usage.model[0] == '\0' || strcmp(t->usage.model, t->info.model) == 0)
+	if (!t->price || t->no_price || t->worker->usage.model[0] == '\0' ||
+	    strcmp(t->worker->usage.model, t->info.model) == 0)
 		return t->price;
-	m = price_find(t->book, slice_of(t->target.provider->name), slice_of(t->usage.model), &inherited);
+	m = price_find(t->book, slice_of(t->target.provider->name), slice_of(t->worker->usage.model), &inherited);
 	return m && !inherited ? m : t->price;
 }
 
@@ -355,7 +378,7 @@ static const struct price_model *billed_model(struct txn *t)
  * never fewer than tokens; where output is billed that nobody sees, only the hold is a bound. */
 static void outcome_estimate(struct txn *t, const struct price_model *m, struct outcome *o)
 {
-	const struct usage *u = &t->usage;
+	const struct usage *u = &t->worker->usage;
 	bool whole = t->answer_ended;
 	uint64_t out = u->output_tokens > u->output_bytes ? u->output_tokens : u->output_bytes;
 	uint64_t in = u->has_input && u->input_tokens > 0 ? u->input_tokens : t->bound.input_tokens;
@@ -381,7 +404,7 @@ floor:
 static void outcome_of_answer(struct txn *t, struct outcome *o)
 {
 	const struct price_model *m = billed_model(t);
-	const struct usage *u = &t->usage;
+	const struct usage *u = &t->worker->usage;
 
 	if (t->target.api.kind == API_UNKNOWN || (t->no_price && !m)) {
 		outcome_worst(t, o);
@@ -418,7 +441,7 @@ static void find_outcome(struct txn *t, struct outcome *o)
 		return;
 	}
 	if (t->tap)
-		tap_finish(t->tap, t->answer_ended, &t->usage);
+		tap_finish(t->tap, t->answer_ended, &t->worker->usage);
 	outcome_of_answer(t, o);
 }
 
@@ -435,7 +458,7 @@ static size_t put_extra(char *dst, size_t size, size_t n, const char *key, uint6
 /* What the columns of the ledger have no place for. Most calls have nothing. */
 static uint32_t write_extra(const struct txn *t, char dst[500])
 {
-	const struct usage *u = &t->usage;
+	const struct usage *u = &t->worker->usage;
 	size_t n = 0, size = 490;
 
 	n = put_extra(dst, size, n, "audio_input_tokens", u->audio_input_tokens);
@@ -456,12 +479,8 @@ static uint32_t write_extra(const struct txn *t, char dst[500])
 
 		n += w > 0 && (size_t)w < size - n ? (size_t)w : 0;
 	}
-	for (size_t i = 0; i < t->facts.n_tags; i++) {
-		char name[80], value[300];
-		size_t a = json_escape(t->facts.tags[i].name, name, sizeof(name) - 1);
-		size_t b = json_escape(t->facts.tags[i].value, value, sizeof(value) - 1);
-		int w =
-		    snprintf(dst + n, size - n, "%s\"tag.%.*s\":\"%.*s\"", n ? "," : "{", (int)a, name, (int)b, value);
+	if (t->tags_json.n > 0) {
+		int w = snprintf(dst + n, size - n, "%s" SLICE_FMT, n ? "," : "{", SLICE_ARG(t->tags_json));
 
 		n += w > 0 && (size_t)w < size - n ? (size_t)w : 0;
 	}
@@ -487,26 +506,29 @@ static void settle_sent(struct txn *t)
 	struct call_end end;
 	struct amounts actual;
 
+	memset(&t->worker->usage, 0, sizeof(t->worker->usage));
 	find_outcome(t, &o);
 	note_overrun(t, &o);
-	if (t->usage.stream)
+	if (t->worker->usage.stream)
 		t->row_flags |= ROW_STREAM;
 	t->cost_nanousd = o.actual_nanousd;
 	o.input_tokens = clip_u32(o.input_tokens); /* what the ledger can hold; a price was refused long before */
 	o.output_tokens = clip_u32(o.output_tokens);
+	t->input_tokens = o.input_tokens;
+	t->output_tokens = o.output_tokens;
 	actual = (struct amounts){o.actual_nanousd, (int64_t)(o.input_tokens + o.output_tokens), (int64_t)o.requests};
 	end.cell = (struct journal_cell){.worst_nanousd = t->bound.worst_nanousd,
 					 .actual_nanousd = o.actual_nanousd,
 					 .input_tokens = clip_u32(o.input_tokens),
 					 .output_tokens = clip_u32(o.output_tokens),
-					 .cached_tokens = clip_u32(t->usage.cached_input_tokens),
-					 .cache_write_tokens = clip_u32(t->usage.cache_write_tokens),
-					 .cache_write_1h_tokens = clip_u32(t->usage.cache_write_1h_tokens),
-					 .reasoning_tokens = clip_u32(t->usage.reasoning_tokens),
+					 .cached_tokens = clip_u32(t->worker->usage.cached_input_tokens),
+					 .cache_write_tokens = clip_u32(t->worker->usage.cache_write_tokens),
+					 .cache_write_1h_tokens = clip_u32(t->worker->usage.cache_write_1h_tokens),
+					 .reasoning_tokens = clip_u32(t->worker->usage.reasoning_tokens),
 					 .requests = (uint32_t)o.requests,
-					 .searches = clip_u32(t->usage.web_searches),
+					 .searches = clip_u32(t->worker->usage.web_searches),
 					 .source = (uint8_t)o.source,
-					 .tier = tier_pack(&t->usage),
+					 .tier = tier_pack(&t->worker->usage),
 					 .status = (uint16_t)t->answer_status,
 					 .flags = t->row_flags};
 	end.settled_ns = loop_wall_ns(t->worker->loop);

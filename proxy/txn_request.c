@@ -48,22 +48,6 @@ enum step_result txn_step_route(struct txn *t)
 /* --- principal ------------------------------------------------------------------------------------------------------
  */
 
-static void fact_set(struct txn *t, enum fact f, struct slice v)
-{
-	if (v.n > 0)
-		t->facts.v[f] = v;
-}
-
-static void facts_from_principal(struct txn *t, const struct principal *p)
-{
-	t->key_name = slice_of(p->key);
-	fact_set(t, FACT_USER, slice_of(p->user));
-	fact_set(t, FACT_TEAM, slice_of(p->team));
-	fact_set(t, FACT_PROJECT, slice_of(p->project));
-	for (size_t i = 0; i < p->n_tags && t->facts.n_tags < TAGS_MAX; i++)
-		t->facts.tags[t->facts.n_tags++] = p->tags[i];
-}
-
 static struct slice field_value(const struct txn *t, const char *name)
 {
 	const struct h1_field *f = h1_find_name(t->head, slice_of(name));
@@ -71,38 +55,56 @@ static struct slice field_value(const struct txn *t, const char *name)
 	return f ? f->value : SLICE_NONE;
 }
 
+static void add_tag(struct facts *f, struct slice name, struct slice value)
+{
+	if (value.n > 0 && value.n <= 128 && f->n_tags < TAGS_MAX)
+		f->tags[f->n_tags++] = (struct tag){name, value};
+}
+
 /* What the client may say about itself; names of other gateways are read too, so that people can move over. */
-static int facts_from_fields(struct txn *t)
+static int facts_from_fields(const struct txn *t, struct facts *f)
 {
 	static const char *const user_fields[] = {"x-litellm-end-user-id", "helicone-user-id"};
-	static const char *const tag_fields[] = {"x-bursar-tags", "x-litellm-tags"};
-	struct slice property = SLICE("helicone-property-");
+	struct slice property = SLICE("helicone-property-"), v;
 	int r = BUR_OK;
 
 	for (size_t i = 0; i < ARRAY_LEN(user_fields); i++) {
-		struct slice v = field_value(t, user_fields[i]);
-
+		v = field_value(t, user_fields[i]);
 		if (v.n > 0 && v.n <= 128)
-			t->facts.v[FACT_USER] = v;
+			f->v[FACT_USER] = v;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(tag_fields) && r == BUR_OK; i++) {
-		struct slice v = field_value(t, tag_fields[i]);
+	v = field_value(t, "x-bursar-tags");
+	if (v.n > 0)
+		r = tags_parse(v, f->tags, &f->n_tags);
+	v = field_value(t, "x-litellm-tags");
+	if (r == BUR_OK && slice_find(v, '=') < v.n) /* bare words of LiteLLM mean nothing here */
+		r = tags_parse(v, f->tags, &f->n_tags);
+	add_tag(f, SLICE("category"), field_value(t, "x-bursar-category"));
+	for (size_t i = 0; i < t->head->n_fields; i++) {
+		const struct h1_field *h = &t->head->fields[i];
 
-		/* LiteLLM's tags are bare words; only k=v pairs mean something here */
-		if (v.n > 0 && (i == 0 || slice_find(v, '=') < v.n))
-			r = tags_parse(v, t->facts.tags, &t->facts.n_tags);
-	}
-	struct slice category = field_value(t, "x-bursar-category");
-	if (category.n > 0 && category.n <= 128 && t->facts.n_tags < TAGS_MAX)
-		t->facts.tags[t->facts.n_tags++] = (struct tag){SLICE("category"), category};
-	for (size_t i = 0; i < t->head->n_fields && t->facts.n_tags < TAGS_MAX; i++) {
-		const struct h1_field *f = &t->head->fields[i];
-
-		if (slice_istarts(f->name, property) && f->value.n <= 128)
-			t->facts.tags[t->facts.n_tags++] =
-			    (struct tag){slice_sub(f->name, property.n, f->name.n), f->value};
+		if (slice_istarts(h->name, property))
+			add_tag(f, slice_sub(h->name, property.n, h->name.n), h->value);
 	}
 	return r;
+}
+
+int txn_gather_facts(struct txn *t, struct facts *f)
+{
+	const struct principal *p = t->principal;
+
+	memset(f, 0, sizeof(*f));
+	f->v[FACT_PROVIDER] = slice_of(t->target.provider->name);
+	f->v[FACT_MODEL] = slice_of(t->info.model);
+	f->v[FACT_KEY] = t->key_name;
+	if (p) {
+		f->v[FACT_USER] = slice_of(p->user);
+		f->v[FACT_TEAM] = slice_of(p->team);
+		f->v[FACT_PROJECT] = slice_of(p->project);
+		f->n_tags = p->n_tags;
+		memcpy(f->tags, p->tags, p->n_tags * sizeof(p->tags[0]));
+	}
+	return p && !p->may_set_user ? BUR_OK : facts_from_fields(t, f);
 }
 
 static enum step_result need_key(struct txn *t, const char *what)
@@ -125,7 +127,6 @@ static enum step_result use_held_key(struct txn *t)
 		    p ? p->name : "NAME");
 	t->swap_credential = true;
 	t->vendor_credential = slice_of(p->api_key);
-	t->step = TXN_BODY;
 	return STEP_MORE;
 }
 
@@ -155,13 +156,10 @@ static struct slice fingerprint(struct txn *t, struct slice credential)
 	return arena_dup(&t->arena, auth_fingerprint(t->client, credential));
 }
 
-static enum step_result take_principal(struct txn *t, const struct principal *p)
+static void take_principal(struct txn *t, const struct principal *p)
 {
 	t->principal = p;
-	facts_from_principal(t, p);
-	if (p->may_set_user && facts_from_fields(t) < 0)
-		return txn_refuse(t, REFUSE_BAD_REQUEST, "malformed x-bursar-tags; write k=v,k2=v2");
-	return STEP_MORE;
+	t->key_name = slice_of(p->key);
 }
 
 enum step_result txn_step_principal(struct txn *t)
@@ -171,31 +169,26 @@ enum step_result txn_step_principal(struct txn *t)
 	bool claimed = false;
 
 	t->principals = principal_dir_ref(t->worker->principals);
+	t->step = TXN_BODY;
 	if (auth_is_virtual(credential)) {
 		p = find(t, auth_digest(t->client, credential));
 		if (!p)
 			return need_key(t, "unknown, expired or revoked virtual key");
-		if (take_principal(t, p) == STEP_MORE && t->end == TXN_END_NONE)
-			return use_held_key(t);
-		return STEP_MORE;
+		take_principal(t, p);
+		return use_held_key(t);
 	}
 	p = proxy_principal(t, &claimed);
 	if (p) {
-		(void)take_principal(t, p);
-		if (t->end == TXN_END_NONE && credential.n == 0 && t->target.provider && t->target.provider->api_key)
-			return use_held_key(t);
-	} else if (claimed || t->worker->proxy->config.require_key) {
+		take_principal(t, p);
+		return credential.n == 0 && t->target.provider && t->target.provider->api_key ? use_held_key(t)
+											      : STEP_MORE;
+	}
+	if (claimed || t->worker->proxy->config.require_key)
 		return need_key(t, claimed
 				       ? "unknown, expired or revoked virtual key"
 				       : "bursar needs a virtual key: send it as the API key, or as the password of "
 					 "HTTPS_PROXY; `bursar keys create` makes one");
-	} else {
-		t->key_name = credential.n > 0 ? fingerprint(t, credential) : SLICE("anonymous");
-		if (facts_from_fields(t) < 0)
-			return txn_refuse(t, REFUSE_BAD_REQUEST, "malformed x-bursar-tags; write k=v,k2=v2");
-	}
-	if (t->end == TXN_END_NONE)
-		t->step = TXN_BODY;
+	t->key_name = credential.n > 0 ? fingerprint(t, credential) : SLICE("anonymous");
 	return STEP_MORE;
 }
 

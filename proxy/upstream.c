@@ -8,13 +8,14 @@
 
 #include "base/error.h"
 
-static void fill_key(struct upstream *u, const char *host, uint16_t port, size_t profile, uint64_t credential)
+/* Everything that makes two connections interchangeable. */
+static void fill_key(const struct upstream *u, struct pool_key *key)
 {
-	memset(&u->key, 0, sizeof(u->key));
-	(void)slice_to_cstr(slice_of(host), u->key.host, sizeof(u->key.host));
-	u->key.port = port;
-	u->key.tls = (uint8_t)profile;
-	u->key.credential = credential;
+	memset(key, 0, sizeof(*key));
+	(void)slice_to_cstr(slice_of(u->host), key->host, sizeof(key->host));
+	key->port = u->port;
+	key->tls = u->tls_profile;
+	key->credential = u->credential;
 }
 
 /* A stream is closed from inside its own callbacks, so its memory waits for the end of the turn. The stream stands
@@ -62,7 +63,7 @@ static void handshake(struct upstream *u)
 		opened(u, BUR_OK, "");
 		return;
 	}
-	(void)snprintf(text, sizeof(text), "TLS with %s failed: %s", u->key.host, u->stream->error);
+	(void)snprintf(text, sizeof(text), "TLS with %s failed: %s", u->host, u->stream->error);
 	opened(u, BUR_CRYPTO, text);
 }
 
@@ -82,11 +83,11 @@ void upstream_deadline(struct deadline *d)
 static int start_tls(struct upstream *u)
 {
 	char key[HOST_MAX + 40];
-	int r = stream_tls_client(u->stream, u->tls, u->key.host);
+	int r = stream_tls_client(u->stream, u->tls, u->host);
 
 	if (r < 0)
 		return r;
-	(void)snprintf(key, sizeof(key), "%s:%u:%u", u->key.host, u->key.port, u->key.tls);
+	(void)snprintf(key, sizeof(key), "%s:%u:%u", u->host, u->port, u->tls_profile);
 	tls_session_resume(stream_ssl(u->stream), key);
 	u->handshaking = true;
 	deadline_arm(&u->worker->handshake_deadline, &u->deadline);
@@ -102,7 +103,7 @@ static void dialled(void *ctx, int err, int fd, const struct addr *peer, const c
 		opened(u, err, text);
 		return;
 	}
-	(void)addr_format(&peer->sa, u->peer_text);
+	(void)peer;
 	u->stream = calloc(1, sizeof(struct owned_stream));
 	if (!u->stream) {
 		(void)close(fd);
@@ -144,11 +145,16 @@ int upstream_open(struct upstream *u, struct worker *w, const char *host, uint16
 	struct dial_options o = {.policy = &w->proxy->config.dial,
 				 .attempt_timeout_ns = l->connect_timeout_ns,
 				 .total_timeout_ns = l->connect_total_ns};
+	struct pool_key key;
 
 	u->worker = w;
 	u->tls = context_for(w->proxy, profile);
-	fill_key(u, host, port, profile, credential);
-	u->stream = pool_get(w->pool, &u->key);
+	u->host = host;
+	u->port = port;
+	u->tls_profile = (uint8_t)profile;
+	u->credential = credential;
+	fill_key(u, &key);
+	u->stream = pool_get(w->pool, &key);
 	atomic_store_explicit(&w->n_pooled, pool_len(w->pool), memory_order_relaxed);
 	u->reused = u->stream != NULL;
 	if (u->stream) {
@@ -167,9 +173,12 @@ int upstream_open(struct upstream *u, struct worker *w, const char *host, uint16
 
 void upstream_keep(struct upstream *u)
 {
+	struct pool_key key;
+
 	if (!u->stream)
 		return;
-	pool_put(u->worker->pool, &u->key, u->stream);
+	fill_key(u, &key);
+	pool_put(u->worker->pool, &key, u->stream);
 	atomic_store_explicit(&u->worker->n_pooled, pool_len(u->worker->pool), memory_order_relaxed);
 	u->stream = NULL;
 }

@@ -9,7 +9,10 @@
 struct upstream {
 	struct stream *stream; /* NULL: none yet */
 	struct dial *dial;
-	struct pool_key key;
+	const char *host; /* the caller's; lives as long as this */
+	uint16_t port;
+	uint8_t tls_profile;
+	uint64_t credential;
 	struct worker *worker;
 	SSL_CTX *tls; /* NULL = plain */
 	bool reused, handshaking;
@@ -21,7 +24,6 @@ struct upstream {
 	void (*on_ready)(void *ctx, unsigned what);
 	void *ctx;
 	struct deadline deadline;
-	char peer_text[ADDR_TEXT_MAX];
 };
 
 /* BUR_OK: open now. BUR_AGAIN: on_open will be called. Else it failed at once and worker->open_text says why. The

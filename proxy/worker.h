@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "base/metrics.h"
+#include "meter/usage.h"
 #include "net/dial.h"
 #include "net/dns.h"
 #include "net/h1.h"
@@ -58,6 +59,8 @@ struct worker {
 	_Atomic size_t n_clients, n_txns, n_drains, n_pooled; /* written here, read by others */
 
 	char open_text[HOST_MAX + 256]; /* why an upstream did not open; see upstream_open */
+	struct facts facts;             /* scratch: of the call whose price and hold are being found */
+	struct usage usage;             /* scratch: of the call that is being settled */
 	struct h1_head head;            /* scratch for parsing; never kept across a return to the loop */
 	char scratch[SCRATCH_BYTES];    /* scratch for reading */
 };

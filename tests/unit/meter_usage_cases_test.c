@@ -128,8 +128,8 @@ static enum api_kind kind_of(json_t *c)
 	struct slice origin, query;
 	struct api_match m;
 
-	if (strncmp(path, "/v1/files/", 10) == 0)
-		return API_UNKNOWN; /* batch results */
+	if (strncmp(path, "/v1/files/", 10) == 0 || strcmp(path, "/v1/moderations") == 0)
+		return API_UNKNOWN; /* batch results; free, and no call of this room's kinds */
 	slice_cut(slice_of(path), '?', &origin, &query);
 	m = api_classify(family, slice_of(text(c, "method")), origin);
 	/* the poll of a background response is free as a call and read as a response */
