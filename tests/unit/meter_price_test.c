@@ -301,8 +301,12 @@ static void test_bound_media(void **state)
 	    .candidates = 1, .body_bytes = 10, .has_max_out = true, .max_out = 1, .stored_context = true};
 	refused(full, API_RESPONSES, &q, BOUND_UNBOUNDED);
 	assert_int_equal(bound(basic, API_RESPONSES, &q, 0).input_tokens, 1000);
-	q = (struct request_info){
-	    .candidates = 1, .body_bytes = 1000 - OVERHEAD, .has_max_out = true, .max_out = 1, .audios = 1};
+	q = (struct request_info){.candidates = 1,
+				  .body_bytes = 1000 - OVERHEAD,
+				  .has_max_out = true,
+				  .max_out = 1,
+				  .audios = 1,
+				  .inference_geo = "global"};
 	assert_int_equal(bound(full, API_CHAT, &q, 0).input_nanousd, 40000000 + 1000000);
 	q.remote_parts = true;
 	refused(full, API_CHAT, &q, BOUND_UNBOUNDED);
