@@ -24,6 +24,7 @@ static void client_free(void *arg)
 	struct client *c = arg;
 
 	bytes_wipe(&c->cache, sizeof(c->cache));
+	free(c->authority);
 	c->magic = 0;
 	free(c);
 }
@@ -238,9 +239,9 @@ static int check_sni(SSL *ssl, int *alert, void *arg)
 	(void)arg;
 	if (!c || !c->intercepted || !name)
 		return SSL_TLSEXT_ERR_OK;
-	if (authority_parse(slice_of(name), 443, &a) == BUR_OK && strcmp(a.host, c->authority.host) == 0)
+	if (authority_parse(slice_of(name), 443, &a) == BUR_OK && strcmp(a.host, c->authority->host) == 0)
 		return SSL_TLSEXT_ERR_OK;
-	log_limited(LOG_WARN, "intercept.sni", "SNI %s inside a tunnel to %s: refused", name, c->authority.host);
+	log_limited(LOG_WARN, "intercept.sni", "SNI %s inside a tunnel to %s: refused", name, c->authority->host);
 	*alert = SSL_AD_UNRECOGNIZED_NAME;
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -259,7 +260,7 @@ static void handshake(struct client *c)
 			    "the client ended the TLS handshake for %s: %s. If it pins certificates, add a rule "
 			    "{host: %s, do: tunnel, allow_priced: true}; if it does not trust bursar's CA, run `bursar "
 			    "env`",
-			    c->authority.host, c->stream.error, c->authority.host);
+			    c->authority->host, c->stream.error, c->authority->host);
 		}
 		client_close(c);
 		return;
@@ -284,10 +285,10 @@ static void start_tls(struct client *c, SSL_CTX *ctx)
 	buf_consume(&c->in, early.n);
 	buf_relax(&c->in);
 	SSL_set_app_data(stream_ssl(&c->stream), c);
-	if (c->intercepted && ca_use_leaf(c->worker->proxy->deps.ca, stream_ssl(&c->stream), c->authority.host,
+	if (c->intercepted && ca_use_leaf(c->worker->proxy->deps.ca, stream_ssl(&c->stream), c->authority->host,
 					  loop_wall_ns(c->worker->loop) / NS_PER_S) < 0) {
 		log_limited(LOG_ERROR, "intercept.leaf",
-			    "the CA may not sign for %s; run `bursar ca init --force` to renew it", c->authority.host);
+			    "the CA may not sign for %s; run `bursar ca init --force` to renew it", c->authority->host);
 		client_close(c);
 		return;
 	}

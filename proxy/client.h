@@ -46,7 +46,7 @@ struct client {
 	struct deadline deadline;
 	struct txn *txn;
 	struct tunnel *tunnel;
-	struct authority authority; /* of the CONNECT, when intercepted */
+	struct authority *authority; /* of the CONNECT; NULL without one */
 	bool intercepted;
 	bool tls;
 	bool in_read_head;       /* breaks the recursion of pipelined requests */

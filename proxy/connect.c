@@ -7,6 +7,7 @@
 #include "proxy/tunnel.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char established[] = "HTTP/1.1 200 Connection established\r\n\r\n";
 
@@ -45,7 +46,7 @@ static void deny(struct client *c, const char *why)
 {
 	char text[HOST_MAX + 300];
 
-	(void)snprintf(text, sizeof(text), "CONNECT to %s:%u is refused: %s", c->authority.host, c->authority.port,
+	(void)snprintf(text, sizeof(text), "CONNECT to %s:%u is refused: %s", c->authority->host, c->authority->port,
 		       why);
 	log_limited(LOG_INFO, "connect.denied", "%s", text);
 	refuse_and_close(c, REFUSE_FORBIDDEN, 0, text);
@@ -58,7 +59,7 @@ void connect_request(struct client *c)
 	const char *why = "";
 	size_t head_bytes = h->head_bytes;
 
-	if (c->intercepted) {
+	if (c->authority) {
 		refuse_and_close(c, REFUSE_BAD_REQUEST, 0, "CONNECT inside a tunnel");
 		return;
 	}
@@ -72,7 +73,12 @@ void connect_request(struct client *c)
 		refuse_and_close(c, REFUSE_BAD_REQUEST, 0, "a CONNECT request has no body");
 		return;
 	}
-	c->authority = a;
+	c->authority = malloc(sizeof(*c->authority));
+	if (!c->authority) {
+		refuse_and_close(c, REFUSE_OVERLOADED, 0, "out of memory");
+		return;
+	}
+	*c->authority = a;
 	if (!identify(c, h)) {
 		refuse_and_close(
 		    c, REFUSE_PROXY_AUTH, 0,
@@ -85,7 +91,7 @@ void connect_request(struct client *c)
 		intercept(c);
 		break;
 	case VERB_TUNNEL:
-		tunnel_start(c, &a);
+		tunnel_start(c, c->authority);
 		break;
 	case VERB_DENY:
 		deny(c, why);

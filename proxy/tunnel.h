@@ -7,7 +7,7 @@
 struct tunnel;
 
 /* Dials; on success answers 200 and starts to relay, else answers with an error. Takes the client into
- * CLIENT_TUNNEL. */
+ * CLIENT_TUNNEL. The authority is the client's own: it lives as long as the tunnel. */
 void tunnel_start(struct client *, const struct authority *) NONNULL(1, 2);
 void tunnel_client_ready(struct tunnel *, unsigned what);
 void tunnel_free(struct tunnel *); /* the client is closing */

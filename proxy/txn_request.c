@@ -27,7 +27,7 @@ static bool is_loop(const struct txn *t)
 enum step_result txn_step_route(struct txn *t)
 {
 	const struct proxy_config *cfg = &t->worker->proxy->config;
-	const struct authority *a = t->client->intercepted ? &t->client->authority : NULL;
+	const struct authority *a = t->client->intercepted ? t->client->authority : NULL;
 	enum refusal_reason reason;
 	struct slice message;
 
