@@ -98,8 +98,10 @@ static const struct {
 
 static bool embedded4(const uint8_t ip[16], uint8_t ret[4])
 {
-	static const uint8_t isatap[4] = {0x00, 0x00, 0x5e, 0xfe};
+	static const uint8_t isatap[4] = {0x00, 0x00, 0x5e, 0xfe}, zero[15] = {0};
 
+	if (memcmp(ip, zero, sizeof(zero)) == 0 && ip[15] <= 1)
+		return false; /* :: and ::1 are themselves */
 	for (size_t i = 0; i < ARRAY_LEN(embeddings); i++) {
 		if (!prefix_equal(embeddings[i].prefix, ip, embeddings[i].bits))
 			continue;
@@ -121,8 +123,6 @@ static enum addr_class classify6(const uint8_t ip[16])
 	enum addr_class class;
 	uint8_t inner[4];
 
-	if (prefix_equal(ranges6[0].ip, ip, 128))
-		return ADDR_LOOPBACK;
 	if (!embedded4(ip, inner))
 		return class_lookup(ranges6, ARRAY_LEN(ranges6), ip, ADDR_RESERVED);
 	class = classify4(inner);

@@ -6,6 +6,7 @@
 
 #include <event2/dns.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -589,12 +590,26 @@ static bool servers_set(struct dns *d, const char *const *servers, size_t n)
 	       evdns_base_set_option(d->evdns, "max-inflight", "256") == 0;
 }
 
+/* libevent would write to stderr. */
+static void resolver_log(int is_warning, const char *text)
+{
+	if (is_warning)
+		log_limited(LOG_WARN, "net.dns", "%s", text);
+}
+
+static void resolver_log_set(void)
+{
+	evdns_set_log_fn(resolver_log);
+}
+
 struct dns *dns_new(struct loop *loop, const char *const *servers, size_t n_servers)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct dns *d = calloc(1, sizeof(*d));
 
 	if (!d)
 		return NULL;
+	CHECK(pthread_once(&once, resolver_log_set) == 0);
 	d->magic = DNS_MAGIC;
 	d->loop = loop;
 	TAILQ_INIT(&d->lru);
