@@ -37,7 +37,7 @@
 #define NOFILE_RESERVED 64 /* ledger, journal, log, listeners, admin */
 #define ADMIN_BODY_MAX (256 * 1024)
 #define ADMIN_CONNECTIONS_MAX 64
-#define TICK_NS NS_PER_S
+#define TICK_NS (200 * NS_PER_MS) /* bounds what a power cut can take from the journal */
 #define DRAIN_LOOK_NS (50 * NS_PER_MS)
 
 struct server {
@@ -230,6 +230,8 @@ static int start_proxy(struct server *sv, struct access_dirs *access)
 
 	if (r < 0)
 		return r;
+	sv->proxy_config.dial.deny = &sv->admin_addr;
+	sv->proxy_config.dial.n_deny = 1;
 	r = proxy_new(&sv->proxy_config, &deps, &sv->proxy, why, sizeof(why));
 	if (r < 0)
 		(void)snprintf(sv->err, BOOT_ERROR_MAX, "%s", why[0] ? why : bur_strerror(r));
@@ -278,14 +280,48 @@ static void collect_hosts(struct server *sv)
 	sv->hosts[sv->n_hosts++] = sv->admin_host;
 }
 
+static void use_keys(void *ctx, struct principal_dir *callers)
+{
+	struct server *sv = ctx;
+
+	proxy_set_principals(sv->proxy, callers);
+}
+
+static size_t read_gauges(void *ctx, struct api_gauge dst[API_GAUGES_MAX])
+{
+	struct server *sv = ctx;
+	struct proxy_counts c;
+	uint64_t cached, minted;
+	size_t n = 0;
+
+	proxy_counts(sv->proxy, &c);
+	ca_counts(sv->ca, &cached, &minted);
+	dst[n++] =
+	    (struct api_gauge){"bursar_connections", "client connections open", false, (int64_t)c.active_connections};
+	dst[n++] = (struct api_gauge){"bursar_calls_active", "calls running", false, (int64_t)c.active_calls};
+	dst[n++] = (struct api_gauge){"bursar_streams_draining", "answers read on without a client", false,
+				      (int64_t)c.draining_streams};
+	dst[n++] = (struct api_gauge){"bursar_upstream_idle", "idle connections to vendors", false, (int64_t)c.pooled};
+	dst[n++] =
+	    (struct api_gauge){"bursar_leaf_certificates", "leaf certificates in memory", false, (int64_t)cached};
+	dst[n++] = (struct api_gauge){"bursar_leaf_certificates_minted_total", "leaf certificates minted", true,
+				      (int64_t)minted};
+	return n;
+}
+
 static int start_admin(struct server *sv)
 {
 	struct httpd_config config = {.max_body_bytes = ADMIN_BODY_MAX,
 				      .max_connections = ADMIN_CONNECTIONS_MAX,
 				      .head_timeout_ns = 10 * NS_PER_S,
 				      .idle_timeout_ns = 60 * NS_PER_S};
-	struct api_deps deps = {
-	    .store = sv->boot.store, .engine = sv->boot.engine, .proxy = sv->proxy, .ca = sv->ca, .hosts = sv->hosts};
+	struct api_deps deps = {.store = sv->boot.store,
+				.engine = sv->boot.engine,
+				.use_keys = use_keys,
+				.read_gauges = read_gauges,
+				.ctx = sv,
+				.ca_pem = ca_pem(sv->ca),
+				.hosts = sv->hosts};
 	int r;
 
 	collect_hosts(sv);

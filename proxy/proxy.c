@@ -46,8 +46,11 @@ static int bind_listeners(struct proxy *p, char *err, size_t err_size)
 			return r;
 		}
 	}
-	p->config.dial.deny = p->addresses; /* a request must not come back to us */
-	p->config.dial.n_deny = p->config.n_listen;
+	/* a request must not come back to us, neither here nor to the admin side */
+	for (size_t i = 0; i < p->config.dial.n_deny; i++)
+		p->addresses[p->config.n_listen + i] = p->config.dial.deny[i];
+	p->config.dial.deny = p->addresses;
+	p->config.dial.n_deny += p->config.n_listen;
 	return BUR_OK;
 }
 
@@ -98,7 +101,7 @@ int proxy_new(const struct proxy_config *cfg, const struct proxy_deps *deps, str
 	p->next_principals = principal_dir_ref(deps->principals);
 	for (size_t i = 0; i < LISTEN_MAX; i++)
 		p->fds[i] = -1;
-	p->addresses = calloc(cfg->n_listen, sizeof(*p->addresses));
+	p->addresses = calloc(cfg->n_listen + cfg->dial.n_deny, sizeof(*p->addresses));
 	p->workers = calloc(cfg->workers, sizeof(*p->workers));
 	r = p->addresses && p->workers ? build(p, err, err_size) : BUR_NOMEM;
 	if (r < 0) {

@@ -67,7 +67,7 @@ struct proxy_config {
 	enum host_verb other_hosts;    /* for hosts no rule and no provider names: VERB_TUNNEL or VERB_DENY */
 	const uint16_t *connect_ports; /* allowed for CONNECT besides 443 */
 	size_t n_connect_ports;
-	struct dial_policy dial; /* deny is filled by the proxy with its own listeners */
+	struct dial_policy dial; /* deny: other listeners of this process; the proxy adds its own */
 	const char *const *dns_servers;
 	size_t n_dns_servers;
 	bool require_key; /* a virtual key is needed; else the vendor key's fingerprint is the principal */

@@ -69,7 +69,7 @@ struct worker {
 struct proxy {
 	struct proxy_config config;
 	struct proxy_deps deps;
-	struct addr *addresses; /* of the listeners, also what dialling refuses */
+	struct addr *addresses; /* of the listeners, then what else dialling refuses */
 	int fds[LISTEN_MAX];
 	SSL_CTX *server_tls;    /* NULL: plain listeners only */
 	SSL_CTX **provider_tls; /* one client context per provider */
