@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "net/addr.h"
 #include "net/httpd.h"
-#include "proxy/proxy.h"
 
 struct api *api_new(const struct api_deps *deps)
 {
@@ -52,8 +51,8 @@ int api_load_keys(struct api *api)
 		return r;
 	access_done(&api->access);
 	api->access = fresh;
-	if (api->deps.proxy)
-		proxy_set_principals(api->deps.proxy, fresh.callers);
+	if (api->deps.use_keys)
+		api->deps.use_keys(api->deps.ctx, fresh.callers);
 	return BUR_OK;
 }
 

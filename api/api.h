@@ -15,17 +15,27 @@
 #include "base/slice.h"
 
 struct api;
-struct ca;
 struct engine;
 struct httpd_request;
-struct proxy;
+struct principal_dir;
 struct store;
+
+/* A number of the data path, for /metrics. */
+struct api_gauge {
+	const char *name, *help;
+	bool counter; /* it only grows */
+	int64_t value;
+};
+#define API_GAUGES_MAX 32
 
 struct api_deps {
 	struct store *store;
 	struct engine *engine;
-	struct proxy *proxy;      /* NULL: no data path runs (command line) */
-	struct ca *ca;            /* NULL: there is none */
+	/* The data path, which this room does not know; each may be NULL (command line). */
+	void (*use_keys)(void *ctx, struct principal_dir *callers);             /* takes a reference of its own */
+	size_t (*read_gauges)(void *ctx, struct api_gauge dst[API_GAUGES_MAX]); /* returns how many */
+	void *ctx;
+	struct slice ca_pem;      /* empty: there is no certificate authority */
 	const char *const *hosts; /* names we answer to, beside loopback ones: against DNS rebinding */
 	size_t n_hosts;
 };
@@ -49,7 +59,8 @@ struct api_call {
 /* Everything in `deps` outlives the object, the list of hosts included. NULL: out of memory. */
 struct api *api_new(const struct api_deps *) NONNULL(1) MUST_USE;
 void api_free(struct api *); /* NULL is fine */
-/* Reads the keys again: for the admin API itself, and for the proxy when there is one. BUR_OK or the store's error. */
+/* Reads the keys again: for the admin API itself, and for the data path when there is one. BUR_OK or the store's error.
+ */
 int api_load_keys(struct api *) NONNULL(1) MUST_USE;
 /* Ready becomes 503 so that load balancers turn away. */
 void api_set_draining(struct api *, bool draining) NONNULL(1);

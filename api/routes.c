@@ -76,7 +76,7 @@ enum route_result routes_find(struct slice method, struct slice path, const stru
 	}
 	if (n > 0)
 		return ROUTE_BAD_METHOD;
-	if (path.n > 1 && slice_ends(path, SLICE("/")) && path_known(slice_sub(path, 0, path.n - 1)))
+	if (path.n > 2 && slice_ends(path, SLICE("/")) && path_known(slice_sub(path, 0, path.n - 1)))
 		return ROUTE_SLASH;
 	return ROUTE_UNKNOWN;
 }

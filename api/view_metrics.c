@@ -11,8 +11,6 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "policy/engine.h"
-#include "proxy/ca.h"
-#include "proxy/proxy.h"
 #include "store/store.h"
 
 #define METERS_MAX 20000
@@ -42,33 +40,16 @@ static int print_storage(struct buf *out, struct store *store)
 	return r;
 }
 
-static int print_proxy(struct buf *out, const struct proxy *proxy)
+static int print_data_path(struct buf *out, const struct api_deps *deps)
 {
-	struct proxy_counts c;
-	int r = 0;
+	struct api_gauge list[API_GAUGES_MAX];
+	size_t n = deps->read_gauges ? deps->read_gauges(deps->ctx, list) : 0;
+	int r = BUR_OK;
 
-	if (!proxy)
-		return BUR_OK;
-	proxy_counts(proxy, &c);
-	r |= gauge(out, "bursar_connections", "client connections open", (int64_t)c.active_connections);
-	r |= gauge(out, "bursar_calls_active", "calls running", (int64_t)c.active_calls);
-	r |= gauge(out, "bursar_streams_draining", "answers read on without a client", (int64_t)c.draining_streams);
-	r |= gauge(out, "bursar_upstream_idle", "idle connections to vendors", (int64_t)c.pooled);
+	for (size_t i = 0; i < n && r == BUR_OK; i++)
+		r = buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %lld\n", list[i].name, list[i].help, list[i].name,
+			       list[i].counter ? "counter" : "gauge", list[i].name, (long long)list[i].value);
 	return r;
-}
-
-static int print_ca(struct buf *out, struct ca *ca)
-{
-	uint64_t cached, minted;
-
-	if (!ca)
-		return BUR_OK;
-	ca_counts(ca, &cached, &minted);
-	return gauge(out, "bursar_leaf_certificates_cached", "leaf certificates in memory", (int64_t)cached) |
-	       buf_printf(out,
-			  "# HELP bursar_leaf_certificates_total leaf certificates minted\n"
-			  "# TYPE bursar_leaf_certificates_total counter\nbursar_leaf_certificates_total %llu\n",
-			  (unsigned long long)minted);
 }
 
 /* --- budgets
@@ -188,9 +169,7 @@ void view_metrics(struct api *api, struct api_call *call)
 	if (r == BUR_OK)
 		r = print_storage(out, api->deps.store);
 	if (r == BUR_OK)
-		r = print_proxy(out, api->deps.proxy);
-	if (r == BUR_OK)
-		r = print_ca(out, api->deps.ca);
+		r = print_data_path(out, &api->deps);
 	if (r == BUR_OK)
 		r = gauge(out, "bursar_holds_open", "holds not yet resolved",
 			  (int64_t)engine_open_holds(api->deps.engine));

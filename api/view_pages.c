@@ -7,7 +7,6 @@
 #include "api/routes.h"
 #include "api/views.h"
 #include "base/error.h"
-#include "proxy/ca.h"
 
 void view_index(struct api *api, struct api_call *call)
 {
@@ -47,10 +46,10 @@ void view_docs(struct api *api, struct api_call *call)
 
 void view_ca_pem(struct api *api, struct api_call *call)
 {
-	if (!api->deps.ca) {
+	if (api->deps.ca_pem.n == 0) {
 		reply_error(call, 404, "There is no certificate authority here");
 		return;
 	}
 	call->type = "application/x-pem-file";
-	call->status = buf_append_slice(&call->out, ca_pem(api->deps.ca)) == BUR_OK ? 200 : 500;
+	call->status = buf_append_slice(&call->out, api->deps.ca_pem) == BUR_OK ? 200 : 500;
 }

@@ -48,7 +48,7 @@ static const struct cmd commands[] = {
     {"keys", "make, list and revoke virtual keys",
      "usage: bursar keys list [--format table|json|csv]\n"
      "       bursar keys create [NAME] [--user U] [--team T] [--project P] [--tag K=V]... [--role call|viewer|admin]\n"
-     "                          [--expires DATE] [--may-set-user]\n"
+     "                          [--expires DATE] [--may-set-user] [--format table|json]\n"
      "       bursar keys revoke NAME\n\n"
      "A key's text is shown once, when it is made; only its digest is kept. Keys of role `call` open the proxy,\n"
      "`viewer` and `admin` open the admin listener. Works with and without a running server.\n\n" CONFIG_HELP,

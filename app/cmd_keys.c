@@ -64,13 +64,15 @@ static json_t *tags_of(const struct cmd *cmd, const struct args_many *tags)
 }
 
 /* The text alone on standard output when that is no terminal, so that scripts can take it. */
-static int show_key(const json_t *answer)
+static int show_key(const json_t *answer, enum table_format format)
 {
 	const char *key = json_string_value(json_object_get(answer, "key"));
 	const char *name = json_string_value(json_object_get(answer, "name"));
 
 	if (!key)
 		return EXIT_FAILED;
+	if (format == TABLE_JSON)
+		return json_dumpf(answer, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF ? EXIT_OK : EXIT_FAILED;
 	(void)fprintf(stderr, "key `%s`, shown this once:\n", name ? name : "");
 	printf("%s\n", key);
 	return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
@@ -80,10 +82,12 @@ static int create(const struct cmd *cmd, const struct args *args, const struct k
 {
 	struct admin_question q = {.config = args->config, .method = "POST", .target = "/api/v1/keys"};
 	json_t *body = json_object(), *tags = tags_of(cmd, &o->tags), *answer;
+	enum table_format format;
 	char *text;
 	int r;
 
-	if (!tags) {
+	if (!tags || !table_format(cmd, o->format, &format)) {
+		json_decref(tags);
 		json_decref(body);
 		return EXIT_USAGE;
 	}
@@ -105,7 +109,7 @@ static int create(const struct cmd *cmd, const struct args *args, const struct k
 	free(text);
 	if (r != EXIT_OK)
 		return r;
-	r = show_key(answer);
+	r = show_key(answer, format);
 	json_decref(answer);
 	return r;
 }

@@ -419,7 +419,9 @@ static struct node *child_make(struct arena *arena, struct node *map, struct sli
 	n = arena_zalloc(arena, sizeof(*n));
 	if (!n)
 		return NULL;
-	n->key = key;
+	n->key = arena_dup(arena, key); /* a text of its own: map keys are read as C strings */
+	if (!n->key.p)
+		return NULL;
 	n->kind = NODE_MAP;
 	while (*tail)
 		tail = &(*tail)->next;
@@ -449,13 +451,10 @@ static size_t split_path(struct slice name, struct slice part[OVERRIDE_DEPTH_MAX
 /* Line 0 marks a value from the environment; the column then is the variable's place in the list plus one. */
 static int override_set(struct arena *arena, struct node *root, struct slice path, struct slice value, int place)
 {
-	struct slice part[OVERRIDE_DEPTH_MAX], copy = arena_dup(arena, path);
+	struct slice part[OVERRIDE_DEPTH_MAX];
 	struct node *at = root;
-	size_t n;
+	size_t n = split_path(path, part);
 
-	if (!copy.p)
-		return BUR_NOMEM;
-	n = split_path(copy, part);
 	if (n == 0)
 		return BUR_INVALID;
 	for (size_t i = 0; i < n; i++) {
@@ -495,7 +494,7 @@ static bool override_name(const char *entry, char *dst, size_t dst_size, struct 
 	return strstr(dst, "__") || is_top_level(slice_of(dst));
 }
 
-static int override_all(struct settings_ctx *ctx, struct node *root, char *const *env)
+static int override_all(struct settings_ctx *ctx, struct node *root, const char *const *env)
 {
 	char path[256];
 	struct slice value;
@@ -518,7 +517,7 @@ static int override_all(struct settings_ctx *ctx, struct node *root, char *const
 }
 
 /* Messages about line 0 name the variable instead of a place in the file. */
-static void error_name_variable(struct settings_ctx *ctx, char *const *env)
+static void error_name_variable(struct settings_ctx *ctx, const char *const *env)
 {
 	char mark[128], rest[sizeof(ctx->err->text)];
 	size_t mark_n, n_env = 0;
@@ -574,7 +573,7 @@ void settings_free(struct settings *s)
 	free(s);
 }
 
-static int read_tree(struct settings_ctx *ctx, struct node *root, char *const *env)
+static int read_tree(struct settings_ctx *ctx, struct node *root, const char *const *env)
 {
 	struct settings_own *own = ctx->s->own;
 	struct node empty = {.kind = NODE_MAP, .line = 1, .column = 1};
@@ -593,8 +592,8 @@ static int read_tree(struct settings_ctx *ctx, struct node *root, char *const *e
 }
 
 /* Exactly one of `path` and `text` counts. */
-static int load(const char *path, struct slice text, const char *file_name, char *const *env, struct settings **ret,
-		struct config_error *reterr)
+static int load(const char *path, struct slice text, const char *file_name, const char *const *env,
+		struct settings **ret, struct config_error *reterr)
 {
 	struct settings_ctx ctx = {.s = settings_new(), .file_name = file_name, .err = reterr};
 	struct node *root = NULL;
@@ -627,10 +626,10 @@ out:
 
 int settings_load(const char *path, struct settings **ret, struct config_error *reterr)
 {
-	return load(path, SLICE_NONE, path, environ, ret, reterr);
+	return load(path, SLICE_NONE, path, (const char *const *)environ, ret, reterr);
 }
 
-int settings_parse(struct slice text, const char *file_name, char *const *env, struct settings **ret,
+int settings_parse(struct slice text, const char *file_name, const char *const *env, struct settings **ret,
 		   struct config_error *reterr)
 {
 	return load(NULL, text, file_name, env, ret, reterr);

@@ -43,7 +43,7 @@ struct settings {
  * address ranges, budgets are checked too; nothing is opened or bound. */
 int settings_load(const char *path, struct settings **ret, struct config_error *reterr) NONNULL(1, 2, 3) MUST_USE;
 /* As settings_load from text that is in memory. `env`: NULL-terminated "NAME=value" list, NULL = none. */
-int settings_parse(struct slice text, const char *file_name, char *const *env, struct settings **ret,
+int settings_parse(struct slice text, const char *file_name, const char *const *env, struct settings **ret,
 		   struct config_error *reterr) NONNULL(2, 4, 5) MUST_USE;
 void settings_free(struct settings *); /* NULL is fine; wipes the vendors' keys */
 
