@@ -185,6 +185,8 @@ static int open_database(struct opening *o, const char *path)
 	rc = db_connect(path, true, &o->s->checkpoint_db);
 	if (rc != SQLITE_OK)
 		return database_failed(o, path, rc, sqlite3_errstr(rc));
+	/* A checkpoint that waits for a reader keeps the writer out: better to come back later. */
+	(void)sqlite3_busy_timeout(o->s->checkpoint_db, 100);
 	return BUR_OK;
 }
 
@@ -248,14 +250,17 @@ static int open_journal(struct opening *o, const char *path)
 {
 	struct store *s = o->s;
 	struct journal_ids ids;
-	int64_t boot = 0;
+	int64_t boot = 0, running = 0;
 	char what[300];
 	int r;
 
 	if (db_meta_uuid(s->writer.db, "node_uuid", ids.node) < 0 ||
 	    db_meta_uuid(s->writer.db, "database_uuid", ids.database) < 0 ||
-	    db_meta_int(s->writer.db, "boot", 0, &boot) < 0)
+	    db_meta_int(s->writer.db, "boot", 0, &boot) < 0 || db_meta_int(s->writer.db, "running", 0, &running) < 0)
 		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: %s", s->dir, sqlite3_errmsg(s->writer.db));
+	if (running != 0 && access(path, F_OK) < 0 && errno == ENOENT)
+		log_msg(LOG_ERROR, "store.journal",
+			"%s is gone: calls that were under way at the last stop are not recorded", path);
 	r = journal_open(path, s->cfg.journal_slots, &ids, &s->journal, &s->boot, what, sizeof what);
 	if (r < 0)
 		return fail(o, r == BUR_CORRUPT ? EXIT_STORE : EXIT_STORAGE_IO, r, "%s", what);

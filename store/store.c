@@ -87,6 +87,7 @@ int store_call_begin(struct store *s, uint32_t worker, const struct call *c, uin
 {
 	struct worker *w = worker_at(s, worker);
 
+	CHECK(c->entry.cell.worst_nanousd >= 0);
 	if (UNLIKELY(atomic_load_explicit(&s->health.state, memory_order_relaxed) != STORE_OK) && !health_admits(s, c))
 		return BUR_DENIED;
 	take_back(w);
