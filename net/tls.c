@@ -334,6 +334,8 @@ static int ticket_cb(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CI
 		r = ticket_key_find(x, name, &key);
 		if (r == 0)
 			return 0;
+		if (SSL_version(ssl) >= TLS1_3_VERSION)
+			r = 2; /* its tickets are used once: each connection needs a new one */
 	}
 	if (!ticket_ctx_init(&key, iv, cipher, mac, seal != 0))
 		r = -1;
@@ -380,7 +382,7 @@ static int alpn_select_cb(SSL *ssl, const unsigned char **out, unsigned char *ou
  */
 
 /* Returns false, for use in a return statement. */
-static bool fail(char *dst, size_t dst_size, const char *what, const char *name)
+static bool explain(char *dst, size_t dst_size, const char *what, const char *name)
 {
 	char detail[160];
 
@@ -413,11 +415,11 @@ static bool ctx_identity(SSL_CTX *ctx, const char *cert_file, const char *key_fi
 		return false;
 	}
 	if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1)
-		return fail(reterr, reterr_size, "certificate", cert_file);
+		return explain(reterr, reterr_size, "certificate", cert_file);
 	if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1)
-		return fail(reterr, reterr_size, "private key", key_file);
+		return explain(reterr, reterr_size, "private key", key_file);
 	if (SSL_CTX_check_private_key(ctx) != 1)
-		return fail(reterr, reterr_size, "private key does not fit the certificate:", key_file);
+		return explain(reterr, reterr_size, "private key does not fit the certificate:", key_file);
 	return true;
 }
 
@@ -426,12 +428,12 @@ static bool client_fill(SSL_CTX *ctx, const struct tls_client_options *o, char *
 	struct tls_extra *x = extra_attach(ctx);
 
 	if (!x || !ctx_common(ctx))
-		return fail(reterr, reterr_size, "TLS client context", NULL);
+		return explain(reterr, reterr_size, "TLS client context", NULL);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	if (SSL_CTX_set_default_verify_paths(ctx) != 1)
-		return fail(reterr, reterr_size, "system roots", NULL);
+		return explain(reterr, reterr_size, "system roots", NULL);
 	if (o->extra_ca_file && SSL_CTX_load_verify_file(ctx, o->extra_ca_file) != 1)
-		return fail(reterr, reterr_size, "CA file", o->extra_ca_file);
+		return explain(reterr, reterr_size, "CA file", o->extra_ca_file);
 	if ((o->cert_file != NULL) != (o->key_file != NULL)) {
 		(void)snprintf(reterr, reterr_size, "a client certificate needs both a certificate and a key file");
 		return false;
@@ -439,7 +441,7 @@ static bool client_fill(SSL_CTX *ctx, const struct tls_client_options *o, char *
 	if (o->cert_file && !ctx_identity(ctx, o->cert_file, o->key_file, reterr, reterr_size))
 		return false;
 	if (o->alpn && (!alpn_encode(o->alpn, x) || SSL_CTX_set_alpn_protos(ctx, x->alpn, x->alpn_n) != 0))
-		return fail(reterr, reterr_size, "ALPN list", o->alpn);
+		return explain(reterr, reterr_size, "ALPN list", o->alpn);
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ctx, session_new_cb);
 	return true;
@@ -450,7 +452,7 @@ SSL_CTX *tls_client_ctx(const struct tls_client_options *o, char *reterr, size_t
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 
 	if (!ctx) {
-		(void)fail(reterr, reterr_size, "TLS client context", NULL);
+		(void)explain(reterr, reterr_size, "TLS client context", NULL);
 		return NULL;
 	}
 	if (!client_fill(ctx, o, reterr, reterr_size)) {
@@ -467,13 +469,13 @@ static bool server_fill(SSL_CTX *ctx, const char *cert_file, const char *key_fil
 	struct tls_extra *x = extra_attach(ctx);
 
 	if (!x || !ctx_common(ctx))
-		return fail(reterr, reterr_size, "TLS server context", NULL);
+		return explain(reterr, reterr_size, "TLS server context", NULL);
 	(void)SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	/* Tickets only: nothing of a client that left stays in memory. */
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	if (SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1) != 1 ||
 	    SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_cb) != 1 || SSL_CTX_set_num_tickets(ctx, 1) != 1)
-		return fail(reterr, reterr_size, "session tickets", NULL);
+		return explain(reterr, reterr_size, "session tickets", NULL);
 	if ((cert_file != NULL) != (key_file != NULL)) {
 		(void)snprintf(reterr, reterr_size, "a server needs both a certificate and a key file");
 		return false;
@@ -481,7 +483,7 @@ static bool server_fill(SSL_CTX *ctx, const char *cert_file, const char *key_fil
 	if (cert_file && !ctx_identity(ctx, cert_file, key_file, reterr, reterr_size))
 		return false;
 	if (alpn && !alpn_encode(alpn, x))
-		return fail(reterr, reterr_size, "ALPN list", alpn);
+		return explain(reterr, reterr_size, "ALPN list", alpn);
 	if (alpn)
 		SSL_CTX_set_alpn_select_cb(ctx, alpn_select_cb, x);
 	return true;
@@ -493,7 +495,7 @@ SSL_CTX *tls_server_ctx(const char *cert_chain_file, const char *key_file, const
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
 	if (!ctx) {
-		(void)fail(reterr, reterr_size, "TLS server context", NULL);
+		(void)explain(reterr, reterr_size, "TLS server context", NULL);
 		return NULL;
 	}
 	if (!server_fill(ctx, cert_chain_file, key_file, alpn, reterr, reterr_size)) {
