@@ -338,7 +338,7 @@ static unsigned (*const steps[])(void) = {step_all, step_one, step_random, step_
 
 static void check_request(const struct request_case *c, unsigned (*step)(void))
 {
-	struct h1_head head;
+	struct h1_head head = {.status = 0};
 	enum h1_error error = H1_NONE;
 	int r = feed_request(c->text, c->n, step, &head, &error);
 
@@ -709,7 +709,7 @@ static const struct response_case responses[] = {
 static void check_response(const struct response_case *c, unsigned (*step)(void))
 {
 	struct h1_scan scan = {0};
-	struct h1_head head;
+	struct h1_head head = {.status = 0};
 	enum h1_error error = H1_NONE;
 	size_t have = 0;
 	int r = BUR_AGAIN;
