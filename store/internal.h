@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/ring.h"
 #include "store/ledger.h"
@@ -38,6 +39,14 @@ void store_test_fail(int skip, int times, int sqlite_code, bool done);
 void store_test_fail_next(int n, int sqlite_code);
 /* SQLITE_OK, or what this commit is to answer. */
 int fault_commit(bool *ret_done) NONNULL(1);
+
+/* The text of an errno; unlike strerror, any thread may ask. */
+static inline const char *os_error(int code)
+{
+	const char *text = strerrordesc_np(code);
+
+	return text ? text : "unknown error";
+}
 
 /* --- journal.c ---------------------------------------------------------------------------------------------------- */
 const void *journal_map(const struct journal *, size_t *ret_bytes) NONNULL(1, 2);
@@ -321,7 +330,7 @@ struct store {
 	pthread_cond_t wake, done;
 	bool stopping, poked;
 	uint64_t sync_wanted, sync_done;
-	struct job *jobs, **jobs_end;
+	struct job *jobs; /* first come, first served */
 };
 char *store_path(const struct store *, const char *file) NONNULL(1, 2) MUST_USE; /* malloc; NULL: no memory */
 

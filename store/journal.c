@@ -144,14 +144,14 @@ static int create(const char *path, uint32_t slots, const struct journal_ids *id
 	memcpy(h.database, ids->database, sizeof h.database);
 	fd = open(tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return fail(reterr, reterr_size, BUR_IO, tmp, strerror(errno));
+		return fail(reterr, reterr_size, BUR_IO, tmp, os_error(errno));
 	e = posix_fallocate(fd, 0, HEADER_BYTES + (off_t)slots * JOURNAL_SLOT_BYTES);
 	if (e != 0) {
-		(void)fail(reterr, reterr_size, BUR_IO, tmp, strerror(e));
+		(void)fail(reterr, reterr_size, BUR_IO, tmp, os_error(e));
 		goto out;
 	}
 	if (header_write(fd, &h) < 0 || fsync(fd) < 0 || rename(tmp, path) < 0) {
-		(void)fail(reterr, reterr_size, BUR_IO, tmp, strerror(errno));
+		(void)fail(reterr, reterr_size, BUR_IO, tmp, os_error(errno));
 		goto out;
 	}
 	r = BUR_OK;
@@ -184,22 +184,22 @@ static int load(struct journal *j, const char *path, const struct journal_ids *i
 	ssize_t n;
 
 	if (fstat(j->fd, &st) < 0)
-		return fail(reterr, reterr_size, BUR_IO, path, strerror(errno));
+		return fail(reterr, reterr_size, BUR_IO, path, os_error(errno));
 	n = pread(j->fd, &h, sizeof h, 0);
 	if (n < 0)
-		return fail(reterr, reterr_size, BUR_IO, path, strerror(errno));
+		return fail(reterr, reterr_size, BUR_IO, path, os_error(errno));
 	problem = n == (ssize_t)sizeof h ? header_problem(&h, ids, st.st_size) : "too short to be a journal";
 	if (problem)
 		return fail(reterr, reterr_size, BUR_CORRUPT, path, problem);
 	h.boot++;
 	if (header_write(j->fd, &h) < 0)
-		return fail(reterr, reterr_size, BUR_IO, path, strerror(errno));
+		return fail(reterr, reterr_size, BUR_IO, path, os_error(errno));
 	j->n = h.slots;
 	j->map_bytes = (size_t)st.st_size;
 	j->map = mmap(NULL, j->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, j->fd, 0);
 	if (j->map == MAP_FAILED) {
 		j->map = NULL;
-		return fail(reterr, reterr_size, BUR_IO, path, strerror(errno));
+		return fail(reterr, reterr_size, BUR_IO, path, os_error(errno));
 	}
 	(void)mlock(j->map, j->map_bytes); /* best effort: the limit is often small */
 	j->slots = (struct slot *)(void *)((char *)j->map + HEADER_BYTES);
@@ -225,7 +225,7 @@ int journal_open(const char *path, uint32_t slots, const struct journal_ids *ids
 		return fail(reterr, reterr_size, BUR_NOMEM, path, "out of memory");
 	j->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (j->fd < 0)
-		r = fail(reterr, reterr_size, BUR_IO, path, strerror(errno));
+		r = fail(reterr, reterr_size, BUR_IO, path, os_error(errno));
 	else
 		r = load(j, path, ids, ret_boot, reterr, reterr_size);
 	if (r < 0) {

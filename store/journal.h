@@ -30,8 +30,8 @@ enum slot_state { SLOT_FREE = 0, SLOT_RESERVED = 1, SLOT_SENT = 2, SLOT_SETTLED 
 
 struct journal_cell {
 	int64_t worst_nanousd, actual_nanousd;
-	uint32_t input_tokens, output_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens,
-	    requests, searches;
+	uint32_t input_tokens, output_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens,
+	    reasoning_tokens, requests, searches;
 	uint8_t source, tier; /* enum settle_source; price tier index */
 	uint16_t status;      /* of the vendor's answer */
 	uint32_t flags;
@@ -75,11 +75,13 @@ uint32_t journal_slots(const struct journal *) NONNULL(1);
 int journal_read(const struct journal *, uint32_t slot, struct journal_entry *ret) NONNULL(1, 3) MUST_USE;
 /* The raw 512 bytes, for quarantine. */
 const void *journal_raw(const struct journal *, uint32_t slot) NONNULL(1);
-void journal_reserve(struct journal *, uint32_t slot, const struct journal_entry *) NONNULL(1, 3); /* FREE -> RESERVED */
-void journal_sent(struct journal *, uint32_t slot) NONNULL(1);				       /* RESERVED -> SENT */
-void journal_update(struct journal *, uint32_t slot, const struct journal_cell *) NONNULL(1, 3);  /* other cell, same state */
-void journal_settle(struct journal *, uint32_t slot, const struct journal_cell *) NONNULL(1, 3);  /* SENT -> SETTLED */
-void journal_release(struct journal *, uint32_t slot) NONNULL(1);				       /* any -> FREE */
+void journal_reserve(struct journal *, uint32_t slot, const struct journal_entry *)
+    NONNULL(1, 3);                                             /* FREE -> RESERVED */
+void journal_sent(struct journal *, uint32_t slot) NONNULL(1); /* RESERVED -> SENT */
+void journal_update(struct journal *, uint32_t slot, const struct journal_cell *)
+    NONNULL(1, 3); /* other cell, same state */
+void journal_settle(struct journal *, uint32_t slot, const struct journal_cell *) NONNULL(1, 3); /* SENT -> SETTLED */
+void journal_release(struct journal *, uint32_t slot) NONNULL(1);                                /* any -> FREE */
 /* Flushes dirty pages to the disk if anything changed since the last call. Control thread. */
 int journal_flush(struct journal *) NONNULL(1) MUST_USE;
 

@@ -9,11 +9,11 @@
 
 struct key_row {
 	uint8_t digest[32];
-	char name[64];	  /* unique, chosen or "bur_" and six characters */
-	char first[12];	  /* first characters of the key, to recognise it */
+	char name[64];  /* unique, chosen or "bur_" and six characters */
+	char first[12]; /* first characters of the key, to recognise it */
 	char user[64], team[64], project[64];
-	char tags[512];	  /* "k=v,k2=v2" */
-	bool admin;	  /* opens the admin API */
+	char tags[512]; /* "k=v,k2=v2" */
+	bool admin;     /* opens the admin API */
 	bool may_set_user;
 	int64_t created_s, not_after_s, revoked_s; /* 0 = never */
 };

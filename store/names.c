@@ -320,7 +320,7 @@ int names_open(const char *path, struct names **ret, char *reterr, size_t reterr
 	n->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	r = n->fd < 0 ? BUR_IO : load(n);
 	if (r < 0) {
-		(void)snprintf(reterr, reterr_size, "%s: %s", path, r == BUR_IO ? strerror(errno) : bur_strerror(r));
+		(void)snprintf(reterr, reterr_size, "%s: %s", path, r == BUR_IO ? os_error(errno) : bur_strerror(r));
 		names_close(n);
 		return r;
 	}

@@ -98,12 +98,12 @@ static int open_dir(struct opening *o)
 
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: cannot create the data directory: %s", dir,
-			    strerror(errno));
+			    os_error(errno));
 	if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
 		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: is not a directory", dir);
 	if (access(dir, W_OK | X_OK) < 0)
 		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: the data directory cannot be written: %s", dir,
-			    strerror(errno));
+			    os_error(errno));
 	if (st.st_mode & 0077)
 		log_msg(LOG_WARN, "store.open", "%s: others may look into the data directory; chmod 700 is safer", dir);
 	return BUR_OK;
@@ -127,15 +127,15 @@ static int take_lock(struct opening *o, const char *path)
 
 	o->s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (o->s->lock_fd < 0)
-		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: %s", path, strerror(errno));
+		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: %s", path, os_error(errno));
 	if (flock(o->s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
 			return busy(o, path);
-		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: %s", path, strerror(errno));
+		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: %s", path, os_error(errno));
 	}
 	n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
 	if (ftruncate(o->s->lock_fd, 0) < 0 || pwrite(o->s->lock_fd, pid, (size_t)n, 0) != n)
-		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: %s", path, strerror(errno));
+		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: %s", path, os_error(errno));
 	return BUR_OK;
 }
 
@@ -145,7 +145,7 @@ static int touch_database(struct opening *o, const char *path)
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
-		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: cannot be opened for writing: %s", path, strerror(errno));
+		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: cannot be opened for writing: %s", path, os_error(errno));
 	(void)close(fd);
 	return BUR_OK;
 }
@@ -405,7 +405,6 @@ static struct store *store_new(const struct store_config *cfg)
 	s->magic = STORE_MAGIC;
 	s->cfg = *cfg;
 	s->lock_fd = -1;
-	s->jobs_end = &s->jobs;
 	defaults(&s->cfg);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_mutex_init(&s->health.lock, NULL);

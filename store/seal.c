@@ -10,7 +10,7 @@
 /* Numbers as zigzag varints: every field is self-delimiting, so no two rows have the same bytes. */
 static char *put(char *p, int64_t v)
 {
-	uint64_t z = (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
+	uint64_t z = (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0);
 
 	for (; z >= 0x80; z >>= 7)
 		*p++ = (char)(z | 0x80);

@@ -234,14 +234,15 @@ int store_sync(struct store *s, int64_t timeout_ns)
 
 int store_execute(struct store *s, int (*fn)(struct sqlite3 *, void *arg), void *arg)
 {
-	struct job j = {.fn = fn, .arg = arg};
+	struct job j = {.fn = fn, .arg = arg}, **last = &s->jobs;
 
 	CHECK(s->magic == STORE_MAGIC);
 	if (!s->started)
 		return writer_execute(s, fn, arg);
 	(void)pthread_mutex_lock(&s->lock);
-	*s->jobs_end = &j;
-	s->jobs_end = &j.next;
+	while (*last)
+		last = &(*last)->next;
+	*last = &j;
 	poke(s);
 	while (!j.done)
 		(void)pthread_cond_wait(&s->done, &s->lock);
@@ -288,7 +289,7 @@ void store_tick(struct store *s)
 	CHECK(s->magic == STORE_MAGIC);
 	tick_checkpoint(s, now);
 	if (journal_flush(s->journal) < 0 || names_flush(s->names) < 0)
-		log_limited(LOG_ERROR, "store.flush", "%s: cannot flush to the disk: %s", s->dir, strerror(errno));
+		log_limited(LOG_ERROR, "store.flush", "%s: cannot flush to the disk: %s", s->dir, os_error(errno));
 	if (now - s->disk_ns >= DISK_NS) {
 		s->disk_ns = now;
 		health_check_disk(s);

@@ -19,20 +19,20 @@ struct store;
 struct sqlite3;
 
 struct store_config {
-	const char *dir;	    /* data directory, created 0700 when missing */
-	uint32_t workers;	    /* indexes 0..workers-1 in the calls below */
-	uint32_t journal_slots;	    /* power of two; default 16384, divided among the workers */
-	int64_t writer_interval_ns; /* how long the writer gathers; default 50 ms */
-	int64_t storage_grace_ns;   /* default 30 s */
+	const char *dir;                 /* data directory, created 0700 when missing */
+	uint32_t workers;                /* indexes 0..workers-1 in the calls below */
+	uint32_t journal_slots;          /* power of two; default 16384, divided among the workers */
+	int64_t writer_interval_ns;      /* how long the writer gathers; default 50 ms */
+	int64_t storage_grace_ns;        /* default 30 s */
 	int64_t max_unpersisted_nanousd; /* default 10 USD */
-	int64_t min_free_bytes;	    /* hard budgets stop below it; default 256 MiB */
+	int64_t min_free_bytes;          /* hard budgets stop below it; default 256 MiB */
 	bool strict_journal;
-	bool verify_all;	    /* verify the whole seal chain at start */
+	bool verify_all; /* verify the whole seal chain at start */
 };
 
 /* Exit codes of failures at start, for main. */
-#define EXIT_BUSY 75	/* another bursar uses this directory */
-#define EXIT_STORE 78	/* the data is damaged or belongs elsewhere */
+#define EXIT_BUSY 75  /* another bursar uses this directory */
+#define EXIT_STORE 78 /* the data is damaged or belongs elsewhere */
 #define EXIT_STORAGE_IO 70
 
 struct recovery_report {
@@ -57,26 +57,26 @@ enum name_kind { NAME_KEY, NAME_USER, NAME_TEAM, NAME_PROJECT, NAME_PROVIDER, NA
 uint32_t store_name(struct store *, enum name_kind, struct slice text) NONNULL(1);
 /* A counter that calls will post to; as durable as names. Idempotent and cheap when known. `unit` is enum amount_unit.
  * Any thread. */
-int store_meter_known(struct store *, uint64_t uid, struct slice budget, struct slice scope, int unit) NONNULL(1)
-    MUST_USE;
+int store_meter_known(struct store *, uint64_t uid, struct slice budget, struct slice scope, int unit)
+    NONNULL(1) MUST_USE;
 
 /* --- calls -------------------------------------------------------------------------------------------------------- */
 enum settle_source { SOURCE_USAGE = 1, SOURCE_PARTIAL = 2, SOURCE_COUNTED = 3, SOURCE_WORST = 4, SOURCE_REPORTED = 5 };
 
-#define ROW_ESTIMATED 1u	 /* not the vendor's final figure */
-#define ROW_RECOVERED 2u	 /* settled by start-up after a crash */
-#define ROW_CLIENT_GONE 4u	 /* the client left before the end */
-#define ROW_UPSTREAM_CUT 8u	 /* the vendor's answer broke off */
-#define ROW_OVERRUN 16u		 /* the bill was above the hold */
-#define ROW_INHERITED_PRICE 32u	 /* the price of a related model name */
-#define ROW_ERROR_STATUS 64u	 /* the vendor answered with an error */
-#define ROW_NO_PRICE 128u	 /* no price known: recorded at zero or a fixed charge, outside hard budgets */
+#define ROW_ESTIMATED 1u        /* not the vendor's final figure */
+#define ROW_RECOVERED 2u        /* settled by start-up after a crash */
+#define ROW_CLIENT_GONE 4u      /* the client left before the end */
+#define ROW_UPSTREAM_CUT 8u     /* the vendor's answer broke off */
+#define ROW_OVERRUN 16u         /* the bill was above the hold */
+#define ROW_INHERITED_PRICE 32u /* the price of a related model name */
+#define ROW_ERROR_STATUS 64u    /* the vendor answered with an error */
+#define ROW_NO_PRICE 128u       /* no price known: recorded at zero or a fixed charge, outside hard budgets */
 #define ROW_STREAM 256u
 
 /* Everything immutable of a call. The caller fills it once; ids come from store_name. */
 struct call {
 	struct journal_entry entry; /* state and cell.worst etc. set by the caller; hold_id, uid, created_ns, … */
-	bool hard;		    /* some hard budget is touched: storage trouble refuses it */
+	bool hard;                  /* some hard budget is touched: storage trouble refuses it */
 };
 
 /* A fresh unique id: boot number, worker, counter, random. */
@@ -84,16 +84,17 @@ void store_uid(struct store *, uint32_t worker, uint8_t ret[16]) NONNULL(1, 3);
 
 /* Takes a free slot of this worker and writes it RESERVED. BUR_FULL: none free. BUR_DENIED: storage does not admit
  * (see store_health). */
-int store_call_begin(struct store *, uint32_t worker, const struct call *, uint32_t *ret_slot) NONNULL(1, 3, 4) MUST_USE;
+int store_call_begin(struct store *, uint32_t worker, const struct call *, uint32_t *ret_slot)
+    NONNULL(1, 3, 4) MUST_USE;
 void store_call_sent(struct store *, uint32_t slot) NONNULL(1);
 void store_call_update(struct store *, uint32_t slot, const struct journal_cell *) NONNULL(1, 3);
 void store_call_void(struct store *, uint32_t worker, uint32_t slot) NONNULL(1);
 
 struct call_end {
-	struct journal_cell cell;  /* final */
-	int64_t settled_ns;	   /* wall */
+	struct journal_cell cell; /* final */
+	int64_t settled_ns;       /* wall */
 	uint32_t extra_n;
-	char extra[500];	   /* JSON object text for the column `extra`, or empty: tags, tier, end reason, timings */
+	char extra[500]; /* JSON object text for the column `extra`, or empty: tags, tier, end reason, timings */
 };
 void store_call_settle(struct store *, uint32_t worker, uint32_t slot, const struct call_end *) NONNULL(1, 4);
 
@@ -117,7 +118,7 @@ enum store_state {
 };
 struct store_health {
 	enum store_state state;
-	char text[200];		  /* what is wrong and what to do; "" when well */
+	char text[200]; /* what is wrong and what to do; "" when well */
 	uint32_t slots, slots_used;
 	int64_t unpersisted_nanousd, oldest_unwritten_ns;
 	uint64_t rows_written, commits, commit_errors;
@@ -136,10 +137,12 @@ struct meter_row {
 	int64_t win_start, win_end, posted, credit;
 	uint32_t warned_mask;
 };
-/* Every counter whose window contains now_s or later. BUR_OK, BUR_IO. */
+/* Every counter whose window contains now_s or later. win_end is INT64_MAX where no threshold event told the window's
+ * end: the budget's own window decides then. BUR_OK, BUR_IO, or what visit returned. */
 int store_each_meter(struct store *, int64_t now_s, int (*visit)(void *ctx, const struct meter_row *), void *ctx)
     NONNULL(1, 3) MUST_USE;
-/* The price book in force, kept for ever under its version so that any row can be priced again. */
+/* The price book in force, kept for ever under its version so that any row can be priced again.
+ * BUR_ALREADY: another book (by hash) has this version. */
 int store_save_price_book(struct store *, uint32_t version, uint64_t hash, struct slice json) NONNULL(1) MUST_USE;
 
 /* Runs fn on the writer thread in a transaction of its own (or at once before store_start), and waits. The result is

@@ -541,8 +541,6 @@ static void run_jobs(struct store *s)
 		struct job *j = s->jobs;
 
 		s->jobs = j->next;
-		if (!s->jobs)
-			s->jobs_end = &s->jobs;
 		(void)pthread_mutex_unlock(&s->lock);
 		j->result = writer_execute(s, j->fn, j->arg);
 		(void)pthread_mutex_lock(&s->lock);
