@@ -37,8 +37,9 @@ struct httpd *httpd_new(struct loop *, const struct httpd_config *, httpd_handle
 int httpd_listen(struct httpd *, int fd) NONNULL(1) MUST_USE;
 void httpd_free(struct httpd *); /* not from within a handler */
 
-/* Answers once; every request must be answered, even when its client or the server has gone (then nothing is sent). `extra_fields`: complete "name: value\r\n" lines made by us, or empty. The body is copied. HEAD gets
- * no body. */
+/* Answers once; every request must be answered, even when its client or the server has gone (then nothing is sent).
+ * `extra_fields`: complete "name: value\r\n" lines made by us, or empty; malformed ones turn the answer into a 500. The
+ * body is copied. HEAD gets no body. */
 void httpd_reply(struct httpd_request *, int status, struct slice content_type, struct slice extra_fields,
 		 struct slice body) NONNULL(1);
 /* Value of a query parameter, percent-decoded into the arena; .p == NULL when absent, BUR_INVALID on bad encoding. */

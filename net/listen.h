@@ -13,7 +13,8 @@ struct listener;
 int listen_open(const char *text, int *ret_fd, struct addr *ret_bound) NONNULL(1, 2, 3) MUST_USE;
 
 /* Accepts on the loop's thread. The caller keeps `fd` (the listener has a dup of it); several loops may share one
- * (EPOLLEXCLUSIVE is not needed for the few workers we run). At descriptor exhaustion it pauses 100 ms instead of spinning. */
+ * (EPOLLEXCLUSIVE is not needed for the few workers we run). At descriptor exhaustion it pauses 100 ms instead of
+ * spinning. */
 typedef void accept_cb(void *ctx, int fd, const struct addr *peer);
 struct listener *listener_new(struct loop *, int fd, accept_cb *, void *ctx) NONNULL(1, 3) MUST_USE;
 void listener_pause(struct listener *, bool paused) NONNULL(1);
