@@ -1,27 +1,21 @@
 #include "app/admin.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "api/api.h"
 #include "app/boot.h"
 #include "app/files.h"
 #include "app/firstrun.h"
+#include "app/http.h"
 #include "app/ports.h"
 #include "app/settings.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "net/addr.h"
-#include "net/h1.h"
 
-#define TIMEOUT_S 30
 #define TOKEN_MAX_BYTES 256
 
 static int say(const struct cmd *cmd, int exit_code, const char *text)
@@ -79,127 +73,6 @@ static int answer_here(const struct cmd *cmd, struct boot *boot, const struct ad
 /* --- over the wire
  * ------------------------------------------------------------------------------------------------------*/
 
-static int connect_to(const struct ports *p)
-{
-	struct timeval timeout = {.tv_sec = TIMEOUT_S};
-	const char *host = p->admin_host;
-	struct addr a;
-	int fd;
-
-	if (strcmp(host, "0.0.0.0") == 0)
-		host = "127.0.0.1";
-	else if (strcmp(host, "::") == 0)
-		host = "::1";
-	if (addr_from_ip(host, p->admin, &a) < 0)
-		return -1;
-	fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -1;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-	if (connect(fd, &a.sa, a.len) < 0) {
-		(void)close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-static int send_all(int fd, struct slice s)
-{
-	while (s.n > 0) {
-		ssize_t w = send(fd, s.p, s.n, MSG_NOSIGNAL);
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w <= 0)
-			return BUR_IO;
-		s = slice_sub(s, (size_t)w, s.n);
-	}
-	return BUR_OK;
-}
-
-static int receive_all(int fd, struct buf *in)
-{
-	for (;;) {
-		size_t room;
-		char *p = buf_reserve(in, 4096, &room);
-		ssize_t n;
-
-		if (!p)
-			return BUR_TOOBIG;
-		n = recv(fd, p, room, 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return BUR_IO;
-		if (n == 0)
-			return BUR_OK;
-		buf_commit(in, (size_t)n);
-	}
-}
-
-static int write_question(struct buf *b, const struct admin_question *q, struct slice token)
-{
-	int r = buf_printf(
-	    b, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer " SLICE_FMT "\r\n",
-	    q->method, q->target, SLICE_ARG(token));
-
-	if (r == BUR_OK && q->body.n > 0)
-		r = buf_printf(b, "Content-Type: application/json\r\nContent-Length: %zu\r\n", q->body.n);
-	if (r == BUR_OK)
-		r = buf_printf(b, "\r\n");
-	return r == BUR_OK ? buf_append_slice(b, q->body) : r;
-}
-
-static int read_answer(struct slice all, enum h1_method method, int *ret_status, struct buf *out)
-{
-	struct h1_head *head = calloc(1, sizeof(*head));
-	struct h1_scan scan = {0};
-	struct h1_body body;
-	enum h1_error error;
-	struct slice data;
-	size_t i;
-	int r;
-
-	if (!head)
-		return BUR_NOMEM;
-	r = h1_parse_response(&scan, all.p, all.n, method, head, &error);
-	if (r == BUR_OK) {
-		*ret_status = head->status;
-		h1_body_init(&body, head->framing, head->content_length);
-		i = head->head_bytes;
-		while ((r = h1_body_next(&body, all.p, all.n, &i, &data)) == BUR_OK)
-			if (buf_append_slice(out, data) < 0)
-				break;
-		if (r == BUR_EOF || (r == BUR_AGAIN && h1_body_eof_ok(&body)))
-			r = BUR_OK;
-		else
-			r = BUR_CORRUPT;
-	}
-	free(head);
-	return r;
-}
-
-static int exchange(int fd, const struct admin_question *q, struct slice token, int *ret_status, struct buf *out)
-{
-	struct buf wire;
-	enum h1_method method = strcmp(q->method, "GET") == 0 ? H1_GET : H1_OTHER;
-	int r;
-
-	buf_init(&wire, ADMIN_ANSWER_MAX);
-	r = write_question(&wire, q, token);
-	if (r == BUR_OK)
-		r = send_all(fd, buf_slice(&wire));
-	bytes_wipe(wire.mem, wire.mem ? wire.cap : 0); /* the token was in it */
-	buf_consume(&wire, buf_len(&wire));
-	if (r == BUR_OK)
-		r = receive_all(fd, &wire);
-	if (r == BUR_OK)
-		r = read_answer(buf_slice(&wire), method, ret_status, out);
-	buf_done(&wire);
-	return r;
-}
-
 /* $BURSAR_TOKEN, else the token that the server wrote for us. free() it. */
 static char *load_token(const char *data_dir)
 {
@@ -219,9 +92,10 @@ static char *load_token(const char *data_dir)
 static int ask_server(const struct cmd *cmd, const char *data_dir, const struct admin_question *q, int *ret_status,
 		      struct buf *out)
 {
+	struct http_question wire;
 	struct ports ports;
 	char *token;
-	int fd, r;
+	int r;
 
 	if (ports_read(data_dir, &ports) < 0)
 		return say(cmd, EXIT_NO_SERVER,
@@ -230,10 +104,13 @@ static int ask_server(const struct cmd *cmd, const char *data_dir, const struct 
 	token = load_token(data_dir);
 	if (!token)
 		return say(cmd, EXIT_FAILED, "cannot read admin.token in the data folder; set BURSAR_TOKEN");
-	fd = connect_to(&ports);
-	r = fd < 0 ? BUR_IO : exchange(fd, q, slice_of(token), ret_status, out);
-	if (fd >= 0)
-		(void)close(fd);
+	wire = (struct http_question){.host = ports.admin_host,
+				      .port = ports.admin,
+				      .method = q->method,
+				      .target = q->target,
+				      .bearer = slice_of(token),
+				      .body = q->body};
+	r = http_ask(&wire, ret_status, out);
 	bytes_wipe(token, strlen(token));
 	free(token);
 	return r < 0 ? say(cmd, EXIT_NO_SERVER, "the server does not answer on its admin listener") : EXIT_OK;

@@ -30,6 +30,13 @@ static const struct cmd commands[] = {
      "      --reference     print docs/config.md: every key with type, default, bounds\n\n"
      "exit codes: 0 good, 2 wrong\n",
      cmd_check_config},
+    {"demo", "watch a budget fill up and block, without key or network",
+     "usage: bursar demo [--calls N] [--limit USD]\n\n"
+     "Starts a bursar of its own in a temporary folder and a simulated vendor on this machine, sends calls until the\n"
+     "budget is gone, shows the ledger and checks it against the vendor's own bill.\n\n"
+     "      --calls N       calls to try at most; default 60\n"
+     "      --limit USD     the budget; default 0.05\n",
+     cmd_demo},
     {"env", "print the variables that point programs at bursar",
      "usage: bursar env [-c FILE] [--shell sh|fish|powershell|dotenv] [--gateway] [--key KEY]\n\n"
      "  eval \"$(bursar env)\"            this shell's programs go through the proxy, calls are intercepted\n"
@@ -80,7 +87,7 @@ static void print_commands(FILE *out)
 		    out);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		(void)fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
-	(void)fputs("\n`bursar COMMAND --help` explains one. Start with `bursar serve`.\n"
+	(void)fputs("\n`bursar COMMAND --help` explains one. Start with `bursar demo`, then `bursar serve`.\n"
 		    "Exit codes: 0 good, 1 failed, 2 wrong usage or configuration, 69 server does not answer,\n"
 		    "            70 disk trouble, 75 data folder in use, 78 data damaged.\n",
 		    out);

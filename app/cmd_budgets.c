@@ -1,6 +1,7 @@
 /* bursar budgets and bursar ledger: the two lists people look at. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/args.h"
 #include "app/ask.h"
@@ -59,7 +60,7 @@ static int print_ledger(const json_t *answer, enum table_format format)
 	const char *next = json_string_value(json_object_get(answer, "next"));
 	int r = table_print(stdout, json_object_get(answer, "rows"), ledger_columns, ARRAY_LEN(ledger_columns), format);
 
-	if (next && format == TABLE_TEXT)
+	if (next && format == TABLE_TEXT && isatty(STDERR_FILENO))
 		(void)fprintf(stderr, "more: --cursor %s\n", next);
 	return r;
 }

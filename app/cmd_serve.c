@@ -10,7 +10,7 @@
 
 int cmd_serve(const struct cmd *cmd, int argc, char **argv)
 {
-	struct serve_options how = {.ready_fd = -1};
+	struct serve_options how = {0};
 	const struct arg list[] = {{.name = "verify", .flag = &how.verify}};
 	struct settings *s;
 	struct args args;

@@ -400,11 +400,6 @@ static void tell_ready(struct server *sv)
 	log_msg(LOG_INFO, "serve.ready", "bursar %s listens on %s, %zu budgets, %zu models with a price",
 		BURSAR_VERSION, addr_format(&proxy_address(sv->proxy, 0)->sa, text), sv->settings->n_budgets,
 		price_book_models(sv->book));
-	if (sv->options->ready_fd >= 0) {
-		if (write(sv->options->ready_fd, "1", 1) != 1)
-			log_msg(LOG_WARN, "serve.ready", "nobody waits for the ready byte");
-		(void)close(sv->options->ready_fd);
-	}
 }
 
 static void tell_recovery(const struct recovery_report *r)

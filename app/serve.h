@@ -7,8 +7,7 @@
 #include "app/settings.h"
 
 struct serve_options {
-	bool verify;  /* check the whole ledger at start */
-	int ready_fd; /* -1, or where one byte is written once the listeners take calls */
+	bool verify; /* check the whole ledger at start */
 };
 
 /* Runs until SIGTERM or SIGINT. Returns the exit code. */
