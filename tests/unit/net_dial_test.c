@@ -144,21 +144,119 @@ static void test_any_forbidden_address_denies_the_name(void **state)
 	assert_int_equal(dial_to("mixed6.example", 443).err, BUR_DENIED);
 }
 
-/* The name was public when somebody looked; when it is dialled it has become 127.0.0.1. */
+struct looked_up {
+	int calls, err;
+	struct addr first;
+};
+
+static void on_looked_up(void *ctx, int err, const struct addr *addrs, size_t n)
+{
+	struct looked_up *l = ctx;
+
+	l->calls++;
+	l->err = err;
+	if (n > 0)
+		l->first = addrs[0];
+}
+
+/* The name is public when it is looked up and checked; when it is dialled, its server says 127.0.0.1. */
 static void test_rebinding(void **state)
 {
+	const char *servers[1] = {server.text};
+	struct dns *naive = dns_new(loop, servers, 1); /* a cache of its own, so that the dial asks anew */
+	struct looked_up l = {0};
 	struct outcome o;
-	struct addr seen;
 
 	(void)state;
-	server.ttl_s = 0;
+	assert_non_null(naive);
 	server.v4[0] = "8.8.8.8";
-	assert_int_equal(addr_from_ip("8.8.8.8", bound_port(), &seen), BUR_OK);
-	assert_int_equal(dial_check(&policy, &seen.sa), BUR_OK); /* the check that a naive proxy makes */
+	(void)dns_resolve(naive, "rebind.example", on_looked_up, &l);
+	while (l.calls == 0)
+		loop_turn(loop, true);
+	assert_int_equal(l.err, BUR_OK);
+	assert_int_equal(dial_check(&policy, &l.first.sa), BUR_OK);
 	server.v4[0] = "127.0.0.1";
 	o = dial_to("rebind.example", bound_port());
 	assert_int_equal(o.err, BUR_DENIED);
+	assert_int_equal(server.questions, 4);
 	assert_int_equal(accept(listen_fd, NULL, NULL), -1); /* nobody knocked */
+	dns_free(naive);
+}
+
+/* Three connections fill a backlog of nothing: the next one hangs, as behind a firewall that drops. */
+struct tarpit {
+	int fd, clients[8];
+};
+
+static void tarpit_open(struct tarpit *t, const char *ip)
+{
+	struct addr a;
+	int one = 1;
+
+	assert_int_equal(addr_from_ip(ip, bound_port(), &a), BUR_OK);
+	t->fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(setsockopt(t->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), 0);
+	assert_int_equal(bind(t->fd, &a.sa, a.len), 0);
+	assert_int_equal(listen(t->fd, 0), 0);
+	for (size_t i = 0; i < ARRAY_LEN(t->clients); i++) {
+		t->clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		assert_true(t->clients[i] >= 0);
+		(void)connect(t->clients[i], &a.sa, a.len);
+	}
+}
+
+static void tarpit_close(struct tarpit *t)
+{
+	for (size_t i = 0; i < ARRAY_LEN(t->clients); i++)
+		(void)close(t->clients[i]);
+	(void)close(t->fd);
+}
+
+/* The second address is tried 250 ms after the first, which still hangs, and wins. */
+static void test_race(void **state)
+{
+	int64_t begin_ns, took_ns;
+	struct outcome o;
+	struct tarpit t;
+
+	(void)state;
+	allow_loopback();
+	tarpit_open(&t, "127.0.0.2");
+	server.v4[0] = "127.0.0.2";
+	server.v4[1] = "127.0.0.1";
+	begin_ns = clock_mono_ns();
+	o = dial_to("race.example", bound_port());
+	took_ns = clock_mono_ns() - begin_ns;
+	assert_int_equal(o.err, BUR_OK);
+	assert_int_equal(memcmp(&o.peer.in.sin_addr, &bound.in.sin_addr, 4), 0);
+	assert_in_range(took_ns, 245 * NS_PER_MS, 4 * NS_PER_S); /* long before the first one's own timeout */
+	tarpit_close(&t);
+}
+
+static void test_attempt_and_total_timeouts(void **state)
+{
+	int64_t begin_ns = clock_mono_ns();
+	struct outcome o;
+	struct tarpit t;
+
+	(void)state;
+	allow_loopback();
+	tarpit_open(&t, "127.0.0.2");
+	server.v4[0] = "127.0.0.2";
+	server.v4[1] = "127.0.0.1";
+	options.attempt_timeout_ns = 30 * NS_PER_MS; /* the next address need not wait for the stagger then */
+	assert_int_equal(dial_to("attempt.example", bound_port()).err, BUR_OK);
+	assert_true(clock_mono_ns() - begin_ns >= 29 * NS_PER_MS);
+	server.v4[1] = NULL;
+	o = dial_to("all.example", bound_port());
+	assert_int_equal(o.err, BUR_TIMEOUT);
+	assert_non_null(strstr(o.text, "cannot connect to all.example"));
+	options.attempt_timeout_ns = 5 * NS_PER_S;
+	options.total_timeout_ns = 30 * NS_PER_MS;
+	o = dial_to("127.0.0.2", bound_port());
+	assert_int_equal(o.err, BUR_TIMEOUT);
+	assert_non_null(strstr(o.text, "connecting to 127.0.0.2"));
+	tarpit_close(&t);
 }
 
 static void test_own_listener(void **state)
@@ -300,6 +398,8 @@ int main(void)
 	    T(test_forbidden_addresses),
 	    T(test_any_forbidden_address_denies_the_name),
 	    T(test_rebinding),
+	    T(test_race),
+	    T(test_attempt_and_total_timeouts),
 	    T(test_own_listener),
 	    T(test_check),
 	    T(test_falls_back_to_the_next_address),
