@@ -642,7 +642,22 @@ int settings_dump(const struct settings *s, struct buf *out)
 
 int settings_reference(struct buf *out)
 {
-	return config_reference(&root_table, out);
+	static const char intro[] =
+	    "# bursar.yaml\n\n"
+	    "Made by `bursar check-config --reference`; do not edit. `bursar check-config` says what is wrong in a "
+	    "file, with "
+	    "line and column;\n`--dump-config` prints what is in force. JSON is valid too. Relative paths start at the "
+	    "current directory.\n\n"
+	    "* In values, `${NAME}` is the environment variable and `${file:PATH}` the content of a file; secrets are "
+	    "taken "
+	    "only in these forms.\n"
+	    "* `BURSAR_<SECTION>__<NAME>` in the environment overrides a scalar: `BURSAR_ADMIN__LISTEN`, "
+	    "`BURSAR_DATA`,\n"
+	    "  `BURSAR_PROVIDERS__OPENAI__API_KEY`.\n"
+	    "* Durations are `250ms`, `10s`, `5m`, `2h`, `1d`; sizes `64KiB`, `32MiB`, `1GB`; money `10 USD`.\n\n";
+	int r = buf_append(out, intro, sizeof(intro) - 1);
+
+	return r < 0 ? r : config_reference(&root_table, out);
 }
 
 const char *settings_default_path(void)
