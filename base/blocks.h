@@ -9,7 +9,7 @@
 
 #include "base/attr.h"
 
-#define BLOCKS_KEPT_MAX 128
+#define BLOCKS_KEPT_MAX 64
 
 enum block_kind { BLOCK_ARENA, BLOCK_BUF, BLOCK_KINDS };
 #define BLOCK_ARENA_BYTES 2048

@@ -43,7 +43,7 @@ struct tap {
 	/* decoding */
 	enum coding coding;
 	bool inflating, inflate_ended;
-	z_stream z;
+	z_stream *z; /* NULL unless the answer is compressed */
 	unsigned char head[2];
 	uint8_t head_n;
 	uint64_t coded_bytes, decoded_bytes;
@@ -258,14 +258,16 @@ static void plain_feed(struct tap *t, const char *p, size_t n)
 static void inflate_stop(struct tap *t)
 {
 	if (t->inflating)
-		(void)inflateEnd(&t->z);
+		(void)inflateEnd(t->z);
+	free(t->z);
+	t->z = NULL;
 	t->inflating = false;
 }
 
 static bool inflate_start(struct tap *t, int window_bits)
 {
-	memset(&t->z, 0, sizeof(t->z));
-	if (inflateInit2(&t->z, window_bits) != Z_OK)
+	t->z = calloc(1, sizeof(*t->z));
+	if (!t->z || inflateInit2(t->z, window_bits) != Z_OK)
 		return false;
 	t->inflating = true;
 	return true;
@@ -288,15 +290,15 @@ static bool is_bomb(const struct tap *t)
 static bool inflate_piece(struct tap *t)
 {
 	unsigned char out[INFLATE_PIECE_BYTES];
-	uInt in_before = t->z.avail_in;
+	uInt in_before = t->z->avail_in;
 	size_t n;
 	int r;
 
-	t->z.next_out = out;
-	t->z.avail_out = sizeof(out);
-	r = inflate(&t->z, Z_SYNC_FLUSH);
-	n = sizeof(out) - t->z.avail_out;
-	t->coded_bytes += in_before - t->z.avail_in;
+	t->z->next_out = out;
+	t->z->avail_out = sizeof(out);
+	r = inflate(t->z, Z_SYNC_FLUSH);
+	n = sizeof(out) - t->z->avail_out;
+	t->coded_bytes += in_before - t->z->avail_in;
 	t->decoded_bytes += n;
 	if (is_bomb(t)) {
 		t->blind = true;
@@ -306,18 +308,18 @@ static bool inflate_piece(struct tap *t)
 		plain_feed(t, (const char *)out, n);
 	if (r == Z_STREAM_END) {
 		/* gzip members may follow each other; behind zlib and raw deflate comes nothing */
-		t->inflate_ended = t->coding != CODING_GZIP || inflateReset(&t->z) != Z_OK;
-		return !t->inflate_ended && t->z.avail_in > 0;
+		t->inflate_ended = t->coding != CODING_GZIP || inflateReset(t->z) != Z_OK;
+		return !t->inflate_ended && t->z->avail_in > 0;
 	}
 	if (r != Z_OK && r != Z_BUF_ERROR) {
 		/* padding behind a whole member is not the answer's fault */
-		if (t->z.total_out == 0 && t->decoded_bytes > 0)
+		if (t->z->total_out == 0 && t->decoded_bytes > 0)
 			t->inflate_ended = true;
 		else
 			t->blind = true;
 		return false;
 	}
-	return t->z.avail_in > 0 || t->z.avail_out == 0;
+	return t->z->avail_in > 0 || t->z->avail_out == 0;
 }
 
 static void inflate_feed(struct tap *t, const void *p, size_t n)
@@ -327,8 +329,8 @@ static void inflate_feed(struct tap *t, const void *p, size_t n)
 	while (n > 0 && !t->blind && !t->inflate_ended) {
 		size_t piece = n < (1u << 30) ? n : (1u << 30);
 
-		t->z.next_in = (unsigned char *)(uintptr_t)at;
-		t->z.avail_in = (uInt)piece;
+		t->z->next_in = (unsigned char *)(uintptr_t)at;
+		t->z->avail_in = (uInt)piece;
 		while (inflate_piece(t))
 			;
 		at += piece;

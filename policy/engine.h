@@ -48,11 +48,11 @@ struct hold {
 	struct amounts worst;
 	uint8_t n;
 	struct hold_meter {
-		uint32_t meter;
-		uint8_t instance;
-		enum amount_unit unit;
 		uint64_t uid;
 		int64_t win_start; /* Unix s */
+		uint32_t meter;
+		uint8_t instance;
+		uint8_t unit; /* enum amount_unit */
 	} m[MATCH_MAX];
 };
 
@@ -74,9 +74,10 @@ struct engine_event {
 struct blocked {
 	const struct budget *budget;
 	const char *scope;
-	/* limit: where it blocks, that is the first block step's share of the written limit (never above it), with credit */
+	/* limit: where it blocks, that is the first block step's share of the written limit (never above it), with
+	 * credit */
 	int64_t limit, posted, held, need, win_end;
-	bool only_held;                             /* it would fit if other calls' holds were gone */
+	bool only_held; /* it would fit if other calls' holds were gone */
 };
 
 enum verdict { VERDICT_ALLOW, VERDICT_SPENT, VERDICT_HELD };
@@ -86,8 +87,8 @@ struct decision {
 	size_t n_blocked;
 	struct blocked blocked[MATCH_MAX];
 	bool over_budget; /* a soft budget is over its limit, with this hold if it was taken */
-	/* the matching USD budget with the least left after this hold (the first of equals; left may be negative), for the
-	 * answer's headers; NULL = none */
+	/* the matching USD budget with the least left after this hold (the first of equals; left may be negative), for
+	 * the answer's headers; NULL = none */
 	const struct budget *tightest;
 	int64_t tightest_left_nanousd;
 	size_t n_events;

@@ -112,6 +112,7 @@ void txn_start(struct client *c)
 		return;
 	}
 	buf_consume(&c->in, h->head_bytes);
+	t->method = t->head->method_text;
 	t->number = ++w->next_request;
 	t->start_mono_ns = loop_mono_ns(w->loop);
 	t->start_wall_ns = loop_wall_ns(w->loop);
@@ -137,6 +138,7 @@ static void txn_free(void *arg)
 	struct txn *t = arg;
 
 	arena_reset(&t->arena);
+	free(t->kept);
 	principal_dir_unref(t->principals);
 	price_book_unref(t->book);
 	t->magic = 0;
@@ -156,7 +158,7 @@ static void log_call(struct txn *t)
 	if (t->client)
 		log_str(&l, "client", slice_of(addr_format(&t->client->peer.sa, peer)));
 	log_str(&l, "key", t->key_name);
-	log_str(&l, "method", t->head->method_text);
+	log_str(&l, "method", t->method);
 	log_str(&l, "host", slice_of(t->target.host));
 	log_str(&l, "path", t->target.path);
 	log_str(&l, "end", slice_of(end_names[t->end]));
@@ -240,6 +242,39 @@ void txn_run(struct txn *t)
 	t->running = false;
 	if (r == STEP_DONE)
 		txn_retire(t);
+}
+
+static void keep(char **at, struct slice *s)
+{
+	if (s->n > 0)
+		memcpy(*at, s->p, s->n);
+	s->p = *at;
+	*at += s->n;
+	*(*at)++ = '\0';
+}
+
+/* Only for a call whose answer has begun: nothing of the request will be looked at again but what the log line and the
+ * ledger row name. */
+void txn_compact(struct txn *t)
+{
+	struct slice host = slice_of(t->target.host);
+	struct slice *texts[] = {&t->method, &t->target.path, &t->key_name, &t->tags_json, &host};
+	size_t n = 0;
+	char *at;
+
+	if (t->kept || !t->answer_head_sent)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		n += texts[i]->n + 1;
+	t->kept = at = malloc(n);
+	if (!at)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		keep(&at, texts[i]);
+	t->target.host = t->up.host = host.p;
+	t->target.path_query = t->target.query = t->target.api.model = SLICE_NONE;
+	t->head = NULL;
+	arena_reset(&t->arena);
 }
 
 void txn_abort(struct txn *t, enum txn_end end)

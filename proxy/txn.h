@@ -69,7 +69,9 @@ struct txn {
 	int64_t start_mono_ns, start_wall_ns, sent_mono_ns, first_byte_mono_ns;
 
 	/* the request */
-	struct h1_head *head; /* copy in the arena */
+	struct h1_head *head; /* copy in the arena; NULL once the call is compact */
+	struct slice method;
+	char *kept; /* what a compact call keeps of its texts */
 	struct target target;
 	const struct principal *principal; /* NULL: fingerprint of the vendor's key */
 	struct principal_dir *principals;  /* keeps it alive */
@@ -99,7 +101,6 @@ struct txn {
 	struct price_book *book;
 	bool inherited_price, no_price, unbounded, metered, hard;
 	struct price_bound bound;
-	struct match match;
 	struct hold hold;
 	bool has_slot;
 	uint32_t slot;
@@ -153,6 +154,8 @@ void txn_client_readable(struct txn *); /* more of the request, or the client's 
 void txn_client_writable(struct txn *); /* `out` has left: the answer may go on */
 void txn_client_gone(struct txn *);     /* t->client is cleared */
 void txn_abort(struct txn *, enum txn_end);
+/* A stream goes on for minutes: what only its beginning needed is given back. */
+void txn_compact(struct txn *);
 void txn_deadline(struct deadline *);
 /* Refuses the call: voids the hold, answers, ends. Always leaves the step at END. */
 enum step_result { STEP_MORE, STEP_WAIT, STEP_DONE };

@@ -61,9 +61,9 @@ static bool match_budgets(struct txn *t, enum step_result *ret)
 		*ret = txn_refuse(t, REFUSE_BAD_REQUEST, "malformed x-bursar-tags; write k=v,k2=v2");
 		return false;
 	}
-	r = engine_match(engine_of(t), f, &t->match);
+	r = engine_match(engine_of(t), f, &t->worker->match);
 	if (r == BUR_OK) {
-		t->hard = t->match.any_hard;
+		t->hard = t->worker->match.any_hard;
 		return true;
 	}
 	if (r == BUR_NOTFOUND)
@@ -81,14 +81,14 @@ static bool match_budgets(struct txn *t, enum step_result *ret)
 /* A model or route without a price: only budgets that say so by name let it pass. */
 static enum step_result without_price(struct txn *t, enum refusal_reason reason, const char *why)
 {
-	bool charge = t->match.unknown_model == UNKNOWN_CHARGE;
+	bool charge = t->worker->match.unknown_model == UNKNOWN_CHARGE;
 
-	if (t->hard && t->match.unknown_model == UNKNOWN_BLOCK)
+	if (t->hard && t->worker->match.unknown_model == UNKNOWN_BLOCK)
 		return txn_refuse(t, reason, "%s", why);
 	t->no_price = true;
 	t->price = NULL;
 	t->row_flags |= ROW_NO_PRICE;
-	t->bound.worst_nanousd = charge ? t->match.unknown_charge_nanousd : 0;
+	t->bound.worst_nanousd = charge ? t->worker->match.unknown_charge_nanousd : 0;
 	if (!t->hard && !charge)
 		t->price = price_find(t->book, SLICE("default"), SLICE("default"), &t->inherited_price);
 	t->step = TXN_HOLD;
@@ -293,7 +293,7 @@ enum step_result txn_step_hold(struct txn *t)
 	int r;
 
 	d.n_events = 0;
-	r = engine_reserve(engine_of(t), &t->match, &worst, t->start_wall_ns / NS_PER_S, &t->hold, &d);
+	r = engine_reserve(engine_of(t), &t->worker->match, &worst, t->start_wall_ns / NS_PER_S, &t->hold, &d);
 	if (r == BUR_OVERFLOW)
 		return txn_refuse(t, REFUSE_PRICE_ERROR, "the price of this call is too large to be counted");
 	if (r == BUR_FULL)

@@ -472,6 +472,7 @@ static enum step_result after_delivery(struct txn *t)
 	}
 	if (!t->draining)
 		deadline_arm(&t->worker->idle_deadline, &t->deadline);
+	txn_compact(t);
 	return STEP_WAIT;
 }
 

@@ -158,15 +158,9 @@ static void woken(void *ctx)
 static int open_listeners(struct worker *w)
 {
 	for (size_t i = 0; i < w->proxy->config.n_listen; i++) {
-		int fd = dup(w->proxy->fds[i]);
-
-		if (fd < 0)
-			return BUR_IO;
-		w->listeners[i] = listener_new(w->loop, fd, client_accept, w);
-		if (!w->listeners[i]) {
-			(void)close(fd);
+		w->listeners[i] = listener_new(w->loop, w->proxy->fds[i], client_accept, w);
+		if (!w->listeners[i])
 			return BUR_NOMEM;
-		}
 	}
 	return BUR_OK;
 }
@@ -203,6 +197,8 @@ void worker_done(struct worker *w)
 		listener_free(w->listeners[i]);
 	pool_free(w->pool);
 	dns_free(w->dns);
+	if (w->loop)
+		loop_turn(w->loop, false); /* what was put off, and the resolver's last events */
 	loop_free(w->loop);
 	map_free(w->per_address, free);
 	principal_dir_unref(w->principals);
