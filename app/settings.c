@@ -472,7 +472,7 @@ static int override_set(struct arena *arena, struct node *root, struct slice pat
 			    .key = at->key,
 			    .next = at->next,
 			    .text = arena_dup(arena, value),
-			    .secret = true};
+			    .secret = slice_eq(part[n - 1], SLICE("api_key"))};
 	return at->text.p ? BUR_OK : BUR_NOMEM;
 }
 
