@@ -200,7 +200,7 @@ static void txn_retire(struct txn *t)
 	upstream_close(&t->up);
 	tap_free(t->tap);
 	usage_hide_free(t->hide);
-	free(t->scan);
+	txn_free_scan(t);
 	buf_done(&t->body_buf);
 	buf_done(&t->send);
 	buf_done(&t->answer_in);
@@ -212,7 +212,6 @@ static void txn_retire(struct txn *t)
 	atomic_fetch_sub_explicit(&w->n_txns, 1, memory_order_relaxed);
 	t->tap = NULL;
 	t->hide = NULL;
-	t->scan = NULL;
 	t->client = NULL;
 	loop_free_later(w->loop, &t->free_node, txn_free, t);
 	if (!c)

@@ -178,6 +178,7 @@ int txn_gather_facts(struct txn *, struct facts *ret) MUST_USE;
 enum step_result txn_step_route(struct txn *);
 enum step_result txn_step_body(struct txn *);
 int txn_write_request_head(struct txn *) MUST_USE;
+void txn_free_scan(struct txn *);
 /* Points request_iov at head and body again; the connection's buffer may have moved. */
 void txn_gather_request(struct txn *);
 

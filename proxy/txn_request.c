@@ -211,6 +211,21 @@ static bool reserve_memory(struct txn *t, int64_t bytes)
 	return before + bytes <= p->config.limits.max_body_memory_bytes;
 }
 
+/* Most bodies arrive with their head and are scanned at once, in the worker's scratch. */
+static struct reqscan *new_scan(struct txn *t)
+{
+	if (t->head->framing == H1_LENGTH && t->head->content_length <= buf_len(&t->client->in))
+		return &t->worker->scan;
+	return malloc(sizeof(*t->scan));
+}
+
+void txn_free_scan(struct txn *t)
+{
+	if (t->scan != &t->worker->scan)
+		free(t->scan);
+	t->scan = NULL;
+}
+
 static enum step_result body_begin(struct txn *t)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -224,7 +239,7 @@ static enum step_result body_begin(struct txn *t)
 	if (!t->stream_body && coding && !slice_ieq(coding->value, SLICE("identity")))
 		return txn_refuse(t, REFUSE_BAD_REQUEST, "a compressed request body cannot be priced; send it plain");
 	if (!t->stream_body) {
-		t->scan = malloc(sizeof(*t->scan));
+		t->scan = new_scan(t);
 		if (!t->scan)
 			return txn_refuse(t, REFUSE_OVERLOADED, "out of memory");
 		reqscan_init(t->scan, t->target.api.kind);
@@ -317,8 +332,7 @@ static enum step_result body_end(struct txn *t)
 	if (reqscan_finish(t->scan) < 0)
 		return body_refused(t);
 	t->info = t->scan->info;
-	free(t->scan);
-	t->scan = NULL;
+	txn_free_scan(t);
 	t->step = TXN_PRICE;
 	return STEP_MORE;
 }

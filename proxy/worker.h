@@ -61,6 +61,7 @@ struct worker {
 	char open_text[HOST_MAX + 256]; /* why an upstream did not open; see upstream_open */
 	struct facts facts;             /* scratch: of the call whose price and hold are being found */
 	struct match match;             /* scratch: its budgets */
+	struct reqscan scan;            /* scratch: of a body that arrived whole */
 	struct usage usage;             /* scratch: of the call that is being settled */
 	struct h1_head head;            /* scratch for parsing; never kept across a return to the loop */
 	char scratch[SCRATCH_BYTES];    /* scratch for reading */
