@@ -302,7 +302,7 @@ static void leaves_input(const struct price_row *row, const struct usage *u, str
 {
 	uint64_t written = most(u->cache_write_tokens, u->cache_write_1h_tokens), written_1h = u->cache_write_1h_tokens;
 	uint64_t cached_audio = least(u->cached_audio_tokens, least(u->audio_input_tokens, u->cached_input_tokens));
-	static const enum price_unit children[] = {PRICE_CR,	   PRICE_CW,	   PRICE_CW5M,	  PRICE_CW1H,
+	static const enum price_unit children[] = {PRICE_CR,       PRICE_CW,       PRICE_CW5M,    PRICE_CW1H,
 						   PRICE_IN_AUDIO, PRICE_CR_AUDIO, PRICE_IN_IMAGE};
 	uint64_t parts = 0;
 	size_t i;

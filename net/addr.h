@@ -24,13 +24,13 @@ struct addr {
 };
 
 enum addr_class {
-	ADDR_GLOBAL,	  /* may be reached */
+	ADDR_GLOBAL, /* may be reached */
 	ADDR_LOOPBACK,
-	ADDR_PRIVATE,	  /* RFC 1918, ULA, site-local */
-	ADDR_LINK_LOCAL,  /* with the cloud metadata addresses */
-	ADDR_SHARED,	  /* 100.64/10 */
+	ADDR_PRIVATE,    /* RFC 1918, ULA, site-local */
+	ADDR_LINK_LOCAL, /* with the cloud metadata addresses */
+	ADDR_SHARED,     /* 100.64/10 */
 	ADDR_MULTICAST,
-	ADDR_RESERVED,	  /* unspecified, broadcast, documentation, benchmarking, future use, everything else */
+	ADDR_RESERVED, /* unspecified, broadcast, documentation, benchmarking, future use, everything else */
 };
 
 enum addr_class addr_classify(const struct sockaddr *) NONNULL(1);
@@ -41,7 +41,7 @@ bool addr_embedded(const struct sockaddr *, struct addr *ret) NONNULL(1, 2);
 /* A list of CIDR ranges, such as an allow list. */
 struct cidr {
 	uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d */
-	int bits;	/* of 128 */
+	int bits;       /* of 128 */
 };
 int cidr_parse(struct slice text, struct cidr *ret) MUST_USE; /* "10.0.0.0/8", "::1", "127.0.0.1" */
 bool cidr_contains(const struct cidr *, const struct sockaddr *) NONNULL(1, 2);

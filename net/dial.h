@@ -15,7 +15,7 @@ struct dial;
 struct dial_policy {
 	const struct cidr *allow; /* ranges that may be reached although not global */
 	size_t n_allow;
-	const struct addr *deny;  /* our own listeners; port counts; unspecified listener addresses match any local */
+	const struct addr *deny; /* our own listeners; port counts; unspecified listener addresses match any local */
 	size_t n_deny;
 };
 

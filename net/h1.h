@@ -15,7 +15,7 @@
 #include "base/slice.h"
 
 #define H1_FIELDS_MAX 100
-#define H1_LINE_MAX 8192   /* request line, and each field */
+#define H1_LINE_MAX 8192 /* request line, and each field */
 #define H1_HEAD_MAX 65536
 #define H1_CHUNK_EXT_MAX 256
 #define H1_CHUNK_EXT_TOTAL_MAX 16384 /* of all chunks of a body, against tiny chunks with long extensions */
@@ -58,29 +58,32 @@ int h1_error_status(enum h1_error);
 
 /* Fields that somebody must act on; the rest are H1_F_OTHER. */
 #define H1_KNOWN_FIELDS(X)                                                                                             \
-	X(HOST, "host") X(CONTENT_LENGTH, "content-length") X(TRANSFER_ENCODING, "transfer-encoding")                  \
-	X(CONNECTION, "connection") X(KEEP_ALIVE, "keep-alive") X(PROXY_CONNECTION, "proxy-connection")                \
-	X(PROXY_AUTHORIZATION, "proxy-authorization") X(PROXY_AUTHENTICATE, "proxy-authenticate")                      \
-	X(TE, "te") X(TRAILER, "trailer") X(UPGRADE, "upgrade") X(EXPECT, "expect")                                    \
-	X(AUTHORIZATION, "authorization") X(X_API_KEY, "x-api-key") X(X_GOOG_API_KEY, "x-goog-api-key")                \
-	X(API_KEY, "api-key") X(CONTENT_TYPE, "content-type") X(CONTENT_ENCODING, "content-encoding")                  \
-	X(ACCEPT_ENCODING, "accept-encoding") X(CACHE_CONTROL, "cache-control") X(RETRY_AFTER, "retry-after")          \
-	X(VIA, "via") X(DATE, "date") X(SERVER, "server") X(COOKIE, "cookie") X(USER_AGENT, "user-agent")              \
-	X(X_REQUEST_ID, "x-request-id") X(REQUEST_ID, "request-id") X(X_SHOULD_RETRY, "x-should-retry")               \
-	X(X_ACCEL_BUFFERING, "x-accel-buffering")
+	X(HOST, "host")                                                                                                \
+	X(CONTENT_LENGTH, "content-length") X(TRANSFER_ENCODING, "transfer-encoding") X(CONNECTION, "connection")      \
+	    X(KEEP_ALIVE, "keep-alive") X(PROXY_CONNECTION, "proxy-connection")                                        \
+		X(PROXY_AUTHORIZATION, "proxy-authorization") X(PROXY_AUTHENTICATE, "proxy-authenticate") X(TE, "te")  \
+		    X(TRAILER, "trailer") X(UPGRADE, "upgrade") X(EXPECT, "expect") X(AUTHORIZATION, "authorization")  \
+			X(X_API_KEY, "x-api-key") X(X_GOOG_API_KEY, "x-goog-api-key") X(API_KEY, "api-key")            \
+			    X(CONTENT_TYPE, "content-type") X(CONTENT_ENCODING, "content-encoding")                    \
+				X(ACCEPT_ENCODING, "accept-encoding") X(CACHE_CONTROL, "cache-control")                \
+				    X(RETRY_AFTER, "retry-after") X(VIA, "via") X(DATE, "date") X(SERVER, "server")    \
+					X(COOKIE, "cookie") X(USER_AGENT, "user-agent")                                \
+					    X(X_REQUEST_ID, "x-request-id") X(REQUEST_ID, "request-id")                \
+						X(X_SHOULD_RETRY, "x-should-retry")                                    \
+						    X(X_ACCEL_BUFFERING, "x-accel-buffering")
 
 enum h1_field_id {
 	H1_F_OTHER = 0,
 #define X(uc, text) H1_F_##uc,
 	H1_KNOWN_FIELDS(X)
 #undef X
-	H1_F_COUNT
+	    H1_F_COUNT
 };
 
 enum h1_method { H1_GET, H1_HEAD, H1_POST, H1_PUT, H1_DELETE, H1_PATCH, H1_OPTIONS, H1_CONNECT, H1_TRACE, H1_OTHER };
 enum h1_framing {
 	H1_NO_BODY,
-	H1_LENGTH,    /* content_length bytes follow */
+	H1_LENGTH, /* content_length bytes follow */
 	H1_CHUNKED,
 	H1_UNTIL_EOF, /* answers only */
 };
@@ -98,11 +101,11 @@ struct h1_head {
 	int minor; /* HTTP/1.minor */
 	enum h1_framing framing;
 	uint64_t content_length;
-	bool keep_alive;       /* what the message says about its connection */
+	bool keep_alive; /* what the message says about its connection */
 	bool expect_continue, upgrade, te_trailers;
 	bool names_hop_fields; /* Connection names fields beside the usual options */
 	size_t n_fields;
-	size_t head_bytes;     /* length of the head on the wire, with its blank line */
+	size_t head_bytes; /* length of the head on the wire, with its blank line */
 	struct h1_field fields[H1_FIELDS_MAX];
 };
 
@@ -129,10 +132,10 @@ bool h1_is_hop_by_hop(const struct h1_head *, const struct h1_field *) NONNULL(1
 struct h1_body {
 	enum h1_framing framing;
 	uint8_t state;
-	uint64_t left;	   /* of the body, or of the current chunk */
+	uint64_t left;                     /* of the body, or of the current chunk */
 	uint32_t ext_bytes, trailer_bytes; /* of the current chunk; of all trailers */
 	uint32_t ext_total_bytes;
-	uint64_t total;    /* payload seen */
+	uint64_t total; /* payload seen */
 	enum h1_error error;
 };
 void h1_body_init(struct h1_body *, enum h1_framing, uint64_t content_length) NONNULL(1);

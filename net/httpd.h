@@ -14,12 +14,12 @@
 
 struct httpd;
 struct httpd_request {
-	struct arena arena;	   /* lives until the answer is sent */
+	struct arena arena; /* lives until the answer is sent */
 	const struct h1_head *head;
-	struct slice path, query;  /* query without '?' */
+	struct slice path, query; /* query without '?' */
 	struct slice body;
 	struct addr *peer;
-	void *conn;		   /* of the server */
+	void *conn; /* of the server */
 };
 
 struct httpd_config {
@@ -30,8 +30,8 @@ struct httpd_config {
 
 typedef void httpd_handler(void *ctx, struct httpd_request *);
 
-struct httpd *httpd_new(struct loop *, const struct httpd_config *, httpd_handler *, void *ctx) NONNULL(1, 2, 3)
-    MUST_USE;
+struct httpd *httpd_new(struct loop *, const struct httpd_config *, httpd_handler *, void *ctx)
+    NONNULL(1, 2, 3) MUST_USE;
 /* Listens; takes a bound listening fd (see net/listen.h), which is closed here; on failure the caller keeps it. At most
  * four. BUR_FULL, BUR_NOMEM. */
 int httpd_listen(struct httpd *, int fd) NONNULL(1) MUST_USE;

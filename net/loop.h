@@ -69,7 +69,7 @@ struct deadline_queue {
 void deadline_queue_init(struct deadline_queue *, struct loop *, int64_t timeout_ns, void (*fn)(struct deadline *))
     NONNULL(1, 2, 4);
 void deadline_arm(struct deadline_queue *, struct deadline *) NONNULL(1, 2); /* re-arming moves it to the end */
-void deadline_disarm(struct deadline *) NONNULL(1);			      /* fine when not armed */
+void deadline_disarm(struct deadline *) NONNULL(1);                          /* fine when not armed */
 
 /* A single timer with its own delay, for the few cases where a queue does not fit (happy eyeballs). */
 struct loop_timer;

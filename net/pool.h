@@ -16,12 +16,12 @@ struct pool;
 struct pool_key {
 	char host[256];
 	uint16_t port;
-	uint8_t tls;	      /* 0 plain, else the number of the TLS profile */
-	uint64_t credential;  /* hash of route and vendor key; 0 = none */
+	uint8_t tls;         /* 0 plain, else the number of the TLS profile */
+	uint64_t credential; /* hash of route and vendor key; 0 = none */
 };
 
 struct pool_config {
-	size_t max_idle;	 /* in all */
+	size_t max_idle; /* in all */
 	size_t max_idle_per_key;
 	int64_t idle_timeout_ns;
 };

@@ -43,16 +43,16 @@ struct stream {
 	/* `what` is STREAM_READ and/or STREAM_WRITE. May call anything here, stream_close included. */
 	void (*on_ready)(void *ctx, unsigned what);
 	void *ctx;
-	unsigned want;		/* interest asked for */
-	unsigned registered;	/* interest libevent knows */
-	bool tls_wants_write;	/* a TLS read waits for the socket to take bytes, or the other way round */
+	unsigned want;        /* interest asked for */
+	unsigned registered;  /* interest libevent knows */
+	bool tls_wants_write; /* a TLS read waits for the socket to take bytes, or the other way round */
 	bool tls_wants_read;
-	bool tls_established;	/* the handshake has been completed */
-	bool tls_failed;	/* no close_notify after a fatal error */
-	bool tls_drained;	/* OpenSSL asked for more bytes: what it holds is part of a record */
-	bool saw_eof;		/* the socket, not TLS, said so */
+	bool tls_established;   /* the handshake has been completed */
+	bool tls_failed;        /* no close_notify after a fatal error */
+	bool tls_drained;       /* OpenSSL asked for more bytes: what it holds is part of a record */
+	bool saw_eof;           /* the socket, not TLS, said so */
 	struct loop_task again; /* reports bytes that no socket event will announce */
-	char *early;		/* bytes read before TLS was put on */
+	char *early;            /* bytes read before TLS was put on */
 	size_t early_n, early_i;
 	uint64_t bytes_in, bytes_out;
 	char error[96]; /* what went wrong last, for the log: "certificate has expired" */

@@ -10,9 +10,9 @@
 #include "base/attr.h"
 
 struct tls_client_options {
-	const char *extra_ca_file; /* appended to the system's roots, never replaces them; NULL = none */
+	const char *extra_ca_file;        /* appended to the system's roots, never replaces them; NULL = none */
 	const char *cert_file, *key_file; /* client certificate; NULL = none */
-	const char *alpn;	   /* "http/1.1" */
+	const char *alpn;                 /* "http/1.1" */
 };
 
 /* TLS 1.2+, system roots (+ extra), session cache for resumption, read-ahead, released buffers, partial writes.

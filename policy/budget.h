@@ -12,11 +12,11 @@
 #include "base/calendar.h"
 #include "base/slice.h"
 
-#define MATCH_MAX 16	/* meters one call may touch; more in a configuration is an error at load */
+#define MATCH_MAX 16 /* meters one call may touch; more in a configuration is an error at load */
 #define STEPS_MAX 16
 #define SELECTORS_MAX 16
 #define BUDGETS_MAX 4096 /* in one set */
-#define SCOPE_SIZE 256	 /* a scope's text with its NUL */
+#define SCOPE_SIZE 256   /* a scope's text with its NUL */
 
 /* What is known of a call. */
 enum fact { FACT_PROVIDER, FACT_MODEL, FACT_KEY, FACT_USER, FACT_TEAM, FACT_PROJECT, FACT_TAG };
@@ -55,7 +55,7 @@ struct budget_step {
 enum unknown_model { UNKNOWN_BLOCK, UNKNOWN_FREE, UNKNOWN_CHARGE };
 
 struct budget {
-	const char *name; /* identity, also across restarts and edits */
+	const char *name;                     /* identity, also across restarts and edits */
 	struct selector match[SELECTORS_MAX]; /* all must hold; none = everything */
 	size_t n_match;
 	struct per per[SELECTORS_MAX]; /* one counter per distinct combination of values */
@@ -63,7 +63,7 @@ struct budget {
 	struct window_spec window;
 	const char *window_name; /* "day" */
 	enum amount_unit unit;
-	int64_t limit;		 /* nano-USD, or a count */
+	int64_t limit; /* nano-USD, or a count */
 	enum budget_mode mode;
 	struct budget_step steps[STEPS_MAX]; /* ascending; default alert at 75, 90, 100 % and block at 100 % */
 	size_t n_steps;

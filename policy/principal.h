@@ -14,12 +14,12 @@
 
 struct principal {
 	uint8_t digest[KEY_DIGEST_BYTES];
-	const char *key;	     /* its public name: "bur_a1b2c3" or what the operator called it */
+	const char *key;                   /* its public name: "bur_a1b2c3" or what the operator called it */
 	const char *user, *team, *project; /* "" when not given */
 	struct tag tags[TAGS_MAX];
 	size_t n_tags;
-	bool may_set_user;	     /* the client may name another user and add tags */
-	int64_t not_after_s;	     /* 0 = never expires */
+	bool may_set_user;   /* the client may name another user and add tags */
+	int64_t not_after_s; /* 0 = never expires */
 	bool revoked;
 };
 
