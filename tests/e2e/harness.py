@@ -86,7 +86,8 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.kill9()
                 raise AssertionError(f"{self.name} did not end after SIGTERM:\n{self.words()[-4000:]}") from None
-        self._log.close()
+        if not self._log.closed:
+            self._log.close()
         return self.popen.returncode
 
     def kill9(self):
@@ -154,7 +155,8 @@ class Vendor:
         wait_for(lambda: self.get("/__hits")["open_calls"] == 0, "the vendor to end all calls", 60)
 
     def stop(self):
-        self.process.terminate()
+        code = self.process.terminate()
+        assert code in (0, -9), f"the vendor ended with {code}:\n{self.process.words()[-4000:]}"
 
 
 # --- bursar -----------------------------------------------------------------------------------------------------------
@@ -240,9 +242,7 @@ class Bursar:
     def stop(self, seconds=None):
         if self.process is None:
             return None
-        code = self.process.terminate(seconds or 60)
-        self.process = None
-        return code
+        return self.process.terminate(seconds or 60)
 
     def log_lines(self):
         path = self.dir / "bursar.jsonl"

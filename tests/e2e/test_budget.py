@@ -172,8 +172,9 @@ def test_what_was_spent_survives_a_restart(vendor, start_bursar):
     bursar = start_bursar({"budgets": [budget("3 requests", name="three")]})
     for _ in range(3):
         assert call(bursar.proxy, "/openai" + CHAT, chat()).status == 200
+    bursar.wait_settled()
     before = bursar.ledger()
-    assert bursar.stop() == 0
+    assert len(before) == 3 and bursar.stop() == 0
     bursar.start()
     assert bursar.budget("three")["spent"] == "3"
     assert call(bursar.proxy, "/openai" + CHAT, chat()).status == 402

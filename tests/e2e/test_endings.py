@@ -42,7 +42,7 @@ def test_client_that_leaves_mid_stream_is_charged_what_the_vendor_bills(vendor, 
 
 def test_client_that_leaves_when_the_vendor_is_not_read_on(vendor, start_bursar):
     """Without draining, the estimate is never below the bill."""
-    bursar = start_bursar({"limits": {"drain_client": "0s"}})
+    bursar = start_bursar({"limits": {"max_drains": 0}})
     for i in range(10):
         w = Wire(bursar.proxy)
         headers = {"x-vendor-call": f"g{i}", "x-vendor-out": "500", "x-vendor-chunks": "100", "x-vendor-chunk-ms": "5"}

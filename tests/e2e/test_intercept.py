@@ -108,9 +108,16 @@ def test_unknown_hosts_are_denied_and_tunnelled_only_by_rule(vendor443, intercep
 
 
 def test_blind_tunnel_to_a_priced_host_needs_to_be_named(vendor443, intercepting):
-    bursar = intercepting({"hosts": [{"host": "api.openai.com", "do": "tunnel"}]})
-    _, head = open_tunnel(bursar.proxy, "api.openai.com:443", vendor443.ca)
-    assert head[0] == 403
+    rule = {"host": "api.openai.com", "do": "tunnel"}
+    with pytest.raises(AssertionError, match="allow_priced"):
+        intercepting({"hosts": [rule]}, name="unnamed")
+    bursar = intercepting({"hosts": [{**rule, "allow_priced": True}]}, name="named")
+    w, head = open_tunnel(bursar.proxy, "api.openai.com:443", vendor443.ca)
+    assert head[0] == 200
+    w.close()
+    wide = intercepting({"hosts": [{"host": "*", "do": "tunnel"}]}, name="wide")
+    _, head = open_tunnel(wide.proxy, "api.openai.com:443", vendor443.ca)
+    assert head[0] == 403, "a rule for all hosts does not name the priced one"
 
 
 def test_other_ports_are_refused(vendor443, intercepting):
