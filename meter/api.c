@@ -11,7 +11,7 @@ static const char *const google_hosts[] = {"generativelanguage.googleapis.com", 
 static const struct provider builtin[] = {
     {"openai", FAMILY_OPENAI, openai_hosts, "https://api.openai.com", "openai"},
     {"anthropic", FAMILY_ANTHROPIC, anthropic_hosts, "https://api.anthropic.com", "anthropic"},
-    {"google", FAMILY_GOOGLE, google_hosts, "https://generativelanguage.googleapis.com", "google"},
+    {"google", FAMILY_GOOGLE, google_hosts, "https://generativelanguage.googleapis.com", "gemini"},
 };
 
 const struct provider *providers_builtin(size_t *ret_n)
