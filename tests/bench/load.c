@@ -26,7 +26,7 @@ struct options {
 	const char *target, *path, *host, *body, *ca, *tls_name, *connect_to;
 	const char *headers[HEADERS_MAX];
 	size_t n_headers;
-	uint64_t connections, rate, calls, body_pad;
+	uint64_t connections, rate, calls;
 	double seconds, warmup;
 	bool tls, fresh, idle;
 };
@@ -37,12 +37,26 @@ static struct client **clients;
 static int64_t began_ns, measured_ns, next_due_ns, interval_ns;
 static uint64_t sent_calls, wanted_streams;
 static int rate_fd = -1;
+static uint64_t n_clients;
+
+#define CONNECTING_MAX 256 /* at once: more would overflow the listener's queue */
+
+/* The next client, once another one stands. */
+static void add_client(void)
+{
+	if (n_clients == options.connections)
+		return;
+	clients[n_clients] = client_new(&load);
+	CHECK(clients[n_clients] != NULL);
+	n_clients++;
+}
 
 /* --- who sends when ------------------------------------------------------------------------------------------------
  */
 
 static void closed_loop(struct load *l, struct client *c)
 {
+	add_client();
 	if (options.calls && sent_calls >= options.calls) {
 		client_park(c);
 		if (l->calls + l->errors >= options.calls)
@@ -56,6 +70,7 @@ static void closed_loop(struct load *l, struct client *c)
 static void open_loop(struct load *l, struct client *c)
 {
 	(void)l;
+	add_client();
 	client_park(c);
 }
 
@@ -131,22 +146,34 @@ static void watch_streams(void *arg)
 static void build_request(void)
 {
 	struct buf *b = &load.request;
-	size_t n = strlen(options.body), room;
-	char *pad;
+	size_t n = strlen(options.body);
 
 	buf_init(b, REQUEST_MAX);
 	CHECK(buf_printf(b, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n",
-			 options.path, options.host, n + options.body_pad) == BUR_OK);
+			 options.path, options.host, n) == BUR_OK);
 	for (size_t i = 0; i < options.n_headers; i++)
 		CHECK(buf_printf(b, "%s\r\n", options.headers[i]) == BUR_OK);
 	CHECK(buf_append(b, "\r\n", 2) == BUR_OK);
-	if (options.body_pad) { /* spaces before the JSON */
-		pad = buf_reserve(b, options.body_pad, &room);
-		CHECK(pad != NULL);
-		memset(pad, ' ', options.body_pad);
-		buf_commit(b, options.body_pad);
-	}
 	CHECK(buf_append(b, options.body, n) == BUR_OK);
+}
+
+/* "@FILE" stands for its content. */
+static bool read_body_file(void)
+{
+	static char *content;
+	FILE *f;
+	size_t n;
+
+	if (options.body[0] != '@')
+		return true;
+	content = calloc(1, REQUEST_MAX / 2);
+	f = fopen(options.body + 1, "r");
+	if (!content || !f)
+		return false;
+	n = fread(content, 1, REQUEST_MAX / 2 - 1, f);
+	(void)fclose(f);
+	options.body = content;
+	return n > 0;
 }
 
 static bool resolve_target(void)
@@ -173,9 +200,9 @@ static int usage(void)
 {
 	(void)fprintf(
 	    stderr,
-	    "usage: load --target IP:PORT --path PATH --body JSON [--host H] [--header 'N: V']...\n"
+	    "usage: load --target IP:PORT --path PATH --body JSON|@FILE [--host H] [--header 'N: V']...\n"
 	    "            [--connections N] [--rate N] [--calls N] [--seconds S] [--warmup S] [--fresh] [--idle]\n"
-	    "            [--tls] [--tls-name NAME] [--ca FILE] [--connect HOST:PORT] [--body-pad BYTES]\n");
+	    "            [--tls] [--tls-name NAME] [--ca FILE] [--connect HOST:PORT]\n");
 	return 64;
 }
 
@@ -195,8 +222,7 @@ enum {
 	OPT_TLS,
 	OPT_TLS_NAME,
 	OPT_CA,
-	OPT_CONNECT,
-	OPT_BODY_PAD
+	OPT_CONNECT
 };
 
 static bool set_option(int c, const char *value)
@@ -225,8 +251,6 @@ static bool set_option(int c, const char *value)
 		return slice_u64(slice_of(value), &options.rate) == BUR_OK;
 	case OPT_CALLS:
 		return slice_u64(slice_of(value), &options.calls) == BUR_OK;
-	case OPT_BODY_PAD:
-		return slice_u64(slice_of(value), &options.body_pad) == BUR_OK;
 	case OPT_SECONDS:
 		options.seconds = strtod(value, NULL);
 		return options.seconds > 0;
@@ -275,7 +299,6 @@ static bool read_options(int argc, char **argv)
 	    {"tls-name", 1, NULL, OPT_TLS_NAME},
 	    {"ca", 1, NULL, OPT_CA},
 	    {"connect", 1, NULL, OPT_CONNECT},
-	    {"body-pad", 1, NULL, OPT_BODY_PAD},
 	    {NULL, 0, NULL, 0},
 	};
 	int c;
@@ -347,7 +370,7 @@ static void run(void)
 
 int main(int argc, char **argv)
 {
-	if (!read_options(argc, argv) || !resolve_target())
+	if (!read_options(argc, argv) || !resolve_target() || !read_body_file())
 		return usage();
 	(void)signal(SIGPIPE, SIG_IGN);
 	raise_descriptors();
@@ -365,13 +388,11 @@ int main(int argc, char **argv)
 	wanted_streams = options.connections;
 	clients = calloc(options.connections, sizeof(struct client *));
 	CHECK(clients != NULL);
-	for (uint64_t i = 0; i < options.connections; i++) {
-		clients[i] = client_new(&load);
-		CHECK(clients[i] != NULL);
-	}
+	for (int i = 0; i < CONNECTING_MAX; i++)
+		add_client();
 	run();
 	print_result();
-	for (uint64_t i = 0; i < options.connections; i++)
+	for (uint64_t i = 0; i < n_clients; i++)
 		client_free(clients[i]);
 	free(clients);
 	buf_done(&load.request);
