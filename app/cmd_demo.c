@@ -140,7 +140,7 @@ static int start_vendor(struct demo *d)
 	if (!find_vendor(d, program))
 		return say(d, "the simulated vendor is not beside this program; build it with `make vendor`");
 	if (!files_path(dir, sizeof(dir), d->dir, "vendor") || mkdir(dir, 0700) < 0)
-		return say(d, strerror(errno));
+		return say_errno(d);
 	d->vendor = spawn(d, argv, "vendor.log");
 	for (int i = 0; i < START_TRIES && d->vendor > 0; i++) {
 		d->vendor_port = vendor_port(dir);
@@ -406,7 +406,7 @@ static int prepare(struct demo *d)
 	d->self[n] = '\0';
 	(void)snprintf(d->dir, sizeof(d->dir), "/tmp/bursar-demo-XXXXXX");
 	if (!mkdtemp(d->dir))
-		return say(d, strerror(errno));
+		return say_errno(d);
 	if (!files_path(d->config, sizeof(d->config), d->dir, "demo.yaml") ||
 	    !files_path(d->data, sizeof(d->data), d->dir, "data"))
 		return EXIT_FAILED;

@@ -101,10 +101,12 @@ static int catch_signals(struct loop *loop)
 static void harden_process(void)
 {
 	struct rlimit none = {0, 0};
+	char text[128];
 
 	(void)umask(077);
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-		log_msg(LOG_WARN, "serve.harden", "core files could not be switched off: %s", strerror(errno));
+		log_msg(LOG_WARN, "serve.harden", "core files could not be switched off: %s",
+			strerror_r(errno, text, sizeof(text)));
 }
 
 /* A call needs two descriptors: client and vendor. */
@@ -491,11 +493,13 @@ static int start_loop(struct server *sv)
 static int open_log(const struct settings *s, char *err)
 {
 	int fd = STDERR_FILENO;
+	char text[128];
 
 	if (s->log_file) {
 		fd = open(s->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd < 0) {
-			(void)snprintf(err, BOOT_ERROR_MAX, "log.file %.200s: %s", s->log_file, strerror(errno));
+			(void)snprintf(err, BOOT_ERROR_MAX, "log.file %.200s: %s", s->log_file,
+				       strerror_r(errno, text, sizeof(text)));
 			return BUR_IO;
 		}
 	}

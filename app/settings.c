@@ -76,7 +76,7 @@ static const struct option provider_rows[] = {
      .type = OPT_STRING,
      AT(file_provider, prefix),
      .optional = true,
-     .sentence = "first path segment of gateway calls; default is the provider's name"},
+     .sentence = "first path segment of gateway calls; default is the provider's name, gemini for google"},
     {.name = "family",
      .type = OPT_STRING,
      AT(file_provider, family),

@@ -58,14 +58,16 @@ struct ca {
 
 static int fail(char *reterr, size_t size, int r, const char *what)
 {
-	char tls[200] = "";
+	char text[200] = "";
+	const char *why = bur_strerror(r);
 
-	if (r == BUR_CRYPTO)
-		tls_error_text(tls, sizeof(tls));
-	(void)snprintf(reterr, size, "%s: %s", what,
-		       tls[0]                 ? tls
-		       : r == BUR_IO && errno ? strerror(errno)
-					      : bur_strerror(r));
+	if (r == BUR_IO && errno != 0)
+		why = strerror_r(errno, text, sizeof(text));
+	if (r == BUR_CRYPTO) {
+		tls_error_text(text, sizeof(text));
+		why = text;
+	}
+	(void)snprintf(reterr, size, "%s: %s", what, why);
 	return r;
 }
 
