@@ -47,6 +47,13 @@ static int say(const struct demo *d, const char *text)
 /* --- children
  * -----------------------------------------------------------------------------------------------------------*/
 
+static int say_errno(const struct demo *d)
+{
+	char text[128];
+
+	return say(d, strerror_r(errno, text, sizeof(text)));
+}
+
 /* stdout and stderr of the child go to DIR/NAME.log; with NULL they are ours. */
 static pid_t spawn(const struct demo *d, const char *const *argv, const char *log_name)
 {
