@@ -61,8 +61,7 @@ void api_set_draining(struct api *api, bool draining)
 	api->draining = draining;
 }
 
-/* --- checks
- * -----------------------------------------------------------------------------------------------------------*/
+/* --- checks ------------------------------------------------------------------------------------------------------- */
 
 static bool host_is(const struct authority *a, const char *text)
 {
@@ -111,8 +110,7 @@ static bool caller_may(struct api *api, struct api_call *call, enum api_level ne
 	return true;
 }
 
-/* --- running
- * ------------------------------------------------------------------------------------------------------------*/
+/* --- running ------------------------------------------------------------------------------------------------------ */
 
 /* To the path without its slash; every byte of it was matched against the table, so it is safe in a field. */
 static void redirect(struct api_call *call)

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "store/store.h"
 
-/* --- answers ------------------------------------------------------------------------------------------------------*/
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 void reply_error(struct api_call *call, int status, const char *text)
 {
@@ -33,8 +33,7 @@ void reply_field(struct api_call *call, const char *name, const char *value)
 		call->fields[n] = '\0'; /* whole lines or none */
 }
 
-/* --- parameters
- * -----------------------------------------------------------------------------------------------------*/
+/* --- parameters --------------------------------------------------------------------------------------------------- */
 
 static int hex_digit(char c)
 {
@@ -93,7 +92,7 @@ int reply_query(struct api_call *call, const char *name, struct slice *ret)
 	return BUR_OK;
 }
 
-/* --- database ----------------------------------------------------------------------------------------------------*/
+/* --- database ----------------------------------------------------------------------------------------------------- */
 
 struct sqlite3 *reply_reader(struct api *api, struct api_call *call)
 {

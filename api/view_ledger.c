@@ -101,8 +101,7 @@ static json_t *ledger_json(const struct ledger_row *row)
 	return o;
 }
 
-/* --- parameters
- * -----------------------------------------------------------------------------------------------------*/
+/* --- parameters --------------------------------------------------------------------------------------------------- */
 
 static int read_number(struct api_call *call, const char *name, uint64_t min, uint64_t max, uint64_t *inout)
 {

@@ -52,8 +52,7 @@ static int print_data_path(struct buf *out, const struct api_deps *deps)
 	return r;
 }
 
-/* --- budgets
- * ------------------------------------------------------------------------------------------------------------*/
+/* --- budgets ------------------------------------------------------------------------------------------------------ */
 
 static int print_label(struct buf *out, const char *text)
 {

@@ -40,8 +40,7 @@ int admin_query(struct buf *target, const char *name, const char *value)
 	return r;
 }
 
-/* --- in this process
- * ----------------------------------------------------------------------------------------------------*/
+/* --- in this process ---------------------------------------------------------------------------------------------- */
 
 static int answer_here(const struct cmd *cmd, struct boot *boot, const struct admin_question *q, int *ret_status,
 		       struct buf *out)
@@ -70,8 +69,7 @@ static int answer_here(const struct cmd *cmd, struct boot *boot, const struct ad
 	return r < 0 ? say(cmd, EXIT_FAILED, bur_strerror(r)) : EXIT_OK;
 }
 
-/* --- over the wire
- * ------------------------------------------------------------------------------------------------------*/
+/* --- over the wire ------------------------------------------------------------------------------------------------ */
 
 /* $BURSAR_TOKEN, else the token that the server wrote for us. free() it. */
 static char *load_token(const char *data_dir)
@@ -116,8 +114,7 @@ static int ask_server(const struct cmd *cmd, const char *data_dir, const struct 
 	return r < 0 ? say(cmd, EXIT_NO_SERVER, "the server does not answer on its admin listener") : EXIT_OK;
 }
 
-/* --- either
- * -------------------------------------------------------------------------------------------------------------*/
+/* --- either ------------------------------------------------------------------------------------------------------- */
 
 static int ask(const struct cmd *cmd, const struct settings *s, const struct admin_question *q, int *ret_status,
 	       struct buf *out)

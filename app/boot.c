@@ -14,8 +14,7 @@
 #define METERS_MAX 100000
 #define PRICES_MAX_BYTES (16 * 1024 * 1024)
 
-/* --- store and budgets
- * ------------------------------------------------------------------------------------------------*/
+/* --- store and budgets -------------------------------------------------------------------------------------------- */
 
 struct restore {
 	struct engine *engine;
@@ -81,8 +80,7 @@ void boot_close(struct boot *b)
 	*b = (struct boot){0};
 }
 
-/* --- prices
- * -------------------------------------------------------------------------------------------------------------*/
+/* --- prices ------------------------------------------------------------------------------------------------------- */
 
 /* Beside the binary, in its installation, in the current folder, in the source tree that the binary was built in. */
 static bool find_prices(char dst[PATH_MAX])

@@ -44,8 +44,7 @@ static int say(const struct demo *d, const char *text)
 	return EXIT_FAILED;
 }
 
-/* --- children
- * -----------------------------------------------------------------------------------------------------------*/
+/* --- children ----------------------------------------------------------------------------------------------------- */
 
 static int say_errno(const struct demo *d)
 {
@@ -103,8 +102,7 @@ static void nap(void)
 	(void)nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
 }
 
-/* --- the vendor
- * ---------------------------------------------------------------------------------------------------------*/
+/* --- the vendor --------------------------------------------------------------------------------------------------- */
 
 static bool find_vendor(const struct demo *d, char dst[PATH_MAX])
 {
@@ -162,8 +160,7 @@ static int start_vendor(struct demo *d)
 	return say(d, "the simulated vendor did not start");
 }
 
-/* --- bursar
- * -------------------------------------------------------------------------------------------------------------*/
+/* --- bursar ------------------------------------------------------------------------------------------------------- */
 
 static int write_config(struct demo *d)
 {
@@ -219,8 +216,7 @@ static int start_server(struct demo *d)
 	return say(d, "bursar did not start");
 }
 
-/* --- calls
- * --------------------------------------------------------------------------------------------------------------*/
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 static json_t *ask(struct http_question q, int *ret_status)
 {
@@ -320,8 +316,7 @@ static int run_calls(const struct demo *d)
 	return status == 200 || status == 402 ? EXIT_OK : say(d, "that answer was not expected");
 }
 
-/* --- what was written down
- * ----------------------------------------------------------------------------------------------*/
+/* --- what was written down ---------------------------------------------------------------------------------------- */
 
 static int show(const struct demo *d, const char *title, const char *command, const char *option, const char *value)
 {
@@ -393,8 +388,7 @@ static int run(struct demo *d)
 	return r;
 }
 
-/* --- start and end
- * ------------------------------------------------------------------------------------------------------*/
+/* --- start and end ------------------------------------------------------------------------------------------------ */
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {

@@ -87,8 +87,7 @@ static int price_again(void *ctx, const struct ledger_row *row)
 	return nanousd == row->amount_nanousd ? BUR_OK : BUR_INVALID;
 }
 
-/* --- the database
- * -------------------------------------------------------------------------------------------------------*/
+/* --- the database ------------------------------------------------------------------------------------------------- */
 
 /* While a server has the store, a read-only look beside it is enough. */
 static int open_beside(const struct settings *s, struct sqlite3 **ret)

@@ -63,8 +63,7 @@ struct server {
 	struct proxy_config proxy_config;
 };
 
-/* --- signals
- * ------------------------------------------------------------------------------------------------------------*/
+/* --- signals ------------------------------------------------------------------------------------------------------ */
 
 static struct loop *signal_loop;
 static _Atomic int ends_asked, reloads_asked;
@@ -94,8 +93,7 @@ static int catch_signals(struct loop *loop)
 	return BUR_OK;
 }
 
-/* --- the process
- * --------------------------------------------------------------------------------------------------------*/
+/* --- the process -------------------------------------------------------------------------------------------------- */
 
 /* No core file and no debugger may show keys (security: secrets in memory). */
 static void harden_process(void)
@@ -131,8 +129,7 @@ static void raise_descriptors(const struct settings *s)
 			(long long)s->proxy.limits.max_connections);
 }
 
-/* --- parts, in the order in which they start
- * ----------------------------------------------------------------------------*/
+/* --- parts, in the order in which they start ---------------------------------------------------------------------- */
 
 static int fail(struct server *sv, const char *what, int r)
 {
@@ -240,8 +237,7 @@ static int start_proxy(struct server *sv, struct access_dirs *access)
 	return r;
 }
 
-/* --- the admin side
- * -----------------------------------------------------------------------------------------------------*/
+/* --- the admin side ----------------------------------------------------------------------------------------------- */
 
 static uint16_t port_of(const struct addr *a)
 {
@@ -343,8 +339,7 @@ static int start_admin(struct server *sv)
 	return r < 0 ? fail(sv, "admin listener", r) : BUR_OK;
 }
 
-/* --- telling where we are
- * -----------------------------------------------------------------------------------------------*/
+/* --- telling where we are ----------------------------------------------------------------------------------------- */
 
 static int write_ports(struct server *sv)
 {
@@ -419,8 +414,7 @@ static void tell_recovery(const struct recovery_report *r)
 	log_end(&line);
 }
 
-/* --- the control loop
- * ---------------------------------------------------------------------------------------------------*/
+/* --- the control loop --------------------------------------------------------------------------------------------- */
 
 static void on_tick(void *arg)
 {
@@ -487,8 +481,7 @@ static int start_loop(struct server *sv)
 	return BUR_OK;
 }
 
-/* --- all of it
- * ----------------------------------------------------------------------------------------------------------*/
+/* --- all of it ---------------------------------------------------------------------------------------------------- */
 
 static int open_log(const struct settings *s, char *err)
 {

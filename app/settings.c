@@ -19,8 +19,7 @@
 #define MIB (INT64_C(1024) * 1024)
 #define GIB (MIB * 1024)
 
-/* --- the tables
- * -----------------------------------------------------------------------------------------------------*/
+/* --- the tables --------------------------------------------------------------------------------------------------- */
 
 #define ROWS(a) .rows = (a), .n_rows = ARRAY_LEN(a)
 #define AT(type_, field) .offset = offsetof(struct type_, field)
@@ -390,8 +389,7 @@ static const struct option_table root_table = {.name = "bursar.yaml",
 					       ROWS(root_rows),
 					       .node_offset = offsetof(struct settings_file, root)};
 
-/* --- environment
- * ----------------------------------------------------------------------------------------------------*/
+/* --- environment -------------------------------------------------------------------------------------------------- */
 
 static bool is_top_level(struct slice name)
 {
@@ -538,8 +536,7 @@ static void error_name_variable(struct settings_ctx *ctx, const char *const *env
 		       (int)strcspn(env[place - 1], "="), env[place - 1], rest);
 }
 
-/* --- loading
- * --------------------------------------------------------------------------------------------------------*/
+/* --- loading ------------------------------------------------------------------------------------------------------ */
 
 static struct settings *settings_new(void)
 {

@@ -22,8 +22,7 @@ static int fail_later(struct settings_ctx *ctx, const struct node *at, const cha
 			   "%s: `%s` comes with a later version of bursar; this one knows %s", what, word, now);
 }
 
-/* --- one field after the other
- * ----------------------------------------------------------------------------------------*/
+/* --- one field after the other ------------------------------------------------------------------------------------ */
 
 static int read_zone(struct settings_ctx *ctx, const struct file_budget *f, const struct tz **ret)
 {
@@ -168,8 +167,7 @@ static int read_per(struct settings_ctx *ctx, const struct file_budget *f, struc
 	return r;
 }
 
-/* --- steps
- * ------------------------------------------------------------------------------------------------------------*/
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 static int read_step_at(struct settings_ctx *ctx, const struct node *n, struct budget_step *step)
 {
@@ -245,8 +243,7 @@ static int read_steps(struct settings_ctx *ctx, const struct file_budget *f, str
 	return r;
 }
 
-/* --- calls without a price
- * ----------------------------------------------------------------------------------------------*/
+/* --- calls without a price ---------------------------------------------------------------------------------------- */
 
 static int read_charge(struct settings_ctx *ctx, const struct node *n, struct budget *b)
 {
@@ -281,8 +278,7 @@ static int read_unknown(struct settings_ctx *ctx, const struct file_budget *f, s
 	return BUR_OK;
 }
 
-/* --- all of it
- * ----------------------------------------------------------------------------------------------------------*/
+/* --- all of it ---------------------------------------------------------------------------------------------------- */
 
 static int read_budget(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
 {

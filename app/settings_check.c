@@ -34,8 +34,7 @@ static const struct node *root_at(struct settings_ctx *ctx, const char *a, const
 	return b ? settings_at(n, b) : n;
 }
 
-/* --- listeners
- * ------------------------------------------------------------------------------------------------------*/
+/* --- listeners ---------------------------------------------------------------------------------------------------- */
 
 static bool listen_text_ok(const char *text)
 {
@@ -82,8 +81,7 @@ static int check_listeners(struct settings_ctx *ctx)
 	return BUR_OK;
 }
 
-/* --- hosts and providers
- * --------------------------------------------------------------------------------------------*/
+/* --- hosts and providers ------------------------------------------------------------------------------------------ */
 
 /* "api.example.com", "*.example.com", "*", or an address. */
 static bool host_pattern_ok(const char *pattern)
@@ -367,8 +365,7 @@ static int collect_ca_hosts(struct settings_ctx *ctx)
 	return BUR_OK;
 }
 
-/* --- network
- * --------------------------------------------------------------------------------------------------------*/
+/* --- network ------------------------------------------------------------------------------------------------------ */
 
 static int check_ports(struct settings_ctx *ctx)
 {
@@ -419,8 +416,7 @@ static int check_network(struct settings_ctx *ctx)
 	return check_ports(ctx);
 }
 
-/* --- the rest
- * -------------------------------------------------------------------------------------------------------*/
+/* --- the rest ----------------------------------------------------------------------------------------------------- */
 
 static uint32_t worker_count(int64_t wanted)
 {

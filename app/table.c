@@ -23,8 +23,7 @@ bool table_format(const struct cmd *cmd, const char *text, enum table_format *re
 	return false;
 }
 
-/* --- cells
- * --------------------------------------------------------------------------------------------------------------*/
+/* --- cells -------------------------------------------------------------------------------------------------------- */
 
 static int put_value(struct buf *b, const json_t *v);
 
@@ -93,8 +92,7 @@ char *table_cell(const json_t *v)
 	return text;
 }
 
-/* --- the three formats
- * --------------------------------------------------------------------------------------------------*/
+/* --- the three formats -------------------------------------------------------------------------------------------- */
 
 static size_t width_of(char *const *cells, const struct table_column *columns, size_t n_rows, size_t n_columns,
 		       size_t c)

@@ -71,8 +71,7 @@ static int fail(char *reterr, size_t size, int r, const char *what)
 	return r;
 }
 
-/* --- files
- * ------------------------------------------------------------------------------------------------------------*/
+/* --- files -------------------------------------------------------------------------------------------------------- */
 
 static int file_path(char dst[PATH_MAX], const char *dir, const char *name)
 {
@@ -162,8 +161,7 @@ static int read_file(const char *dir, const char *name, char **ret, size_t *ret_
 	return r < 0 ? r : read_path(path, ret, ret_n);
 }
 
-/* --- making an authority
- * ------------------------------------------------------------------------------------------------*/
+/* --- making an authority ------------------------------------------------------------------------------------------ */
 
 static int write_cert(const char *dir, const char *name, X509 *crt)
 {
@@ -301,8 +299,7 @@ int ca_create(const char *dir, const char *const *hosts, size_t n_hosts, bool fo
 	return r;
 }
 
-/* --- loading
- * ------------------------------------------------------------------------------------------------------------*/
+/* --- loading ------------------------------------------------------------------------------------------------------ */
 
 static int load_cert(const char *dir, const char *name, X509 **ret)
 {
@@ -475,8 +472,7 @@ void ca_free(struct ca *ca)
 	free(ca);
 }
 
-/* --- leaves
- * -------------------------------------------------------------------------------------------------------------*/
+/* --- leaves ------------------------------------------------------------------------------------------------------- */
 
 bool ca_covers(const struct ca *ca, const char *host)
 {
@@ -594,8 +590,7 @@ void ca_counts(struct ca *ca, uint64_t *ret_cached, uint64_t *ret_minted)
 	CHECK(pthread_mutex_unlock(&ca->lock) == 0);
 }
 
-/* --- for people
- * ---------------------------------------------------------------------------------------------------------*/
+/* --- for people --------------------------------------------------------------------------------------------------- */
 
 static int describe_cert(X509 *crt, const char *what, struct buf *out)
 {

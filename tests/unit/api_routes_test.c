@@ -161,7 +161,7 @@ static json_t *answer(struct fixture *f)
 	return o;
 }
 
-/* --- who may ----------------------------------------------------------------------------------------------------- */
+/* --- who may ------------------------------------------------------------------------------------------------------ */
 
 struct caller_kind {
 	const char *name, *token;
@@ -269,8 +269,7 @@ static void names_of_other_sites_are_refused(void **state)
 	}
 }
 
-/* --- paths and parameters ------------------------------------------------------------------------------------------
- */
+/* --- paths and parameters ----------------------------------------------------------------------------------------- */
 
 static void paths_and_methods(void **state)
 {
@@ -340,8 +339,7 @@ static void bad_parameters_say_which(void **state)
 	assert_string_equal(text(f), "{\"rows\":[],\"next\":null}");
 }
 
-/* --- answers -------------------------------------------------------------------------------------------------------
- */
+/* --- answers ------------------------------------------------------------------------------------------------------ */
 
 static void budgets_are_exact(void **state)
 {
@@ -387,8 +385,7 @@ static void ready_and_draining(void **state)
 	assert_int_equal(ask(f, "GET", "/health/live", NULL, NULL), 200);
 }
 
-/* --- keys ----------------------------------------------------------------------------------------------------------
- */
+/* --- keys --------------------------------------------------------------------------------------------------------- */
 
 static void a_key_is_shown_once_and_dies_at_once(void **state)
 {
@@ -470,8 +467,7 @@ static void forms_are_refused(void **state)
 	buf_done(&call.out);
 }
 
-/* --- directories ---------------------------------------------------------------------------------------------------
- */
+/* --- directories -------------------------------------------------------------------------------------------------- */
 
 static void only_call_keys_open_the_proxy(void **state)
 {

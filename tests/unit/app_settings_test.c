@@ -24,7 +24,7 @@ static struct settings *good(const char *text, const char *const *env)
 	return s;
 }
 
-/* --- what it becomes --------------------------------------------------------------------------------------------- */
+/* --- what it becomes ---------------------------------------------------------------------------------------------- */
 
 static void empty_file_has_defaults(void **state)
 {
@@ -210,8 +210,7 @@ static void environment_wins(void **state)
 	settings_free(s);
 }
 
-/* --- mistakes ------------------------------------------------------------------------------------------------------
- */
+/* --- mistakes ----------------------------------------------------------------------------------------------------- */
 
 #define BUDGET "budgets:\n  - name: b\n    window: day\n    limit: 1 USD\n"
 
@@ -334,8 +333,7 @@ static void mistakes_in_the_environment_name_the_variable(void **state)
 	}
 }
 
-/* --- printing ------------------------------------------------------------------------------------------------------
- */
+/* --- printing ----------------------------------------------------------------------------------------------------- */
 
 static void dump_reads_back_and_hides_secrets(void **state)
 {
