@@ -5,6 +5,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/utf8.h"
 
@@ -130,13 +131,16 @@ enum state {
 	ST_OBJECT, /* first key or '}' */
 	ST_KEY,    /* a key must come */
 	ST_COLON,
-	ST_AFTER,    /* ',' or the end of the container */
-	ST_COMPLETE, /* JSON_END is due */
-	ST_DONE,     /* only white space */
+	ST_SKIP_COLON, /* the value behind it is to be skipped */
+	ST_SKIP_VALUE,
+	ST_AFTER_ITEM,   /* ',' or ']' */
+	ST_AFTER_MEMBER, /* ',' or '}' */
+	ST_DONE,         /* only white space */
+	ST_COMPLETE,     /* JSON_END is due */
 	ST_FAILED,
 };
 
-enum in_token { IN_NONE, IN_STRING, IN_NUMBER, IN_LITERAL };
+enum in_token { IN_NONE, IN_STRING, IN_NUMBER, IN_LITERAL, IN_SKIP };
 
 /* Inside a string: what stands after the backslash. 0 = no escape. */
 enum escape { ESC_NONE, ESC_BEGIN, ESC_U1, ESC_U2, ESC_U3, ESC_U4 };
@@ -161,6 +165,7 @@ void json_reader_init(struct json_reader *r)
 	memset(r, 0, offsetof(struct json_reader, text));
 	r->text[0] = '\0';
 	r->want_text = true;
+	r->after_value = ST_COMPLETE;
 }
 
 static enum json_token fail(struct json_reader *r)
@@ -170,14 +175,9 @@ static enum json_token fail(struct json_reader *r)
 	return JSON_ERROR;
 }
 
-static bool in_object(const struct json_reader *r)
+static inline void value_done(struct json_reader *r)
 {
-	return (r->stack[(r->depth - 1) / 8] >> ((r->depth - 1) % 8) & 1) != 0;
-}
-
-static void value_done(struct json_reader *r)
-{
-	r->state = r->depth > 0 ? ST_AFTER : ST_COMPLETE;
+	r->state = r->after_value;
 }
 
 static void text_begin(struct json_reader *r, enum in_token kind, bool capture)
@@ -505,160 +505,527 @@ static enum json_token read_literal(struct json_reader *r, struct cursor *in)
 	return literals[r->codepoint].token;
 }
 
-/* --- structure */
+/* --- skipping */
 
-static enum json_token container_begin(struct json_reader *r, bool object)
+/* Inside a skipped value (kept in `escape`). */
+enum skip { SKIP_STRUCTURE, SKIP_STRING, SKIP_ESCAPE };
+
+#define SKIP_BLOCK 16
+
+/* What stops the skipping in a block of bytes: one bit each. */
+struct stops {
+	unsigned structure; /* outside of strings: quotes and brackets */
+	unsigned string;    /* in strings: quotes, backslashes, control bytes */
+};
+
+#if defined(__SSE2__)
+static inline struct stops find_stops(const char p[SKIP_BLOCK])
 {
-	uint8_t bit = (uint8_t)(1u << (r->depth % 8));
+	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+	__m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+	__m128i folded = _mm_or_si128(v, _mm_set1_epi8(0x20)); /* '[' and '{' differ in this bit only, as the others */
+	__m128i open = _mm_cmpeq_epi8(folded, _mm_set1_epi8('{')), end = _mm_cmpeq_epi8(folded, _mm_set1_epi8('}'));
+	__m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
 
+	return (struct stops){
+	    .structure = (unsigned)_mm_movemask_epi8(_mm_or_si128(quote, _mm_or_si128(open, end))),
+	    .string = (unsigned)_mm_movemask_epi8(_mm_or_si128(quote, _mm_or_si128(slash, control))),
+	};
+}
+#else
+static inline struct stops find_stops(const char p[SKIP_BLOCK])
+{
+	struct stops s = {0, 0};
+
+	for (unsigned i = 0; i < SKIP_BLOCK; i++) {
+		unsigned char c = (unsigned char)p[i], folded = c | 0x20;
+
+		s.structure |= (unsigned)(c == '"' || folded == '{' || folded == '}') << i;
+		s.string |= (unsigned)(c == '"' || c == '\\' || c < 0x20) << i;
+	}
+	return s;
+}
+#endif
+
+static inline enum json_token container_begin(struct json_reader *r, bool object)
+{
 	if (r->depth >= JSON_DEPTH_MAX)
 		return fail(r);
-	if (object)
-		r->stack[r->depth / 8] |= bit;
-	else
-		r->stack[r->depth / 8] &= (uint8_t)~bit;
+	r->objects[1] = r->objects[1] << 1 | r->objects[0] >> 63;
+	r->objects[0] = r->objects[0] << 1 | object;
 	r->depth++;
 	r->state = object ? ST_OBJECT : ST_ARRAY;
+	r->after_value = object ? ST_AFTER_MEMBER : ST_AFTER_ITEM;
 	return object ? JSON_OBJECT_BEGIN : JSON_ARRAY_BEGIN;
 }
 
-static enum json_token container_end(struct json_reader *r, bool object)
+static inline enum json_token container_end(struct json_reader *r, bool object)
 {
+	r->objects[0] = r->objects[0] >> 1 | r->objects[1] << 63;
+	r->objects[1] >>= 1;
 	r->depth--;
-	value_done(r);
+	r->after_value = r->depth == 0 ? ST_COMPLETE : (r->objects[0] & 1) ? ST_AFTER_MEMBER : ST_AFTER_ITEM;
+	r->state = r->after_value;
 	return object ? JSON_OBJECT_END : JSON_ARRAY_END;
 }
 
-/* Begins a value at byte c, which is consumed. JSON_MORE: the rest of the token follows. */
-static enum json_token value_begin(struct json_reader *r, unsigned char c)
+/* From here on the reader is inside a value that ends when the depth is `depth` again. */
+static void skip_begin(struct json_reader *r, enum skip where, int depth)
 {
-	switch (c) {
-	case '{':
-	case '[':
-		return container_begin(r, c == '{');
-	case '"':
-		r->is_key = false;
-		text_begin(r, IN_STRING, r->want_text);
-		return JSON_MORE;
-	case 't':
-	case 'f':
-	case 'n':
-		text_begin(r, IN_LITERAL, false);
-		r->codepoint = c == 't' ? 0 : c == 'f' ? 1 : 2;
-		r->escape = 1;
-		return JSON_MORE;
-	default:
+	r->in_token = IN_SKIP;
+	r->escape = where;
+	r->skip_depth = depth;
+	r->skipping = false;
+}
+
+/* A byte at which skipping stops. */
+static int skip_stop(struct json_reader *r, unsigned char c)
+{
+	bool object = (c & 0x20) != 0;
+
+	if (c == '"') {
+		r->escape ^= SKIP_STRUCTURE ^ SKIP_STRING;
+	} else if (r->escape == SKIP_STRING) {
+		if (c != '\\')
+			return BUR_INVALID;
+		r->escape = SKIP_ESCAPE;
+	} else if ((c | 0x20) == '{') {
+		return container_begin(r, object) == JSON_ERROR ? BUR_INVALID : BUR_OK;
+	} else {
+		if (r->after_value != (object ? ST_AFTER_MEMBER : ST_AFTER_ITEM))
+			return BUR_INVALID;
+		(void)container_end(r, object);
+	}
+	return BUR_OK;
+}
+
+/* Bytes read of the n (at most SKIP_BLOCK) at p: fewer when the value ended or an error was met. */
+static size_t skip_block(struct json_reader *r, const char p[SKIP_BLOCK], size_t n)
+{
+	struct stops stops = find_stops(p);
+	size_t i = 0;
+
+	while (i < n) {
+		unsigned rest;
+
+		if (r->escape == SKIP_ESCAPE) {
+			if (!p[i] || !strchr("\"\\/bfnrtu", p[i])) {
+				(void)fail(r);
+				return i;
+			}
+			r->escape = SKIP_STRING;
+			i++;
+			continue;
+		}
+		rest = (r->escape == SKIP_STRING ? stops.string : stops.structure) >> i;
+		i = rest ? i + (size_t)__builtin_ctz(rest) : n;
+		if (i >= n)
+			return n;
+		if (skip_stop(r, (unsigned char)p[i]) < 0) {
+			(void)fail(r);
+			return i;
+		}
+		i++;
+		if (r->escape == SKIP_STRUCTURE && r->depth == r->skip_depth) {
+			r->in_token = IN_NONE;
+			value_done(r);
+			return i;
+		}
+	}
+	return i;
+}
+
+/* JSON_MORE as well when the value has ended: nothing is reported. */
+static enum json_token skip_on(struct json_reader *r, struct cursor *in)
+{
+	while (r->in_token == IN_SKIP && in->i < in->n) {
+		size_t n = in->n - in->i;
+		char last[SKIP_BLOCK] = "";
+
+		if (n >= SKIP_BLOCK) {
+			in->i += skip_block(r, in->p + in->i, SKIP_BLOCK);
+		} else {
+			memcpy(last, in->p + in->i, n);
+			in->i += skip_block(r, last, n);
+		}
+	}
+	return r->state == ST_FAILED ? JSON_ERROR : JSON_MORE;
+}
+
+void json_skip_value(struct json_reader *r)
+{
+	CHECK(r->in_token == IN_NONE && (r->state == ST_COLON || r->state == ST_OBJECT || r->state == ST_ARRAY));
+	if (r->state == ST_COLON) {
+		r->state = ST_SKIP_COLON;
+		r->skipping = true;
+	} else {
+		skip_begin(r, SKIP_STRUCTURE, r->depth - 1);
+	}
+}
+
+/* --- structure */
+
+/* What a byte may be between tokens. */
+enum byte_class {
+	CL_OTHER,
+	CL_SPACE,
+	CL_QUOTE,
+	CL_COMMA,
+	CL_COLON,
+	CL_OPEN_OBJECT,
+	CL_END_OBJECT,
+	CL_OPEN_ARRAY,
+	CL_END_ARRAY,
+	CL_DIGIT, /* and '-' */
+	CL_LETTER,
+	CL_COUNT = 16,
+};
+
+static const uint8_t class_of[256] = {
+    [' '] = CL_SPACE,     ['\t'] = CL_SPACE, ['\n'] = CL_SPACE,      ['\r'] = CL_SPACE,     ['"'] = CL_QUOTE,
+    [','] = CL_COMMA,     [':'] = CL_COLON,  ['{'] = CL_OPEN_OBJECT, ['}'] = CL_END_OBJECT, ['['] = CL_OPEN_ARRAY,
+    [']'] = CL_END_ARRAY, ['-'] = CL_DIGIT,  ['0'] = CL_DIGIT,       ['1'] = CL_DIGIT,      ['2'] = CL_DIGIT,
+    ['3'] = CL_DIGIT,     ['4'] = CL_DIGIT,  ['5'] = CL_DIGIT,       ['6'] = CL_DIGIT,      ['7'] = CL_DIGIT,
+    ['8'] = CL_DIGIT,     ['9'] = CL_DIGIT,  ['t'] = CL_LETTER,      ['f'] = CL_LETTER,     ['n'] = CL_LETTER,
+};
+
+enum action {
+	ACT_FAIL,
+	ACT_SPACE,
+	ACT_WANT_KEY,
+	ACT_WANT_VALUE,
+	ACT_KEY,
+	ACT_STRING,
+	ACT_NUMBER,
+	ACT_LITERAL,
+	ACT_OBJECT,
+	ACT_ARRAY,
+	ACT_END_OBJECT,
+	ACT_END_ARRAY,
+};
+
+#define VALUE_ACTIONS                                                                                                  \
+	[CL_SPACE] = ACT_SPACE, [CL_QUOTE] = ACT_STRING, [CL_DIGIT] = ACT_NUMBER, [CL_LETTER] = ACT_LITERAL,           \
+	[CL_OPEN_OBJECT] = ACT_OBJECT, [CL_OPEN_ARRAY] = ACT_ARRAY
+
+static const uint8_t actions[ST_FAILED + 1][CL_COUNT] = {
+    [ST_VALUE] = {VALUE_ACTIONS},
+    [ST_ARRAY] = {VALUE_ACTIONS, [CL_END_ARRAY] = ACT_END_ARRAY},
+    [ST_OBJECT] = {[CL_SPACE] = ACT_SPACE, [CL_QUOTE] = ACT_KEY, [CL_END_OBJECT] = ACT_END_OBJECT},
+    [ST_KEY] = {[CL_SPACE] = ACT_SPACE, [CL_QUOTE] = ACT_KEY},
+    [ST_SKIP_VALUE] = {VALUE_ACTIONS},
+    [ST_SKIP_COLON] = {[CL_SPACE] = ACT_SPACE, [CL_COLON] = ACT_WANT_VALUE},
+    [ST_COLON] = {[CL_SPACE] = ACT_SPACE, [CL_COLON] = ACT_WANT_VALUE},
+    [ST_AFTER_ITEM] = {[CL_SPACE] = ACT_SPACE, [CL_COMMA] = ACT_WANT_VALUE, [CL_END_ARRAY] = ACT_END_ARRAY},
+    [ST_AFTER_MEMBER] = {[CL_SPACE] = ACT_SPACE, [CL_COMMA] = ACT_WANT_KEY, [CL_END_OBJECT] = ACT_END_OBJECT},
+    [ST_DONE] = {[CL_SPACE] = ACT_SPACE},
+};
+
+static inline enum json_token token_taken(struct json_reader *r, size_t text_n, uint64_t length_bytes,
+					  enum json_token token)
+{
+	r->cut = false;
+	r->text_n = text_n;
+	r->text[text_n] = '\0';
+	r->length_bytes = length_bytes;
+	r->state = token == JSON_KEY ? ST_COLON : r->after_value;
+	return token;
+}
+
+/* Copies plain ASCII to dst until something else comes or n bytes are done; returns its length. Up to n bytes of dst
+ * are written whatever it returns. */
+static inline size_t copy_plain(const char *p, size_t n, char *dst)
+{
+	size_t i = 0;
+
+#if defined(__SSE2__)
+	const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(' ');
+
+	for (; i + 16 <= n; i += 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+		__m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
+					   _mm_cmplt_epi8(v, space)); /* signed, as in plain_run */
+		int mask = _mm_movemask_epi8(hit);
+
+		_mm_storeu_si128((__m128i *)(void *)(dst + i), v);
+		if (mask != 0)
+			return i + (size_t)__builtin_ctz((unsigned)mask);
+	}
+#endif
+	for (; i < n; i++) {
+		unsigned char c = (unsigned char)p[i];
+
+		if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
+			break;
+		dst[i] = (char)c;
+	}
+	return i;
+}
+
+/* Length of the word at p, of which five bytes are there; 0 when it is none. */
+static inline size_t short_literal(struct json_reader *r, const char p[5], enum json_token *ret_token)
+{
+	unsigned which = p[0] == 't' ? 0 : p[0] == 'f' ? 1 : 2;
+	size_t len = which == 1 ? 5 : 4;
+
+	/* of "false" the first byte is known, so four bytes do for all of them */
+	if (memcmp(p + (len - 4), literals[which].word + (len - 4), 4) != 0)
+		return 0;
+	*ret_token = token_taken(r, 0, 0, literals[which].token);
+	return len;
+}
+
+/* The rest of a token that is not whole in this piece, or not plain. */
+static enum json_token read_rest(struct json_reader *r, const char *p, size_t n, size_t *inout_i)
+{
+	struct cursor in = {p, n, *inout_i};
+	enum json_token token = JSON_MORE;
+
+	switch ((enum in_token)r->in_token) {
+	case IN_STRING:
+		token = read_string(r, &in);
+		break;
+	case IN_NUMBER:
+		token = read_number(r, &in);
+		break;
+	case IN_LITERAL:
+		token = read_literal(r, &in);
+		break;
+	case IN_SKIP:
+		token = skip_on(r, &in);
+		break;
+	case IN_NONE:
 		break;
 	}
-	if (c != '-' && (c < '0' || c > '9'))
-		return fail(r);
-	text_begin(r, IN_NUMBER, true);
-	text_add(r, (const char *)&c, 1);
-	r->escape = c == '-' ? NUM_MINUS : c == '0' ? NUM_ZERO : NUM_INT;
-	return JSON_MORE;
+	*inout_i = in.i;
+	return token;
 }
 
-static enum json_token key_begin(struct json_reader *r, unsigned char c)
+/* The first byte of a token; JSON_MORE when there is more of it to read. */
+static enum json_token begin_token(struct json_reader *r, enum action act, const char *p, size_t *inout_i)
 {
-	if (c != '"')
-		return fail(r);
-	r->is_key = true;
-	text_begin(r, IN_STRING, true);
-	return JSON_MORE;
-}
+	enum json_token token = JSON_MORE;
+	size_t i = *inout_i;
 
-static enum json_token after_value(struct json_reader *r, unsigned char c)
-{
-	bool object = in_object(r);
-
-	if (c == ',') {
-		r->state = object ? ST_KEY : ST_VALUE;
-		return JSON_MORE;
-	}
-	if (c == (object ? '}' : ']'))
-		return container_end(r, object);
-	return fail(r);
-}
-
-/* One byte between tokens that is not white space. */
-static enum json_token structure_byte(struct json_reader *r, unsigned char c)
-{
-	switch ((enum state)r->state) {
-	case ST_ARRAY:
-		if (c == ']')
-			return container_end(r, false);
-		return value_begin(r, c);
-	case ST_VALUE:
-		return value_begin(r, c);
-	case ST_OBJECT:
-		if (c == '}')
-			return container_end(r, true);
-		return key_begin(r, c);
-	case ST_KEY:
-		return key_begin(r, c);
-	case ST_COLON:
-		if (c != ':')
-			return fail(r);
-		r->state = ST_VALUE;
-		return JSON_MORE;
-	case ST_AFTER:
-		return after_value(r, c);
+	switch (act) {
+	case ACT_KEY:
+	case ACT_STRING:
+		i++;
+		r->is_key = act == ACT_KEY;
+		if (UNLIKELY(r->skipping))
+			skip_begin(r, SKIP_STRING, r->depth);
+		else
+			text_begin(r, IN_STRING, r->is_key || r->want_text);
+		break;
+	case ACT_NUMBER:
+		text_begin(r, IN_NUMBER, true);
+		text_add(r, p + i, 1);
+		r->escape = p[i] == '-' ? NUM_MINUS : p[i] == '0' ? NUM_ZERO : NUM_INT;
+		i++;
+		break;
+	case ACT_LITERAL:
+		text_begin(r, IN_LITERAL, false);
+		r->codepoint = p[i] == 't' ? 0 : p[i] == 'f' ? 1 : 2;
+		r->escape = 1;
+		i++;
+		break;
+	case ACT_OBJECT:
+	case ACT_ARRAY:
+		token = container_begin(r, act == ACT_OBJECT);
+		i += token != JSON_ERROR;
+		if (UNLIKELY(r->skipping) && token != JSON_ERROR) {
+			skip_begin(r, SKIP_STRUCTURE, r->depth - 1);
+			token = JSON_MORE;
+		}
+		break;
+	case ACT_END_OBJECT:
+	case ACT_END_ARRAY:
+		i++;
+		token = container_end(r, act == ACT_END_OBJECT);
+		break;
 	default:
-		return fail(r);
+		token = fail(r);
+		break;
 	}
+	*inout_i = i;
+	return token;
 }
 
-static bool is_space(char c)
+/* Up to the end of a token; JSON_MORE at the end of the piece, or of what is skipped. */
+static enum json_token read_token(struct json_reader *r, const char *p, size_t n, size_t *inout_i)
+{
+	uint64_t base = r->offset;
+	size_t i = *inout_i;
+
+	if (r->in_token != IN_NONE)
+		return read_rest(r, p, n, inout_i);
+	for (; i < n; i++) {
+		enum action act = (enum action)actions[r->state][class_of[(unsigned char)p[i]]];
+
+		if (act == ACT_SPACE)
+			continue;
+		if (act > ACT_WANT_VALUE || act == ACT_FAIL) {
+			r->token_begin = base + (i - *inout_i);
+			*inout_i = i;
+			return begin_token(r, act, p, inout_i);
+		}
+		r->state = act == ACT_WANT_KEY ? ST_KEY : r->skipping ? ST_SKIP_VALUE : ST_VALUE;
+	}
+	*inout_i = n;
+	return JSON_MORE;
+}
+
+/* Any token in any piece. */
+__attribute__((noinline)) static enum json_token next_token(struct json_reader *r, const char *p, size_t n,
+							    size_t *inout_i)
+{
+	enum json_token token;
+
+	if (UNLIKELY(r->state >= ST_COMPLETE)) {
+		if (r->state == ST_FAILED)
+			return JSON_ERROR;
+		r->state = ST_DONE;
+		return JSON_END;
+	}
+	do {
+		size_t i = *inout_i;
+
+		token = read_token(r, p, n, inout_i);
+		r->offset += *inout_i - i;
+		if (UNLIKELY(r->skipping) && token >= JSON_NUMBER && token <= JSON_NULL) {
+			r->skipping = false;
+			token = JSON_MORE;
+		}
+		/* after a container skipped at the top: JSON_END is due even at the end of the piece */
+		if (token == JSON_MORE && r->state == ST_COMPLETE && r->in_token == IN_NONE) {
+			r->state = ST_DONE;
+			return JSON_END;
+		}
+	} while (token == JSON_MORE && *inout_i < n);
+	return token;
+}
+
+/* --- the short way */
+
+/* Tokens that are whole in this piece and plain, with the comma or colon before them. The reader is left as it was
+ * unless the token is taken: all else, errors too, is for next_token. */
+
+#define SHORT_WAY_MIN 2 /* a comma or colon and a byte behind it */
+#define NUMBER_SHORT 16
+
+enum { WANT_KEY = 1, WANT_VALUE = 2, WANT_END = 4 };
+
+/* What may come where the reader is, with the byte `lead` in front and without. */
+static const struct {
+	char lead;
+	uint8_t with_lead, without, unused;
+} wants[ST_FAILED + 1] = {
+    [ST_VALUE] = {' ', 0, WANT_VALUE, 0},
+    [ST_OBJECT] = {' ', 0, WANT_KEY | WANT_END, 0},
+    [ST_ARRAY] = {' ', 0, WANT_VALUE | WANT_END, 0},
+    [ST_COLON] = {':', WANT_VALUE, 0, 0},
+    [ST_AFTER_ITEM] = {',', WANT_VALUE, WANT_END, 0},
+    [ST_AFTER_MEMBER] = {',', WANT_KEY, WANT_END, 0},
+};
+
+static inline bool is_space(unsigned char c)
 {
 	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-static enum json_token read_token(struct json_reader *r, struct cursor *in, uint64_t base)
+/* Where the white space at p[i] ends; not beyond `last`. */
+static inline size_t past_space(const char *p, size_t i, size_t last)
+{
+	while ((unsigned char)p[i] <= ' ' && is_space((unsigned char)p[i]) && i < last)
+		i++;
+	return i;
+}
+
+/* Length of a number of less than NUMBER_SHORT bytes without exponent, when what ends it is there too; else 0. */
+static inline size_t short_number(const char p[NUMBER_SHORT], char dst[NUMBER_SHORT])
+{
+	size_t i = p[0] == '-', from = i;
+	uint8_t class;
+
+	memcpy(dst, p, NUMBER_SHORT);
+	while (i < NUMBER_SHORT - 1 && (unsigned char)(p[i] - '0') <= 9)
+		i++;
+	if (i == from || (p[from] == '0' && i > from + 1))
+		return 0;
+	if (p[i] == '.' && i < NUMBER_SHORT - 1) {
+		from = ++i;
+		while (i < NUMBER_SHORT - 1 && (unsigned char)(p[i] - '0') <= 9)
+			i++;
+		if (i == from)
+			return 0;
+	}
+	class = class_of[(unsigned char)p[i]];
+	return class == CL_COMMA || class == CL_END_OBJECT || class == CL_END_ARRAY || class == CL_SPACE ? i : 0;
+}
+
+static inline void moved(struct json_reader *r, size_t begin, size_t at, size_t end, size_t *ret_i)
+{
+	r->token_begin = r->offset + (at - begin);
+	r->offset += end - begin;
+	*ret_i = end;
+}
+
+/* The token at p[at] that is neither key nor string. */
+__attribute__((noinline)) static enum json_token short_other(struct json_reader *r, const char *p, size_t n,
+							     size_t *inout_i, size_t at, unsigned want)
 {
 	enum json_token token = JSON_MORE;
+	size_t len = 0;
+	char c = p[at];
 
-	while (token == JSON_MORE && in->i < in->n) {
-		switch ((enum in_token)r->in_token) {
-		case IN_STRING:
-			token = read_string(r, in);
-			break;
-		case IN_NUMBER:
-			token = read_number(r, in);
-			break;
-		case IN_LITERAL:
-			token = read_literal(r, in);
-			break;
-		case IN_NONE:
-			while (in->i < in->n && is_space(in->p[in->i]))
-				in->i++;
-			if (in->i == in->n)
-				break;
-			r->token_begin = base + in->i;
-			token = structure_byte(r, (unsigned char)in->p[in->i]);
-			if (token != JSON_ERROR)
-				in->i++;
-			break;
+	if (c == '}' || c == ']') {
+		if ((want & WANT_END) && r->after_value == (c == '}' ? ST_AFTER_MEMBER : ST_AFTER_ITEM)) {
+			token = container_end(r, c == '}');
+			len = 1;
 		}
+	} else if (!(want & WANT_VALUE)) {
+		len = 0;
+	} else if (c == '{' || c == '[') {
+		len = r->depth < JSON_DEPTH_MAX;
+		if (len > 0)
+			token = container_begin(r, c == '{');
+	} else if (c == 't' || c == 'f' || c == 'n') {
+		if (n - at >= 5)
+			len = short_literal(r, p + at, &token);
+	} else if (n - at >= NUMBER_SHORT) {
+		len = short_number(p + at, r->text);
+		if (len > 0)
+			token = token_taken(r, len, len, JSON_NUMBER);
 	}
+	if (len == 0)
+		return next_token(r, p, n, inout_i);
+	moved(r, *inout_i, at, at + len, inout_i);
 	return token;
 }
 
 enum json_token json_next(struct json_reader *r, const char *p, size_t n, size_t *inout_i)
 {
-	struct cursor in = {p, n, *inout_i};
-	uint64_t base = r->offset - *inout_i; /* may wrap, and wraps back */
-	enum json_token token;
+	size_t at = *inout_i, room, run;
+	unsigned want;
 
-	if (r->state == ST_FAILED)
-		return JSON_ERROR;
-	if (r->state == ST_COMPLETE) {
-		r->state = ST_DONE;
-		return JSON_END;
+	if (n - at < SHORT_WAY_MIN || r->in_token != IN_NONE)
+		return next_token(r, p, n, inout_i);
+	at = past_space(p, at, n - 2);
+	want = wants[r->state].without;
+	if (p[at] == wants[r->state].lead) {
+		want = wants[r->state].with_lead;
+		at = past_space(p, at + 1, n - 1);
 	}
-	token = read_token(r, &in, base);
-	*inout_i = in.i;
-	r->offset = base + in.i;
-	return token;
+	if (p[at] != '"' || !(want & (WANT_KEY | WANT_VALUE)))
+		return short_other(r, p, n, inout_i, at, want);
+	room = n - at - 1 < JSON_CAPTURE_MAX ? n - at - 1 : JSON_CAPTURE_MAX;
+	run = copy_plain(p + at + 1, room, r->text);
+	if (run == room || p[at + 1 + run] != '"')
+		return next_token(r, p, n, inout_i);
+	moved(r, *inout_i, at, at + run + 2, inout_i);
+	if (want & WANT_KEY)
+		return token_taken(r, run, run, JSON_KEY);
+	return token_taken(r, r->want_text ? run : 0, run, JSON_STRING);
 }
 
 bool json_reader_complete(const struct json_reader *r)

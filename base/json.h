@@ -23,34 +23,35 @@ size_t json_escape(struct slice s, char *dst, size_t dst_size);
 #define JSON_CAPTURE_MAX 512 /* keys, numbers and short strings longer than this are reported as `cut` */
 
 enum json_token {
-	JSON_MORE,	 /* all input consumed, document not finished */
+	JSON_MORE, /* all input consumed, document not finished */
 	JSON_OBJECT_BEGIN,
 	JSON_OBJECT_END,
 	JSON_ARRAY_BEGIN,
 	JSON_ARRAY_END,
-	JSON_KEY,	 /* text = decoded key */
-	JSON_STRING,	 /* text = decoded, at most JSON_CAPTURE_MAX bytes when captured; length_bytes = decoded length */
-	JSON_NUMBER,	 /* text = the literal */
+	JSON_KEY,    /* text = decoded key */
+	JSON_STRING, /* text = decoded, at most JSON_CAPTURE_MAX bytes when captured; length_bytes = decoded length */
+	JSON_NUMBER, /* text = the literal */
 	JSON_TRUE,
 	JSON_FALSE,
 	JSON_NULL,
-	JSON_END,	 /* the document is complete; white space may follow */
-	JSON_ERROR,	 /* malformed, too deep, or bytes after the end; sticky */
+	JSON_END,   /* the document is complete; white space may follow */
+	JSON_ERROR, /* malformed, too deep, or bytes after the end; sticky */
 };
 
 struct json_reader {
-	uint8_t state, in_token;
+	uint8_t state, in_token, after_value;
 	/* want_text: the caller wants the text of strings; read when a string begins (keys and numbers always have it).
 	 * utf8_strict: bad UTF-8 in a string is JSON_ERROR, else it becomes U+FFFD. A lone \uD800 is always U+FFFD. */
-	bool is_key, cut, want_text, utf8_strict, capturing;
-	int depth;
-	uint8_t stack[JSON_DEPTH_MAX / 8]; /* bit set: object */
+	bool is_key, cut, want_text, utf8_strict, capturing, skipping;
+	int depth, skip_depth;
+	uint64_t
+	    objects[JSON_DEPTH_MAX / 64]; /* a bit for each open container, the innermost lowest: it is an object */
 	uint8_t escape, utf8_left;
 	uint32_t codepoint, surrogate;
 	size_t text_n;
-	uint64_t length_bytes;	/* decoded length of the string just reported */
-	uint64_t offset;	/* absolute offset of the next byte to read */
-	uint64_t token_begin;	/* absolute offset of the first byte of the token just reported (its quote for strings) */
+	uint64_t length_bytes; /* decoded length of the string just reported */
+	uint64_t offset;       /* absolute offset of the next byte to read */
+	uint64_t token_begin; /* absolute offset of the first byte of the token just reported (its quote for strings) */
 	char text[JSON_CAPTURE_MAX + 1];
 };
 
@@ -58,6 +59,14 @@ void json_reader_init(struct json_reader *) NONNULL(1);
 /* Reads from p[*inout_i..n) up to the end of the next token; *inout_i moves on. Call again until JSON_MORE.
  * Long plain runs inside strings are skipped at memory speed. */
 enum json_token json_next(struct json_reader *, const char *p, size_t n, size_t *inout_i) NONNULL(1, 4);
+/* Swallows the value to come, or the container just begun, with all that is in it: none of its tokens is reported.
+ * To be called after JSON_KEY (the key's value is skipped) or after JSON_OBJECT_BEGIN or JSON_ARRAY_BEGIN (the rest of
+ * the container and its END are; `depth` is then as before the BEGIN). json_next goes on with the first token behind.
+ * Far cheaper than reading: a skipped string or container is only searched for what ends it. JSON_ERROR still follows
+ * from a bracket without its fellow, depth over JSON_DEPTH_MAX, a raw control byte in a string or a letter that no
+ * escape has. Not looked at there: digits of \u, UTF-8 (even when strict), and what stands between strings and
+ * brackets (commas, colons, numbers, words, keys). A skipped number, true, false or null is read as any other. */
+void json_skip_value(struct json_reader *) NONNULL(1);
 static inline struct slice json_text(const struct json_reader *r)
 {
 	return (struct slice){r->text, r->text_n};

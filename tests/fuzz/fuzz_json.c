@@ -34,6 +34,14 @@ static void note(struct seen *s, const struct json_reader *r, enum json_token to
 	CHECK(r->text[r->text_n] == '\0');
 }
 
+/* Some values are skipped, by their key or place. */
+static bool skips(const struct json_reader *r, enum json_token token)
+{
+	if (token == JSON_KEY)
+		return (r->text_n & 1) != 0;
+	return (token == JSON_OBJECT_BEGIN || token == JSON_ARRAY_BEGIN) && (r->token_begin & 3) == 0;
+}
+
 /* Each piece is copied to memory of its exact size, so that a read beyond it is caught. */
 static struct seen run(const char *p, size_t n, size_t piece, unsigned seed, uint8_t mode)
 {
@@ -55,6 +63,8 @@ static struct seen run(const char *p, size_t n, size_t piece, unsigned seed, uin
 		memcpy(copy, p + at, len);
 		while ((token = json_next(&r, copy, len, &i)) != JSON_MORE && token != JSON_ERROR) {
 			note(&s, &r, token);
+			if ((mode & 4) != 0 && skips(&r, token))
+				json_skip_value(&r);
 			if (token == JSON_NUMBER)
 				(void)json_count(json_text(&r), &count);
 		}

@@ -364,6 +364,135 @@ static void test_keys_without_text(void **state)
 	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_ERROR);
 }
 
+/* Reads doc in pieces, skipping every value whose key begins with 's' and every container in an array when `items`;
+ * the tokens left over go to `out`. */
+static bool run_skipping(struct slice doc, size_t piece, bool items, struct stream *out)
+{
+	struct json_reader r;
+	enum json_token token = JSON_MORE;
+
+	json_reader_init(&r);
+	r.want_text = true;
+	for (size_t at = 0; at < doc.n && token != JSON_ERROR;) {
+		size_t n = piece < doc.n - at ? piece : doc.n - at, i = 0;
+		char *copy = malloc(n);
+
+		assert_non_null(copy);
+		memcpy(copy, doc.p + at, n);
+		while ((token = json_next(&r, copy, n, &i)) != JSON_MORE && token != JSON_ERROR) {
+			stream_add(out, &r, token);
+			if (token == JSON_KEY && r.text[0] == 's')
+				json_skip_value(&r);
+			else if (items && token == JSON_ARRAY_BEGIN)
+				json_skip_value(&r);
+		}
+		at += i;
+		free(copy);
+	}
+	stream_add(out, &r, token);
+	return token != JSON_ERROR && json_reader_complete(&r);
+}
+
+static bool skip_splits(struct slice doc, bool items, struct stream *whole)
+{
+	struct stream part = {0};
+	bool ok;
+
+	whole->n = 0;
+	ok = run_skipping(doc, doc.n ? doc.n : 1, items, whole);
+	for (size_t piece = 1; piece < 40; piece++) {
+		part.n = 0;
+		if (run_skipping(doc, piece, items, &part) != ok)
+			fail_msg("skipping, pieces of %zu: " SLICE_FMT, piece, SLICE_ARG(doc));
+		assert_int_equal(part.n, whole->n);
+		if (part.n)
+			assert_memory_equal(part.text, whole->text, part.n);
+	}
+	free(part.text);
+	return ok;
+}
+
+static void test_skip(void **state)
+{
+	static const char *const good[] = {
+	    "{\"s\":1,\"a\":2}",
+	    "{\"s\" : \"text with \\\" and \\\\ and ]}[{ in it, over more than one block\" , \"b\":\"x\"}",
+	    "{\"s\":{\"x\":[1,2,{\"y\":\"}]\"}],\"z\":{}},\"s2\":[],\"s3\":-1.5e3,\"s4\":null,\"k\":true}",
+	    "{\"s\":\t\r\n [ [ [ [ \"\" ] ] ] ] \n}",
+	    "{\"s\":false}",
+	    "{\"a\":{\"s\":{}},\"b\":[{\"s\":[{}]},{\"s\":\"\\u4e2d\xe4\xb8\xad\"}]} ",
+	    "[[1,[2]],{\"s\":3}]",
+	    "{\"s\":\"\xff\xc0 never looked at\",\"a\":1}",
+	    "{\"s\":{\"never\" looked at,,},\"a\":1}",
+	};
+	static const char *const bad[] = {
+	    "{\"s\":}",        "{\"s\":[}]}",       "{\"s\":{]}",         "{\"s\":[[]}", "{\"s\":\"a\nb\"}",
+	    "{\"s\":\"\\x\"}", "{\"s\":[\"\\x\"]}", "{\"s\":[\"\x01\"]}", "{\"s\":01}",  "{\"s\":tru}",
+	    "{\"s\":1 2}",     "{\"s\",1}",         "{\"s\":[]]}",        "{\"s\":[],}", "{\"s\":{\"a\":[}",
+	    "{\"s\":\"",       "{\"s\":[",          "{\"s\":[\"",         "{\"s\":[1,2", "{\"s\":",
+	};
+	struct stream a = {0}, b = {0};
+	char deep[2 * JSON_DEPTH_MAX + 8] = "{\"s\":";
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		if (!skip_splits(slice_of(good[i]), false, &a) || !skip_splits(slice_of(good[i]), true, &b))
+			fail_msg("skipping: refused: %s", good[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		if (skip_splits(slice_of(bad[i]), false, &a))
+			fail_msg("skipping: accepted: %s", bad[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(valid); i++)
+		assert_true(skip_splits(slice_of(valid[i]), true, &a));
+	for (size_t i = 0; i < ARRAY_LEN(invalid); i++)
+		(void)skip_splits(slice_of(invalid[i]), true, &a);
+	memset(deep + 5, '[', JSON_DEPTH_MAX - 1);
+	memset(deep + 5 + JSON_DEPTH_MAX - 1, ']', JSON_DEPTH_MAX - 1);
+	deep[5 + 2 * (JSON_DEPTH_MAX - 1)] = '}';
+	assert_true(skip_splits(slice_of(deep), false, &a));
+	memset(deep + 5, '[', JSON_DEPTH_MAX);
+	assert_false(skip_splits(slice_of(deep), false, &a));
+	free(a.text);
+	free(b.text);
+}
+
+/* What stands outside of the skipped parts is reported as ever. */
+static void test_skip_tokens(void **state)
+{
+	struct slice doc = SLICE("{\"s\":{\"x\":[1]},\"a\":7,\"l\":[[1],2] }x");
+	struct json_reader r;
+	size_t i = 0;
+
+	(void)state;
+	json_reader_init(&r);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_OBJECT_BEGIN);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_KEY);
+	json_skip_value(&r);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_KEY);
+	assert_string_equal(r.text, "a");
+	assert_int_equal(r.depth, 1);
+	assert_int_equal(r.token_begin, 15);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_NUMBER);
+	assert_string_equal(r.text, "7");
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_KEY);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_ARRAY_BEGIN);
+	assert_int_equal(r.depth, 2);
+	json_skip_value(&r); /* the rest of the array, its end too */
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_OBJECT_END);
+	assert_int_equal(r.depth, 0);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_END);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_ERROR);
+	i = 0;
+	json_reader_init(&r);
+	assert_int_equal(json_next(&r, doc.p, doc.n - 1, &i), JSON_OBJECT_BEGIN);
+	json_skip_value(&r);
+	assert_int_equal(json_next(&r, doc.p, doc.n - 1, &i), JSON_END);
+	assert_int_equal(i, doc.n - 1);
+	assert_int_equal(json_next(&r, doc.p, doc.n - 1, &i), JSON_MORE);
+	assert_true(json_reader_complete(&r));
+}
+
 static void test_counts(void **state)
 {
 	static const struct {
@@ -452,6 +581,7 @@ int main(void)
 	    cmocka_unit_test(test_tables), cmocka_unit_test(test_mutations),
 	    cmocka_unit_test(test_utf8),   cmocka_unit_test(test_long_strings),
 	    cmocka_unit_test(test_depth),  cmocka_unit_test(test_keys_without_text),
+	    cmocka_unit_test(test_skip),   cmocka_unit_test(test_skip_tokens),
 	    cmocka_unit_test(test_counts), cmocka_unit_test(test_writer),
 	};
 
