@@ -77,11 +77,11 @@ def main():
 
 def by_function(out):
     """Own instructions of each function."""
-    done = subprocess.run(["callgrind_annotate", "--threshold=100", str(out)], capture_output=True, text=True)
+    done = subprocess.run(["callgrind_annotate", "--auto=no", "--tree=none", "--threshold=100", str(out)], capture_output=True, text=True)
     table = {}
     for line in done.stdout.splitlines():
         found = re.match(r"\s*([\d,]+) \(\s*[\d.]+%\)\s+(\S+)", line)
-        if found and not found[2].startswith("PROGRAM"):
+        if found and ":" in found[2]:
             table[found[2]] = table.get(found[2], 0) + int(found[1].replace(",", ""))
     return table
 
