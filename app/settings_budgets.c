@@ -319,8 +319,14 @@ int settings_check_budgets(struct settings_ctx *ctx)
 
 	if (!list)
 		return BUR_NOMEM;
-	for (size_t i = 0; i < from->n && r == BUR_OK; i++)
+	for (size_t i = 0; i < from->n && r == BUR_OK; i++) {
 		r = read_budget(ctx, &f[i], &list[i]);
+		for (size_t k = 0; k < i && r == BUR_OK; k++)
+			if (strcmp(list[k].name, list[i].name) == 0)
+				r = config_fail(ctx->err, ctx->file_name, settings_at(f[i].node, "name"),
+						"name: two budgets are called `%s`; a name is a budget's identity",
+						list[i].name);
+	}
 	if (r < 0)
 		return r;
 	ctx->s->budgets = list;

@@ -34,16 +34,14 @@ void client_accept(void *arg, int fd, const struct addr *peer)
 	struct worker *w = arg;
 	struct client *c;
 
-	if (atomic_load_explicit(&w->n_clients, memory_order_relaxed) >=
-		(size_t)w->proxy->config.limits.max_connections / w->proxy->config.workers + 1 ||
-	    !worker_admit_address(w, peer)) {
+	if (!census_enter(&w->proxy->census, peer)) {
 		log_limited(LOG_WARN, "client.limit", "connection refused: too many connections");
 		(void)close(fd);
 		return;
 	}
 	c = calloc(1, sizeof(*c));
 	if (!c) {
-		worker_release_address(w, peer);
+		census_leave(&w->proxy->census, peer);
 		(void)close(fd);
 		return;
 	}
@@ -53,7 +51,7 @@ void client_accept(void *arg, int fd, const struct addr *peer)
 	buf_init(&c->in, CLIENT_IN_MAX);
 	buf_init(&c->out, CLIENT_OUT_MAX + CLIENT_EVENT_MAX);
 	if (stream_open(&c->stream, w->loop, fd, client_ready, c) < 0) {
-		worker_release_address(w, peer);
+		census_leave(&w->proxy->census, peer);
 		free(c);
 		return;
 	}
@@ -86,7 +84,7 @@ void client_close(struct client *c)
 	c->tunnel = NULL;
 	TAILQ_REMOVE(&w->clients, c, entry);
 	atomic_fetch_sub_explicit(&w->n_clients, 1, memory_order_relaxed);
-	worker_release_address(w, &c->peer);
+	census_leave(&w->proxy->census, &c->peer);
 	loop_free_later(w->loop, &c->free_node, client_free, c);
 }
 

@@ -71,6 +71,9 @@ static int build(struct proxy *p, char *err, size_t err_size)
 	int r = make_via(p);
 
 	if (r == BUR_OK)
+		r = census_init(&p->census, (size_t)p->config.limits.max_connections,
+				(size_t)p->config.limits.max_connections_per_address);
+	if (r == BUR_OK)
 		r = tls_contexts(p, err, err_size);
 	if (r == BUR_OK)
 		r = bind_listeners(p, err, err_size);
@@ -197,6 +200,7 @@ void proxy_free(struct proxy *p)
 	SSL_CTX_free(p->server_tls);
 	free(p->provider_tls);
 	principal_dir_unref(p->next_principals);
+	census_done(&p->census);
 	price_book_unref(p->deps.book);
 	pthread_mutex_destroy(&p->principals_lock);
 	free(p->workers);

@@ -38,8 +38,11 @@ enum step_result txn_step_route(struct txn *t)
 	if (is_loop(t))
 		return txn_refuse(t, REFUSE_LOOP,
 				  "this request has passed this bursar before; check base URLs and proxies");
-	if (route_resolve(cfg, a, t->head, &t->arena, &t->target, &reason, &message) < 0)
+	if (route_resolve(cfg, a, t->head, &t->arena, &t->target, &reason, &message) < 0) {
+		t->client_keep_alive &=
+		    reason != REFUSE_BAD_REQUEST; /* who writes such targets may mean something else next */
 		return txn_refuse(t, reason, SLICE_FMT, SLICE_ARG(message));
+	}
 	t->metered = t->target.provider && t->target.api.kind != API_FREE;
 	t->step = TXN_PRINCIPAL;
 	return STEP_MORE;

@@ -29,50 +29,6 @@ void worker_metrics_register(void)
 	txn_metrics_register();
 }
 
-/* --- connections per address -----------------------------------------------------------------------------------------
- */
-
-struct address_count {
-	size_t n;
-};
-
-static struct slice address_key(const struct addr *a)
-{
-	if (a->sa.sa_family == AF_INET6)
-		return slice_mem(&a->in6.sin6_addr, sizeof(a->in6.sin6_addr));
-	return slice_mem(&a->in.sin_addr, sizeof(a->in.sin_addr));
-}
-
-bool worker_admit_address(struct worker *w, const struct addr *a)
-{
-	size_t max = (size_t)w->proxy->config.limits.max_connections_per_address;
-	struct address_count *k = map_get(w->per_address, address_key(a));
-
-	if (k) {
-		if (k->n >= max)
-			return false;
-		k->n++;
-		return true;
-	}
-	k = calloc(1, sizeof(*k));
-	if (!k)
-		return false;
-	k->n = 1;
-	if (map_put(w->per_address, address_key(a), k) == BUR_OK)
-		return true;
-	free(k);
-	return false;
-}
-
-void worker_release_address(struct worker *w, const struct addr *a)
-{
-	struct address_count *k = map_get(w->per_address, address_key(a));
-
-	CHECK(k && k->n > 0);
-	if (--k->n == 0)
-		free(map_remove(w->per_address, address_key(a)));
-}
-
 /* --- life ------------------------------------------------------------------------------------------------------------
  */
 
@@ -178,8 +134,7 @@ int worker_init(struct worker *w, struct proxy *p, uint32_t index)
 	TAILQ_INIT(&w->clients);
 	TAILQ_INIT(&w->txns);
 	w->loop = loop_new();
-	w->per_address = map_new((size_t)l->max_connections + 1);
-	if (!w->loop || !w->per_address)
+	if (!w->loop)
 		return BUR_NOMEM;
 	w->dns = dns_new(w->loop, p->config.dns_servers, p->config.n_dns_servers);
 	w->pool = pool_new(w->loop, &pool);
@@ -200,7 +155,6 @@ void worker_done(struct worker *w)
 	if (w->loop)
 		loop_turn(w->loop, false); /* what was put off, and the resolver's last events */
 	loop_free(w->loop);
-	map_free(w->per_address, free);
 	principal_dir_unref(w->principals);
 	w->magic = 0;
 }

@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/map.h"
 #include "base/metrics.h"
 #include "meter/usage.h"
 #include "net/dial.h"
@@ -20,6 +19,7 @@
 #include "net/loop.h"
 #include "net/pool.h"
 #include "net/tls.h"
+#include "proxy/census.h"
 #include "proxy/proxy.h"
 
 #define LISTEN_MAX 16
@@ -42,7 +42,6 @@ struct worker {
 	struct listener *listeners[LISTEN_MAX];
 	struct client_list clients;
 	struct txn_list txns;
-	struct map *per_address; /* ip bytes -> struct address_count */
 	struct principal_dir *principals;
 	bool draining, ending;
 	uint64_t next_request;
@@ -77,6 +76,7 @@ struct proxy {
 	SSL_CTX **provider_tls; /* one client context per provider */
 	SSL_CTX *default_tls;   /* for other hosts */
 	struct worker *workers;
+	struct census census;
 	struct principal_dir *next_principals; /* newest directory, under the lock */
 	pthread_mutex_t principals_lock;
 	_Atomic int64_t body_bytes; /* waiting request bodies, all workers */
@@ -95,8 +95,5 @@ void worker_done(struct worker *);
 void *worker_main(void *worker);
 /* A request line was gathered: it must leave soon. */
 void worker_logged(struct worker *);
-/* Counts a connection of this address; false: over the limit. */
-bool worker_admit_address(struct worker *, const struct addr *);
-void worker_release_address(struct worker *, const struct addr *);
 
 #endif

@@ -116,7 +116,7 @@ def test_head_that_reaches_the_vendor(vendor, bursar):
     head = vendor.last_head()
     fields = {n.lower(): v for n, v in head["fields"]}
     assert head["target"] == CHAT
-    assert fields["authorization"] == "Bearer sk-vendor-openai"
+    assert fields["authorization"] == "Bearer sk-of-the-client"  # its own key, not the one bursar holds
     assert fields["x-custom-thing"] == "passes"
     assert fields["anthropic-beta"] == "some-beta-2026-01-01"
     assert fields["host"] == f"127.0.0.1:{vendor.plain}"
