@@ -76,7 +76,7 @@ struct dns {
 	struct evdns_base *evdns;
 	struct map *cache; /* name to dns_entry */
 	TAILQ_HEAD(entry_list, dns_entry) lru;
-	LIST_HEAD(, lookup) lookups;
+	LIST_HEAD(lookup_list, lookup) lookups;
 	size_t n_pending;
 
 	char *hosts_path;

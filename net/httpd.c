@@ -59,7 +59,7 @@ struct httpd {
 	void *ctx;
 	struct listener *listeners[4];
 	size_t n_listeners;
-	LIST_HEAD(, httpd_conn) conns;
+	LIST_HEAD(conn_list, httpd_conn) conns;
 	size_t n_conns;
 	struct deadline_queue head_queue, idle_queue;
 };

@@ -32,7 +32,7 @@ struct loop {
 	struct loop_free_node *frees;
 	struct loop_task_list tasks;
 
-	LIST_HEAD(, deadline_queue) queues; /* those that are not empty */
+	LIST_HEAD(queue_list, deadline_queue) queues; /* those that are not empty */
 	struct event deadline_event;
 	int64_t deadline_at_ns; /* when deadline_event fires; INT64_MAX = not set */
 

@@ -38,7 +38,7 @@ struct pool {
 	struct pool_config config;
 	struct deadline_queue expiry;
 	TAILQ_HEAD(lru_list, pool_idle) lru; /* most recently used first */
-	LIST_HEAD(, pool_idle) spare_idles;
+	LIST_HEAD(spare_list, pool_idle) spare_idles;
 	struct bucket_chain spare_buckets;
 	size_t n;
 	size_t mask;
