@@ -125,7 +125,7 @@ run:  ## installs what is missing, builds, and starts bursar with conf/bursar.ya
 
 demo:  ## a budget filling up and stopping calls; needs no key and no network
 	@tools/install.sh run
-	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/bursar
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/bursar $(BUILD)/vendor
 	@exec $(BUILD)/bursar demo
 
 help:  ## this list
