@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "base/digits.h"
 #include "base/error.h"
 
 int amount_add(int64_t a, int64_t b, int64_t *ret)
@@ -41,10 +42,10 @@ int cost_add(struct cost_sum *sum, uint64_t units, int64_t rate_pusd, int64_t pe
 	return BUR_OK;
 }
 
-static unsigned __int128 gcd(unsigned __int128 a, unsigned __int128 b)
+static uint64_t gcd(uint64_t a, uint64_t b)
 {
 	while (b != 0) {
-		unsigned __int128 rest = a % b;
+		uint64_t rest = a % b;
 
 		a = b;
 		b = rest;
@@ -52,14 +53,10 @@ static unsigned __int128 gcd(unsigned __int128 a, unsigned __int128 b)
 	return a;
 }
 
-static unsigned __int128 magnitude(__int128 v)
-{
-	return v < 0 ? 0 - (unsigned __int128)v : (unsigned __int128)v;
-}
-
 int cost_scale(struct cost_sum *sum, int64_t num, int64_t den)
 {
-	__int128 common, scaled;
+	__int128 quotient, scaled;
+	int64_t common;
 
 	if (den <= 0)
 		return BUR_INVALID;
@@ -67,30 +64,36 @@ int cost_scale(struct cost_sum *sum, int64_t num, int64_t den)
 		sum->num = 0;
 		return BUR_OK;
 	}
-	common = (__int128)gcd(magnitude(num), magnitude(den));
-	num = (int64_t)(num / common);
-	den = (int64_t)(den / common);
-	if (sum->num % den != 0) /* num and den share no factor now: the result would not be whole */
+	common = (int64_t)gcd(num < 0 ? 0 - (uint64_t)num : (uint64_t)num, (uint64_t)den); /* at most den */
+	num /= common;
+	den /= common;
+	quotient = sum->num / den;
+	if (quotient * den != sum->num) /* num and den share no factor now: the result would not be whole */
 		return BUR_OVERFLOW;
-	if (__builtin_mul_overflow(sum->num / den, (__int128)num, &scaled))
+	if (__builtin_mul_overflow(quotient, (__int128)num, &scaled))
 		return BUR_OVERFLOW;
 	sum->num = scaled;
 	return BUR_OK;
 }
 
-/* `num` >= 0. */
-static __int128 ceil_div(__int128 num, __int128 den)
+/* `num` >= 0, `den` > 0. What fits 64 bits, as the cost of nearly every call does, needs no long division. */
+static unsigned __int128 ceil_div(unsigned __int128 num, unsigned __int128 den)
 {
-	return num / den + (num % den != 0 ? 1 : 0);
+	unsigned __int128 quotient;
+
+	if ((uint64_t)(num >> 64) == 0 && (uint64_t)(den >> 64) == 0)
+		return (uint64_t)num / (uint64_t)den + ((uint64_t)num % (uint64_t)den != 0);
+	quotient = num / den;
+	return quotient + (quotient * den != num);
 }
 
 int cost_ceil_nanousd(const struct cost_sum *sum, int64_t *ret_nanousd)
 {
-	__int128 nanousd;
+	unsigned __int128 nanousd;
 
 	if (sum->num < 0)
 		return BUR_OVERFLOW;
-	nanousd = ceil_div(sum->num, (__int128)AMOUNT_DENOM * PICOUSD_PER_NANOUSD);
+	nanousd = ceil_div((unsigned __int128)sum->num, (unsigned __int128)AMOUNT_DENOM * PICOUSD_PER_NANOUSD);
 	if (nanousd > INT64_MAX)
 		return BUR_OVERFLOW;
 	*ret_nanousd = (int64_t)nanousd;
@@ -128,7 +131,7 @@ int cost_format_usd(const struct cost_sum *sum, char *dst, size_t dst_size)
 
 	if (sum->num < 0)
 		return BUR_OVERFLOW;
-	s = slice_of(format_fixed((unsigned __int128)ceil_div(sum->num, AMOUNT_DENOM), 12, text));
+	s = slice_of(format_fixed(ceil_div((unsigned __int128)sum->num, AMOUNT_DENOM), 12, text));
 	if (s.n >= dst_size)
 		return BUR_TOOBIG;
 	(void)slice_to_cstr(s, dst, dst_size);
@@ -137,25 +140,20 @@ int cost_format_usd(const struct cost_sum *sum, char *dst, size_t dst_size)
 
 char *amount_format_usd(int64_t nanousd, char dst[AMOUNT_TEXT_MAX])
 {
-	char *p = dst;
-	uint64_t v = (uint64_t)magnitude(nanousd), whole = v / 1000000000u, fraction = v % 1000000000u;
-	char digits[20];
-	int n = 0;
+	uint64_t v = nanousd < 0 ? 0 - (uint64_t)nanousd : (uint64_t)nanousd;
+	uint32_t fraction = (uint32_t)(v % 1000000000u);
+	char whole[20], *end = whole + sizeof(whole), *begin = digits_before(end, v / 1000000000u), *p = dst;
 
 	if (nanousd < 0)
 		*p++ = '-';
-	do {
-		digits[n++] = (char)('0' + (int)(whole % 10));
-		whole /= 10;
-	} while (whole > 0);
-	while (n > 0)
-		*p++ = digits[--n];
+	while (begin < end)
+		*p++ = *begin++;
 	if (fraction > 0) {
-		*p++ = '.';
-		for (uint64_t unit = 100000000u; fraction > 0; unit /= 10) {
-			*p++ = (char)('0' + (int)(fraction / unit));
-			fraction %= unit;
-		}
+		(void)digits_before(p + 10, fraction + 1000000000u); /* the 1 falls on the point */
+		*p = '.';
+		p += 10;
+		while (p[-1] == '0')
+			p--;
 	}
 	*p = '\0';
 	return dst;

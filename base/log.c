@@ -12,11 +12,14 @@
 #include "base/calendar.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/digits.h"
 #include "base/utf8.h"
 
 #define VALUE_MAX 1024   /* bytes of one value as written; the rest becomes "…" */
 #define MESSAGE_MAX 3072 /* the same for "msg" */
-#define LINE_TAIL 2      /* "}\n" always fits */
+#define EVENT_MAX 128
+#define LONG_WORD 32 /* letters and digits that may be a key without a known prefix */
+#define LINE_TAIL 2  /* "}\n" always fits */
 #define GATHER_BYTES 32768
 
 static _Atomic int log_fd = STDERR_FILENO;
@@ -29,23 +32,26 @@ bool log_enabled(enum log_level level)
 
 /* --- what looks like a secret ------------------------------------------------------------------------------------- */
 
-enum { C_DIGIT = 1, C_UPPER = 2, C_LOWER = 4, C_ALNUM = 7, C_TOKEN = 8, C_PREFIX = 16 };
+enum { C_DIGIT = 1, C_UPPER = 2, C_LOWER = 4, C_ALNUM = 7, C_TOKEN = 8, C_PREFIX = 16, C_ODD = 32 };
 
-/* C_TOKEN: may be part of a key or token, as in base64url. C_PREFIX: may begin one of the prefixes. */
+/* C_TOKEN: may be part of a key or token, as in base64url. C_PREFIX: may begin one of the prefixes. C_ODD: is not
+ * written as it is, or may make a secret of what stands around it. */
 static uint8_t class_of[256];
 
-/* Words that begin a secret, and how many more token characters it takes to be one. */
+/* Words that begin a secret, and how many more token characters it takes to be one. Those of one first letter stand
+ * together. */
 static const struct {
 	const char *word;
 	uint8_t n, tail_min;
 } prefixes[] = {
-    {"sk-", 3, 8},    {"sk_", 3, 8},    {"pk_live", 7, 4}, {"rk_", 3, 8},     {"bur_", 4, 8},    {"AIza", 4, 16},
-    {"AKIA", 4, 12},  {"ASIA", 4, 12},  {"ya29", 4, 8},    {"eyJ", 3, 16},    {"xoxa-", 5, 6},   {"xoxb-", 5, 6},
-    {"xoxp-", 5, 6},  {"xapp-", 5, 6},  {"ghp_", 4, 8},    {"gho_", 4, 8},    {"ghs_", 4, 8},    {"github_pat_", 11, 8},
-    {"glpat-", 6, 8}, {"gsk_", 4, 8},   {"xai-", 4, 8},    {"pplx-", 5, 8},   {"hf_", 3, 16},    {"r8_", 3, 16},
-    {"nvapi-", 6, 8}, {"whsec_", 6, 8}, {"Bearer ", 7, 1}, {"bearer ", 7, 1}, {"BEARER ", 7, 1}, {"Basic ", 6, 4},
-    {"basic ", 6, 4},
+    {"AIza", 4, 16},   {"AKIA", 4, 12},   {"ASIA", 4, 12},  {"Bearer ", 7, 1},      {"BEARER ", 7, 1}, {"Basic ", 6, 4},
+    {"bur_", 4, 8},    {"bearer ", 7, 1}, {"basic ", 6, 4}, {"eyJ", 3, 16},         {"ghp_", 4, 8},    {"gho_", 4, 8},
+    {"ghs_", 4, 8},    {"glpat-", 6, 8},  {"gsk_", 4, 8},   {"github_pat_", 11, 8}, {"hf_", 3, 16},    {"nvapi-", 6, 8},
+    {"pk_live", 7, 4}, {"pplx-", 5, 8},   {"rk_", 3, 8},    {"r8_", 3, 16},         {"sk-", 3, 8},     {"sk_", 3, 8},
+    {"whsec_", 6, 8},  {"xoxa-", 5, 6},   {"xoxb-", 5, 6},  {"xoxp-", 5, 6},        {"xapp-", 5, 6},   {"xai-", 4, 8},
+    {"ya29", 4, 8},
 };
+static uint8_t first_prefix[256]; /* by the first letter; 0 when it is not C_PREFIX as well */
 
 __attribute__((constructor)) static void class_setup(void)
 {
@@ -57,8 +63,12 @@ __attribute__((constructor)) static void class_setup(void)
 	}
 	for (const char *p = "-_.~+/="; *p; p++)
 		class_of[(unsigned char)*p] = C_TOKEN;
-	for (size_t k = 0; k < ARRAY_LEN(prefixes); k++)
+	for (int c = 0; c < 256; c++)
+		class_of[c] |= c < ' ' || c > '~' || strchr("\"'\\=:", c) ? C_ODD : 0;
+	for (size_t k = ARRAY_LEN(prefixes); k-- > 0;) {
 		class_of[(unsigned char)prefixes[k].word[0]] |= C_PREFIX;
+		first_prefix[(unsigned char)prefixes[k].word[0]] = (uint8_t)k;
+	}
 }
 
 /* Names whose value after '=' (or, for a header or a JSON member, ':') is a secret. */
@@ -81,12 +91,14 @@ static size_t token_run(struct slice s, size_t i)
 /* End of the secret that begins with a known prefix at i, or i. */
 static size_t prefixed_secret(struct slice s, size_t i)
 {
-	if (i >= s.n || !(class_of[(unsigned char)s.p[i]] & C_PREFIX))
+	if (i + 2 > s.n || !(class_of[(unsigned char)s.p[i]] & C_PREFIX))
 		return i;
-	for (size_t k = 0; k < ARRAY_LEN(prefixes); k++) {
+	for (size_t k = first_prefix[(unsigned char)s.p[i]]; k < ARRAY_LEN(prefixes); k++) {
 		size_t from = i + prefixes[k].n, end;
 
-		if (s.p[i] != prefixes[k].word[0] || s.n < from ||
+		if (s.p[i] != prefixes[k].word[0])
+			break;
+		if (s.p[i + 1] != prefixes[k].word[1] || s.n < from ||
 		    memcmp(s.p + i, prefixes[k].word, prefixes[k].n) != 0)
 			continue;
 		end = token_run(s, from);
@@ -203,8 +215,8 @@ static size_t put_word(struct writer *w, struct slice s, size_t i)
 	while (end < s.n && (class_of[(unsigned char)s.p[end]] & C_ALNUM))
 		seen |= class_of[(unsigned char)s.p[end++]];
 	stop = prefixed_secret(s, i);
-	/* 32 or more of all three kinds: digests and ids are lower-case or shorter */
-	if (stop == i && end - i >= 32 && (seen & C_ALNUM) == C_ALNUM)
+	/* long and of all three kinds: digests and ids are lower-case or shorter */
+	if (stop == i && end - i >= LONG_WORD && (seen & C_ALNUM) == C_ALNUM)
 		stop = token_run(s, end);
 	if (stop > i) {
 		put(w, "***", 3);
@@ -221,6 +233,36 @@ static size_t put_word(struct writer *w, struct slice s, size_t i)
 		stop = prefixed_secret(s, from);
 	put(w, "***", 3);
 	return stop;
+}
+
+static bool has_long_word(struct slice s)
+{
+	size_t run = 0;
+
+	for (size_t i = 0; i < s.n && run < LONG_WORD; i++)
+		run = class_of[(unsigned char)s.p[i]] & C_ALNUM ? run + 1 : 0;
+	return run == LONG_WORD;
+}
+
+/* Is a C_PREFIX or C_ODD byte at i harmless? The word before ':' ends in a letter where it names a secret, and userinfo
+ * stands behind "://". */
+static bool is_harmless(struct slice s, size_t i)
+{
+	if (class_of[(unsigned char)s.p[i]] & C_PREFIX)
+		return (i > 0 && (class_of[(unsigned char)s.p[i - 1]] & C_ALNUM)) || prefixed_secret(s, i) == i;
+	return s.p[i] == ':' && i > 0 && (class_of[(unsigned char)s.p[i - 1]] & C_DIGIT) && i + 1 < s.n &&
+	       s.p[i + 1] != '/'; /* before a port or a minute */
+}
+
+/* Is `s` written as it stands: no byte to escape, and nothing in it that could be a secret? A `false` only sends it the
+ * long way, through put_value. */
+static bool is_plain(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if ((class_of[(unsigned char)s.p[i]] & (C_PREFIX | C_ODD)) && !is_harmless(s, i))
+			return false;
+	}
+	return s.n < LONG_WORD || !has_long_word(s);
 }
 
 /* The value, escaped and redacted, in at most `max` bytes; "…" when it was cut. */
@@ -255,13 +297,6 @@ static struct writer writer_of(struct log_line *l)
 	return (struct writer){l->text + l->n, l->text + sizeof(l->text) - LINE_TAIL, false};
 }
 
-static void put_key(struct writer *w, const char *key)
-{
-	put(w, ",\"", 2);
-	put(w, key, strlen(key));
-	put(w, "\":", 2);
-}
-
 /* All or nothing: a field that did not fit is not there. */
 static void field_done(struct log_line *l, const struct writer *w)
 {
@@ -269,13 +304,50 @@ static void field_done(struct log_line *l, const struct writer *w)
 		l->n = (size_t)(w->p - l->text);
 }
 
-/* --- time --------------------------------------------------------------------------------------------------------- */
-
-static inline void two_digits(char *p, int v)
+/* As memcpy, for the few bytes that a key or a value has: no call below 17. */
+static inline void copy_short(char *dst, const char *src, size_t n)
 {
-	p[0] = (char)('0' + v / 10);
-	p[1] = (char)('0' + v % 10);
+	char head[8], tail[8];
+
+	if (n > 16) {
+		memcpy(dst, src, n);
+	} else if (n >= 8) {
+		memcpy(head, src, 8);
+		memcpy(tail, src + n - 8, 8);
+		memcpy(dst, head, 8);
+		memcpy(dst + n - 8, tail, 8);
+	} else if (n >= 4) {
+		memcpy(head, src, 4);
+		memcpy(tail, src + n - 4, 4);
+		memcpy(dst, head, 4);
+		memcpy(dst + n - 4, tail, 4);
+	} else {
+		for (; n > 0; n--)
+			*dst++ = *src++;
+	}
 }
+
+/* ,"key": with room for `value_max` bytes behind it; NULL when the line has not. The writing goes on at what is
+ * returned. */
+static inline char *key_begin(struct log_line *l, struct slice key, size_t value_max)
+{
+	size_t room = sizeof(l->text) - LINE_TAIL - l->n;
+	char *p = l->text + l->n;
+
+	if (key.n > room || value_max + 4 > room - key.n)
+		return NULL;
+	memcpy(p, ",\"", 2);
+	copy_short(p + 2, key.p, key.n);
+	memcpy(p + 2 + key.n, "\":", 2);
+	return p + 4 + key.n;
+}
+
+static inline void value_end(struct log_line *l, const char *p)
+{
+	l->n = (size_t)(p - l->text);
+}
+
+/* --- time --------------------------------------------------------------------------------------------------------- */
 
 /* "2026-11-21T09:00:00", made once a second per thread. */
 static const char *second_text(int64_t unix_s)
@@ -283,24 +355,25 @@ static const char *second_text(int64_t unix_s)
 	static _Thread_local char text[20];
 	static _Thread_local int64_t made_for = -1;
 	int64_t year;
-	int month, day, of_day;
+	int month, day;
+	uint32_t of_day;
 
 	if (unix_s < 0)
 		unix_s = 0;
 	if (made_for == unix_s)
 		return text;
 	civil_from_days(unix_s / 86400, &year, &month, &day);
-	of_day = (int)(unix_s % 86400);
-	two_digits(text, (int)(year / 100 % 100));
-	two_digits(text + 2, (int)(year % 100));
+	of_day = (uint32_t)(unix_s % 86400);
+	digits_two(text, (uint32_t)(year / 100 % 100));
+	digits_two(text + 2, (uint32_t)(year % 100));
 	text[4] = text[7] = '-';
-	two_digits(text + 5, month);
-	two_digits(text + 8, day);
+	digits_two(text + 5, (uint32_t)month);
+	digits_two(text + 8, (uint32_t)day);
 	text[10] = 'T';
-	two_digits(text + 11, of_day / 3600);
+	digits_two(text + 11, of_day / 3600);
 	text[13] = text[16] = ':';
-	two_digits(text + 14, of_day / 60 % 60);
-	two_digits(text + 17, of_day % 60);
+	digits_two(text + 14, of_day / 60 % 60);
+	digits_two(text + 17, of_day % 60);
 	made_for = unix_s;
 	return text;
 }
@@ -311,7 +384,7 @@ static void put_time(struct writer *w)
 	int millis = now_ns > 0 ? (int)(now_ns % NS_PER_S / NS_PER_MS) : 0;
 	char tail[5] = {'.', (char)('0' + millis / 100), 0, 0, 'Z'};
 
-	two_digits(tail + 2, millis % 100);
+	digits_two(tail + 2, (uint32_t)millis % 100);
 	put(w, second_text(now_ns / NS_PER_S), 19);
 	put(w, tail, 5);
 }
@@ -321,6 +394,7 @@ static void put_time(struct writer *w)
 void log_begin(struct log_line *l, enum log_level level, const char *event)
 {
 	static const char *const level_names[] = {"debug", "info", "warn", "error"};
+	struct slice name = slice_of(event);
 	struct writer w;
 
 	CHECK(level >= LOG_DEBUG && level <= LOG_ERROR);
@@ -332,70 +406,87 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
 	put(&w, "\",\"level\":\"", 11);
 	put(&w, level_names[level], strlen(level_names[level]));
 	put(&w, "\",\"event\":\"", 11);
-	put_value(&w, slice_of(event), 128);
+	if (name.n <= EVENT_MAX && is_plain(name))
+		put(&w, name.p, name.n);
+	else
+		put_value(&w, name, EVENT_MAX);
 	put(&w, "\"", 1);
 	field_done(l, &w);
 }
 
-static void add_text(struct log_line *l, const char *key, struct slice value, size_t max)
+static void add_text(struct log_line *l, struct slice key, struct slice value, size_t max)
 {
-	struct writer w = writer_of(l);
+	char *p = key_begin(l, key, 2);
+	struct writer w;
 
-	put_key(&w, key);
-	put(&w, "\"", 1);
+	if (!p)
+		return;
+	*p++ = '"';
+	w = (struct writer){p, l->text + sizeof(l->text) - LINE_TAIL, false};
 	put_value(&w, value, max);
 	put(&w, "\"", 1);
 	field_done(l, &w);
 }
 
-void log_str(struct log_line *l, const char *key, struct slice value)
+void log_word_at(struct log_line *l, struct slice key, struct slice word)
 {
-	add_text(l, key, value, VALUE_MAX);
+	char *p = word.n < sizeof(l->text) ? key_begin(l, key, word.n + 2) : NULL;
+
+	if (!p)
+		return;
+	*p++ = '"';
+	copy_short(p, word.p, word.n);
+	p[word.n] = '"';
+	value_end(l, p + word.n + 1);
 }
 
-static void put_int(struct writer *w, int64_t value)
+void log_str_at(struct log_line *l, struct slice key, struct slice value)
 {
-	char text[20], *p = text + sizeof(text);
-	uint64_t v = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+	if (value.n <= VALUE_MAX && is_plain(value))
+		log_word_at(l, key, value);
+	else
+		add_text(l, key, value, VALUE_MAX);
+}
 
-	do {
-		*--p = (char)('0' + (int)(v % 10));
-		v /= 10;
-	} while (v > 0);
+#define INT_TEXT_MAX 20
+
+void log_int_at(struct log_line *l, struct slice key, int64_t value)
+{
+	char text[INT_TEXT_MAX], *end = text + sizeof(text);
+	char *begin = digits_before(end, value < 0 ? 0 - (uint64_t)value : (uint64_t)value), *p;
+
 	if (value < 0)
-		*--p = '-';
-	put(w, p, (size_t)(text + sizeof(text) - p));
+		*--begin = '-';
+	p = key_begin(l, key, (size_t)(end - begin));
+	if (!p)
+		return;
+	copy_short(p, begin, (size_t)(end - begin));
+	value_end(l, p + (end - begin));
 }
 
-void log_int(struct log_line *l, const char *key, int64_t value)
+void log_usd_at(struct log_line *l, struct slice key, int64_t nanousd)
 {
-	struct writer w = writer_of(l);
+	char *p = key_begin(l, key, AMOUNT_TEXT_MAX + 2);
 
-	put_key(&w, key);
-	put_int(&w, value);
-	field_done(l, &w);
+	if (!p)
+		return;
+	*p = '"';
+	p += 1 + strlen(amount_format_usd(nanousd, p + 1));
+	*p = '"';
+	value_end(l, p + 1);
 }
 
-void log_usd(struct log_line *l, const char *key, int64_t nanousd)
+void log_bool_at(struct log_line *l, struct slice key, bool value)
 {
-	struct writer w = writer_of(l);
-	char text[AMOUNT_TEXT_MAX];
+	char *p = key_begin(l, key, 5);
 
-	(void)amount_format_usd(nanousd, text);
-	put_key(&w, key);
-	put(&w, "\"", 1);
-	put(&w, text, strlen(text));
-	put(&w, "\"", 1);
-	field_done(l, &w);
-}
-
-void log_bool(struct log_line *l, const char *key, bool value)
-{
-	struct writer w = writer_of(l);
-
-	put_key(&w, key);
-	put(&w, value ? "true" : "false", value ? 4 : 5);
-	field_done(l, &w);
+	if (!p)
+		return;
+	memcpy(p, value ? "true" : "fals", 4);
+	p += 4;
+	if (!value)
+		*p++ = 'e';
+	value_end(l, p);
 }
 
 /* --- writing out -------------------------------------------------------------------------------------------------- */
@@ -514,7 +605,7 @@ static void add_message(struct log_line *l, const char *fmt, va_list ap)
 		n = 0;
 	if (n > (int)sizeof(text) - 1)
 		n = (int)sizeof(text) - 1;
-	add_text(l, "msg", slice_mem(text, (size_t)n), MESSAGE_MAX);
+	add_text(l, SLICE("msg"), slice_mem(text, (size_t)n), MESSAGE_MAX);
 }
 
 void log_msg(enum log_level level, const char *event, const char *fmt, ...)

@@ -16,6 +16,9 @@
 
 #include "base/log.h"
 
+/* of a field with a key of three letters, and the end of the line */
+#define LOG_TEST_ROOM (3 + 6 + 2)
+
 static int log_file;
 static char text[1 << 20];
 
@@ -90,6 +93,25 @@ static const char *logged(const char *value)
 	return take_log();
 }
 
+static void test_words(void **state)
+{
+	struct log_line l;
+	char big[sizeof(l.text)];
+
+	(void)state;
+	memset(big, 'a', sizeof(big));
+	log_begin(&l, LOG_INFO, "t");
+	log_word(&l, "end", SLICE("done"));
+	log_word(&l, "none", SLICE_NONE);
+	log_word(&l, "big", slice_mem(big, sizeof(big))); /* does not fit: left out */
+	log_word(&l, "huge", (struct slice){big, SIZE_MAX});
+	log_word(&l, "all", slice_mem(big, sizeof(big) - l.n - LOG_TEST_ROOM));
+	log_int(&l, "after", 1);
+	log_end(&l);
+	assert_non_null(strstr(take_log(), "\"event\":\"t\",\"end\":\"done\",\"none\":\"\",\"all\":\"aaa"));
+	assert_null(strstr(text, "after"));
+}
+
 static void test_injection(void **state)
 {
 	const char *got;
@@ -126,6 +148,10 @@ static void test_secrets(void **state)
 	    "eyJhbGciOiJIUzI1NiIsc4n4ry.eyJzdWIiOiIxc4n4ry.c4n4ry",
 	    "cookie: session=c4n4ry",
 	    "ghp_c4n4ryc4n4ry",
+	    "12:00 key=c4n4ry",
+	    "1:secret:c4n4ry",
+	    "host:443/ghp_c4n4ryc4n4ry",
+	    "ftp://9:c4n4ry@h",
 	};
 	static const char *const open[] = {
 	    "task-scheduler",
@@ -140,6 +166,12 @@ static void test_secrets(void **state)
 	    "host@example.org",
 	    "tokens: 5",
 	    "550e8400-e29b-41d4-a716-446655440000",
+	    "127.0.0.1:54321",
+	    "[2001:db8::e]:443",
+	    "a:b/c",
+	    "sk-",
+	    "desk-lamp-and-more",
+	    "abcdefghijklmnopqrstuvwxyzabcdefghijkl",
 	};
 
 	(void)state;
@@ -260,9 +292,9 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_line),    cmocka_unit_test(test_levels),  cmocka_unit_test(test_injection),
-	    cmocka_unit_test(test_secrets), cmocka_unit_test(test_cuts),    cmocka_unit_test(test_random),
-	    cmocka_unit_test(test_limited), cmocka_unit_test(test_threads),
+	    cmocka_unit_test(test_line),      cmocka_unit_test(test_words),   cmocka_unit_test(test_levels),
+	    cmocka_unit_test(test_injection), cmocka_unit_test(test_secrets), cmocka_unit_test(test_cuts),
+	    cmocka_unit_test(test_random),    cmocka_unit_test(test_limited), cmocka_unit_test(test_threads),
 	};
 	char path[] = "/tmp/bursar-log-XXXXXX";
 
