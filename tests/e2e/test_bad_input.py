@@ -1,5 +1,6 @@
 """Every wrong input gets a clear answer that names the place and what to do."""
 
+import contextlib
 import json
 import os
 import socket
@@ -284,13 +285,14 @@ def small_disk(tmp_path):
 
 
 def fill(place):
-    with open(place / "filler", "wb") as f:
-        try:
-            while True:
-                f.write(b"\0" * 65536)
-                f.flush()
-        except OSError:
-            pass
+    fd = os.open(place / "filler", os.O_WRONLY | os.O_CREAT)
+    try:
+        for piece in (1 << 20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    os.write(fd, b"\0" * piece)
+    finally:
+        os.close(fd)
 
 
 def test_full_disk_stops_hard_budgets_and_loses_nothing(vendor, start_bursar, small_disk):
@@ -396,8 +398,12 @@ BAD_REQUESTS = {
     "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50 + b"\r\n\r\n",
     "h2-preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "method-with-slash": b"PO/ST /openai/v1/models HTTP/1.1\r\nHost: x\r\n\r\n",
-    "absolute-with-userinfo": b"GET http://user:pass@127.0.0.1:80/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
 }
+
+
+def test_user_information_in_a_target_is_refused(bursar, vendor):
+    answer = call(bursar.proxy, f"http://user:pass@127.0.0.1:{vendor.plain}/", method="GET", host=f"127.0.0.1:{vendor.plain}")
+    assert answer.status == 400 and vendor.hits() == 0
 
 
 @pytest.fixture(scope="module")
