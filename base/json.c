@@ -512,38 +512,40 @@ enum skip { SKIP_STRUCTURE, SKIP_STRING, SKIP_ESCAPE };
 
 #define SKIP_BLOCK 16
 
-/* What stops the skipping in a block of bytes: one bit each. */
-struct stops {
-	unsigned structure; /* outside of strings: quotes and brackets */
-	unsigned string;    /* in strings: quotes, backslashes, control bytes */
+/* What stands in a block of bytes: one bit each. */
+struct marks {
+	unsigned quotes, slashes, brackets, controls;
 };
 
 #if defined(__SSE2__)
-static inline struct stops find_stops(const char p[SKIP_BLOCK])
+static inline struct marks find_marks(const char p[SKIP_BLOCK])
 {
 	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-	__m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
 	__m128i folded = _mm_or_si128(v, _mm_set1_epi8(0x20)); /* '[' and '{' differ in this bit only, as the others */
 	__m128i open = _mm_cmpeq_epi8(folded, _mm_set1_epi8('{')), end = _mm_cmpeq_epi8(folded, _mm_set1_epi8('}'));
 	__m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
 
-	return (struct stops){
-	    .structure = (unsigned)_mm_movemask_epi8(_mm_or_si128(quote, _mm_or_si128(open, end))),
-	    .string = (unsigned)_mm_movemask_epi8(_mm_or_si128(quote, _mm_or_si128(slash, control))),
+	return (struct marks){
+	    .quotes = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('"'))),
+	    .slashes = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))),
+	    .brackets = (unsigned)_mm_movemask_epi8(_mm_or_si128(open, end)),
+	    .controls = (unsigned)_mm_movemask_epi8(control),
 	};
 }
 #else
-static inline struct stops find_stops(const char p[SKIP_BLOCK])
+static inline struct marks find_marks(const char p[SKIP_BLOCK])
 {
-	struct stops s = {0, 0};
+	struct marks m = {0};
 
 	for (unsigned i = 0; i < SKIP_BLOCK; i++) {
 		unsigned char c = (unsigned char)p[i], folded = c | 0x20;
 
-		s.structure |= (unsigned)(c == '"' || folded == '{' || folded == '}') << i;
-		s.string |= (unsigned)(c == '"' || c == '\\' || c < 0x20) << i;
+		m.quotes |= (unsigned)(c == '"') << i;
+		m.slashes |= (unsigned)(c == '\\') << i;
+		m.brackets |= (unsigned)(folded == '{' || folded == '}') << i;
+		m.controls |= (unsigned)(c < 0x20) << i;
 	}
-	return s;
+	return m;
 }
 #endif
 
@@ -599,12 +601,51 @@ static int skip_stop(struct json_reader *r, unsigned char c)
 	return BUR_OK;
 }
 
+/* Bit i set: byte i stands in a string (its opening quote does, the closing one does not). No escapes. */
+static inline unsigned in_strings(unsigned quotes, bool in_string)
+{
+	quotes ^= quotes << 1;
+	quotes ^= quotes << 2;
+	quotes ^= quotes << 4;
+	quotes ^= quotes << 8;
+	return (quotes ^ (in_string ? ~0u : 0)) & ((1u << SKIP_BLOCK) - 1);
+}
+
+/* A whole block without escapes, inside of a container that is skipped: only its brackets count. False: it has to be
+ * read mark by mark, from `ret_i` on. */
+static inline bool skip_brackets(struct json_reader *r, const char p[SKIP_BLOCK], const struct marks *m, size_t *ret_i)
+{
+	unsigned string = in_strings(m->quotes, r->escape == SKIP_STRING), brackets = m->brackets & ~string;
+
+	if (m->slashes != 0 || r->escape == SKIP_ESCAPE || (m->controls & string) != 0)
+		return false;
+	for (; brackets != 0; brackets &= brackets - 1) {
+		unsigned i = (unsigned)__builtin_ctz(brackets);
+		bool object = (p[i] & 0x20) != 0, open = (p[i] | 0x20) == '{';
+
+		/* an error or the end of the value: at this bracket, outside of strings */
+		if (open ? r->depth == JSON_DEPTH_MAX
+			 : r->depth == r->skip_depth + 1 ||
+			       r->after_value != (object ? ST_AFTER_MEMBER : ST_AFTER_ITEM)) {
+			r->escape = SKIP_STRUCTURE;
+			*ret_i = i;
+			return false;
+		}
+		(void)(open ? container_begin(r, object) : container_end(r, object));
+	}
+	r->escape = string >> (SKIP_BLOCK - 1) ? SKIP_STRING : SKIP_STRUCTURE;
+	return true;
+}
+
 /* Bytes read of the n (at most SKIP_BLOCK) at p: fewer when the value ended or an error was met. */
 static size_t skip_block(struct json_reader *r, const char p[SKIP_BLOCK], size_t n)
 {
-	struct stops stops = find_stops(p);
+	struct marks m = find_marks(p);
+	unsigned structure = m.quotes | m.brackets, string = m.quotes | m.slashes | m.controls;
 	size_t i = 0;
 
+	if (n == SKIP_BLOCK && r->depth > r->skip_depth && skip_brackets(r, p, &m, &i))
+		return n;
 	while (i < n) {
 		unsigned rest;
 
@@ -617,7 +658,7 @@ static size_t skip_block(struct json_reader *r, const char p[SKIP_BLOCK], size_t
 			i++;
 			continue;
 		}
-		rest = (r->escape == SKIP_STRING ? stops.string : stops.structure) >> i;
+		rest = (r->escape == SKIP_STRING ? string : structure) >> i;
 		i = rest ? i + (size_t)__builtin_ctz(rest) : n;
 		if (i >= n)
 			return n;
