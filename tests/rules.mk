@@ -80,6 +80,9 @@ C_FILES = $(foreach d,$(ROOMS) tests/unit tests/vendor tests/bench tests/fuzz,$(
 # its lists and tails are macros that cppcheck must see
 QUEUE_H = $(firstword $(wildcard /usr/include/sys/queue.h /usr/include/*/sys/queue.h))
 
+# cppcheck reads no system headers, but must know the list macros.
+QUEUE_H = $(shell echo '\#include <sys/queue.h>' | $(CC) -M -xc - | tr ' ' '\n' | grep 'sys/queue.h' | head -1)
+
 check: install-test  ## format, include directions, banned calls, static analysis, gcc and clang with -Werror
 	@clang-format --dry-run -Werror $(C_FILES)
 	@tools/check-includes.sh $(ROOMS)
@@ -106,7 +109,7 @@ endif
 
 fuzz: install-test  ## every tests/fuzz/fuzz_*.c for FUZZ_SECONDS=60 each
 	@$(MAKE) --no-print-directory -s -j$(JOBS) FUZZING=1 BUILD=$(FUZZ_BUILD) CC=clang OPT='-O1 -g -fno-omit-frame-pointer' \
-	    SANITIZE='$(FUZZ_SAN) -fsanitize=fuzzer-no-link' fuzzers
+	    WARN='-Wall -Wextra' SANITIZE='$(FUZZ_SAN) -fsanitize=fuzzer-no-link' fuzzers
 	@tests/fuzz.sh $(FUZZ_BUILD) $(FUZZ_SECONDS) $(FUZZERS)
 
 # --- measuring --------------------------------------------------------------------------------------------------
