@@ -305,7 +305,8 @@ struct api_match api_classify(enum api_family family, struct slice method, struc
 	struct api_match m = {API_UNKNOWN, SLICE_NONE, false};
 	struct path p;
 
-	if (!path_split(path, &p))
+	/* the vendor may decode what we would compare as it stands */
+	if (memchr(path.p, '%', path.n) || !path_split(path, &p))
 		return m;
 	switch (family) {
 	case FAMILY_OPENAI:

@@ -446,6 +446,12 @@ void tap_feed(struct tap *t, const char *p, size_t n)
 
 /* --- results ------------------------------------------------------------------------------------------------------ */
 
+/* Some of the answer was not understood at all. */
+static bool lost_track(const struct tap *t)
+{
+	return t->blind || (t->failed_json && !t->sse);
+}
+
 void tap_peek(const struct tap *t, struct usage *ret)
 {
 	memset(ret, 0, sizeof(*ret));
@@ -459,8 +465,11 @@ void tap_peek(const struct tap *t, struct usage *ret)
 		return;
 	}
 	extract_result(&t->extract, ret);
-	if (t->blind)
-		ret->complete = false;
+	if (lost_track(t)) {
+		/* what was seen is no bound of what was not: the caller must take the worst case */
+		ret->complete = ret->has_output = false;
+		ret->output_bytes = 0;
+	}
 }
 
 void tap_finish(struct tap *t, bool clean, struct usage *ret)
@@ -473,7 +482,7 @@ void tap_finish(struct tap *t, bool clean, struct usage *ret)
 	}
 	tap_peek(t, ret);
 	/* text in a string that never ended */
-	if (!clean && t->metered)
+	if (!clean && t->metered && !lost_track(t))
 		ret->output_bytes += t->open_bytes;
 }
 

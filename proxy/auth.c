@@ -67,6 +67,24 @@ bool auth_is_virtual(struct slice credential)
 	return slice_starts(credential, SLICE("bur_"));
 }
 
+bool auth_has_virtual(struct slice text)
+{
+	return memmem(text.p, text.n, "bur_", 4) != NULL;
+}
+
+size_t auth_credential_count(const struct h1_head *h, struct slice query)
+{
+	size_t n = query_key(query).n > 0;
+
+	for (size_t i = 0; i < h->n_fields; i++) {
+		enum h1_field_id id = h->fields[i].id;
+
+		n +=
+		    id == H1_F_AUTHORIZATION || id == H1_F_X_API_KEY || id == H1_F_X_GOOG_API_KEY || id == H1_F_API_KEY;
+	}
+	return n;
+}
+
 static bool is_cached(const struct credential_cache *k, struct slice credential)
 {
 	return credential.n == k->n && k->n > 0 && memcmp(k->text, credential.p, k->n) == 0;

@@ -117,7 +117,7 @@ void client_update_interest(struct client *c)
 {
 	unsigned want = buf_len(&c->out) > 0 ? STREAM_WRITE : 0;
 
-	if (buf_space(&c->in) > 0)
+	if (c->state != CLIENT_FLUSH && buf_space(&c->in) > 0)
 		want |= STREAM_READ;
 	stream_want(&c->stream, want);
 }
@@ -200,7 +200,9 @@ void client_head_expired(struct deadline *d)
 	struct client *c = (struct client *)((char *)d - offsetof(struct client, deadline));
 
 	CHECK_OBJ(c, CLIENT_MAGIC);
-	if (c->state == CLIENT_HEAD && buf_len(&c->in) > 0)
+	if (buf_len(&c->out) > 0) /* the last answer is still leaving, slowly */
+		client_finish(c, false);
+	else if (c->state == CLIENT_HEAD && buf_len(&c->in) > 0)
 		refuse_and_close(c, REFUSE_BAD_REQUEST, 408, "the request head did not arrive in time");
 	else
 		client_close(c);
@@ -242,6 +244,11 @@ static int check_sni(SSL *ssl, int *alert, void *arg)
 	log_limited(LOG_WARN, "intercept.sni", "SNI %s inside a tunnel to %s: refused", name, c->authority->host);
 	*alert = SSL_AD_UNRECOGNIZED_NAME;
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+void client_check_sni(SSL_CTX *ctx)
+{
+	SSL_CTX_set_tlsext_servername_callback(ctx, check_sni);
 }
 
 static void handshake(struct client *c)
@@ -299,7 +306,6 @@ void client_intercept(struct client *c)
 
 	c->intercepted = true;
 	metric_add(&metric_intercepted, 1);
-	SSL_CTX_set_tlsext_servername_callback(ctx, check_sni);
 	start_tls(c, ctx);
 }
 
@@ -359,7 +365,8 @@ static void read_head(struct client *c)
 	if (c->in_read_head)
 		return;
 	c->in_read_head = true;
-	while (c->state == CLIENT_HEAD && buf_len(&c->in) > 0 && read_one_head(c))
+	/* the next request waits until the last answer has left: a slow reader cannot pile up answers */
+	while (c->state == CLIENT_HEAD && buf_len(&c->in) > 0 && buf_len(&c->out) == 0 && read_one_head(c))
 		;
 	c->in_read_head = false;
 }
@@ -421,6 +428,8 @@ static void client_writable(struct client *c)
 	client_update_interest(c);
 	if (c->txn)
 		txn_client_writable(c->txn);
+	else
+		read_head(c);
 }
 
 static void client_readable(struct client *c)
@@ -434,6 +443,7 @@ static void client_readable(struct client *c)
 			handshake(c);
 			return;
 		case CLIENT_FLUSH:
+		case CLIENT_TUNNEL:
 		case CLIENT_CLOSED:
 			return;
 		default:

@@ -75,6 +75,8 @@ void client_reset(struct client *);
 void client_finish(struct client *, bool request_unread);
 /* The tunnel answered 200: from now on TLS with a leaf for `authority`, then requests inside. */
 void client_intercept(struct client *);
+/* Once at start: connections of this context must ask for the name of their tunnel. */
+void client_check_sni(SSL_CTX *);
 void client_head_expired(struct deadline *);
 void client_linger_expired(struct deadline *);
 

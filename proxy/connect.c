@@ -31,6 +31,11 @@ static void intercept(struct client *c)
 {
 	struct iovec iov = {(void *)(uintptr_t)established, sizeof(established) - 1};
 
+	if (c->tls) {
+		refuse_and_close(c, REFUSE_BAD_REQUEST, 0,
+				 "interception inside TLS to the proxy is not supported; write http:// in HTTPS_PROXY");
+		return;
+	}
 	if (!c->worker->proxy->deps.ca) {
 		refuse_and_close(c, REFUSE_INTERNAL, 0, "bursar has no CA; run `bursar ca init`");
 		return;
@@ -86,6 +91,11 @@ void connect_request(struct client *c)
 		return;
 	}
 	buf_consume(&c->in, head_bytes);
+	if (buf_len(&c->out) > 0) {
+		client_close(
+		    c); /* answers before the tunnel are still unread: who pipelines into a CONNECT is no client */
+		return;
+	}
 	switch (route_verb(&c->worker->proxy->config, &a, &why)) {
 	case VERB_INTERCEPT:
 		intercept(c);

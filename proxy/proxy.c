@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "proxy/ca.h"
+#include "proxy/client.h"
 #include "proxy/worker.h"
 
 static int tls_contexts(struct proxy *p, char *err, size_t err_size)
@@ -75,6 +77,8 @@ static int build(struct proxy *p, char *err, size_t err_size)
 				(size_t)p->config.limits.max_connections_per_address);
 	if (r == BUR_OK)
 		r = tls_contexts(p, err, err_size);
+	if (r == BUR_OK && p->deps.ca)
+		client_check_sni(ca_server_ctx(p->deps.ca));
 	if (r == BUR_OK)
 		r = bind_listeners(p, err, err_size);
 	for (uint32_t i = 0; i < p->config.workers && r == BUR_OK; i++)

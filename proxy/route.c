@@ -24,34 +24,62 @@ static bool port_allowed(const struct proxy_config *cfg, uint16_t port)
 	return false;
 }
 
+static const struct host_rule *rule_for(const struct proxy_config *cfg, const char *host)
+{
+	for (size_t i = 0; i < cfg->n_rules; i++)
+		if (host_matches(slice_of(cfg->rules[i].pattern), slice_of(host)))
+			return &cfg->rules[i];
+	return NULL;
+}
+
+/* A vendor's address is as good as its name, and has no name to judge by: only a rule that spells it out lets it pass.
+ */
+static bool is_spelled_out(const struct host_rule *r, const struct authority *a)
+{
+	return r && strcmp(r->pattern, a->host) == 0;
+}
+
 enum host_verb route_verb(const struct proxy_config *cfg, const struct authority *a, const char **ret_why)
 {
 	const struct proxy_provider *provider = route_provider_of(cfg, a->host);
+	const struct host_rule *rule = rule_for(cfg, a->host);
+	enum host_verb verb = rule ? rule->verb : provider ? VERB_INTERCEPT : cfg->other_hosts;
 
 	*ret_why = "";
-	if (!port_allowed(cfg, a->port)) {
+	if (!port_allowed(cfg, a->port))
 		*ret_why = "CONNECT is allowed to port 443 only; list others under connect_ports";
-		return VERB_DENY;
-	}
-	for (size_t i = 0; i < cfg->n_rules; i++) {
-		const struct host_rule *r = &cfg->rules[i];
-
-		if (!host_matches(slice_of(r->pattern), slice_of(a->host)))
-			continue;
-		if (r->verb == VERB_TUNNEL && provider && !r->allow_priced) {
-			*ret_why = "a blind tunnel to a metered host is not metered; set allow_priced on its rule to "
-				   "permit it";
-			return VERB_DENY;
-		}
-		if (r->verb == VERB_DENY)
-			*ret_why = "a rule under hosts denies it";
-		return r->verb;
-	}
-	if (provider)
-		return VERB_INTERCEPT;
-	if (cfg->other_hosts == VERB_DENY)
+	else if (verb == VERB_DENY && rule)
+		*ret_why = "a rule under hosts denies it";
+	else if (verb == VERB_DENY)
 		*ret_why = "no rule under hosts and no provider names it; add a rule, or set other_hosts: tunnel";
-	return cfg->other_hosts;
+	else if (verb == VERB_TUNNEL && provider && !rule->allow_priced)
+		*ret_why = "a blind tunnel to a metered host is not metered; set allow_priced on its rule to permit it";
+	else if (verb == VERB_TUNNEL && a->is_ip && !is_spelled_out(rule, a))
+		*ret_why =
+		    "a bare address may be a metered vendor; add a rule under hosts that names exactly this address";
+	return **ret_why ? VERB_DENY : verb;
+}
+
+bool route_tunnel_may_carry(const struct proxy_config *cfg, const char *name)
+{
+	const struct host_rule *rule = rule_for(cfg, name);
+
+	return !route_provider_of(cfg, name) || (rule && rule->verb == VERB_TUNNEL && rule->allow_priced);
+}
+
+/* Plain proxying: the rules hold here too, and odd ports are for those who list them. */
+static const char *absolute_denied(const struct proxy_config *cfg, const struct authority *a,
+				   const struct proxy_provider *provider)
+{
+	const struct host_rule *rule = rule_for(cfg, a->host);
+
+	if (rule && rule->verb == VERB_DENY)
+		return "a rule under hosts denies it";
+	if (!rule && !provider && cfg->other_hosts == VERB_DENY)
+		return "no rule under hosts and no provider names it; add a rule, or set other_hosts: tunnel";
+	if (a->port != 80 && !port_allowed(cfg, a->port) && !(provider && a->port == provider->port))
+		return "only the ports 80, 443 and those under connect_ports are allowed";
+	return NULL;
 }
 
 static size_t profile_of(const struct proxy_config *cfg, const struct proxy_provider *p, bool tls)
@@ -139,15 +167,11 @@ static int resolve_absolute(const struct proxy_config *cfg, const struct h1_head
 	t->port = a.port;
 	t->provider = route_provider_of(cfg, a.host);
 	t->tls_profile = profile_of(cfg, t->provider, tls);
-	if (!t->provider) {
-		struct authority as443 = a;
-
-		as443.port = 443; /* the port rule is about CONNECT */
-		if (route_verb(cfg, &as443, &why) == VERB_DENY) {
-			*reterr = REFUSE_FORBIDDEN;
-			*msg = arena_printf(arena, "%s is not allowed: %s", a.host, why);
-			return BUR_INVALID;
-		}
+	why = absolute_denied(cfg, &a, t->provider);
+	if (why) {
+		*reterr = REFUSE_FORBIDDEN;
+		*msg = arena_printf(arena, "%s is not allowed: %s", a.host, why);
+		return BUR_INVALID;
 	}
 	rest = slice_sub(rest, end, rest.n);
 	if (rest.n == 0)

@@ -32,4 +32,7 @@ const struct proxy_provider *route_provider_of(const struct proxy_config *, cons
 /* What to do with a CONNECT to this host. */
 enum host_verb route_verb(const struct proxy_config *, const struct authority *, const char **ret_why) NONNULL(1, 2, 3);
 
+/* May a blind tunnel carry TLS for this name? Not for a metered host, whatever the CONNECT called it. */
+bool route_tunnel_may_carry(const struct proxy_config *, const char *name) NONNULL(1, 2);
+
 #endif

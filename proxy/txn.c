@@ -154,19 +154,19 @@ static void log_call(struct txn *t)
 	if (!t->worker->proxy->config.log_requests || !log_enabled(LOG_INFO))
 		return;
 	log_begin(&l, LOG_INFO, "request");
-	log_str(&l, "id", slice_of(t->id_text));
+	log_word(&l, "id", slice_of(t->id_text));
 	if (t->client)
-		log_str(&l, "client", slice_of(addr_format(&t->client->peer.sa, peer)));
+		log_word(&l, "client", slice_of(addr_format(&t->client->peer.sa, peer)));
 	log_str(&l, "key", t->key_name);
 	log_str(&l, "method", t->method);
 	log_str(&l, "host", slice_of(t->target.host));
 	log_str(&l, "path", t->target.path);
-	log_str(&l, "end", slice_of(end_names[t->end]));
+	log_word(&l, "end", slice_of(end_names[t->end]));
 	if (t->end == TXN_END_REFUSED)
-		log_str(&l, "refusal", slice_of(refusal_code(t->refusal)));
+		log_word(&l, "refusal", slice_of(refusal_code(t->refusal)));
 	log_int(&l, "status", t->answer_status);
 	if (t->metered) {
-		log_str(&l, "provider", slice_of(t->target.provider->name));
+		log_word(&l, "provider", slice_of(t->target.provider->name));
 		log_str(&l, "model", slice_of(t->info.model));
 		log_usd(&l, "cost_usd", t->cost_nanousd);
 		log_usd(&l, "held_usd", t->bound.worst_nanousd);
@@ -299,6 +299,8 @@ enum step_result txn_refuse(struct txn *t, enum refusal_reason reason, const cha
 {
 	const struct proxy_provider *p = t->target.provider;
 	va_list ap;
+
+	CHECK(!t->answer_head_sent); /* nothing of ours may stand inside a vendor's answer */
 	struct refusal r = {.reason = reason, .request_id = slice_of(t->id_text)};
 	struct refuse_options o = {.family = p ? p->family : FAMILY_OTHER,
 				   .retry_after_s = t->retry_after_s > 0 ? t->retry_after_s : 1,

@@ -549,8 +549,8 @@ void txn_settle(struct txn *t)
 	if (t->settled)
 		return;
 	t->settled = true;
-	/* the request did not leave whole: no vendor can have answered it */
-	if (t->hold.state == HOLD_SENT && t->sent_all) {
+	/* what did not leave whole and was not answered cannot be billed */
+	if (t->hold.state == HOLD_SENT && (t->sent_all || t->answer_head_seen)) {
 		settle_sent(t);
 	} else if (t->hold.state == HOLD_RESERVED || t->hold.state == HOLD_SENT) {
 		if (t->has_slot)

@@ -22,6 +22,16 @@ static void upstream_ready(void *ctx, unsigned what)
 	txn_run(t);
 }
 
+/* The one place that says what we want of the vendor's socket. */
+static void update_interest(struct txn *t)
+{
+	unsigned want = t->paused ? 0 : STREAM_READ;
+
+	if (t->step == TXN_SEND && !t->waits_for_client)
+		want |= STREAM_WRITE;
+	stream_want(t->up.stream, want);
+}
+
 /* --- dial -----------------------------------------------------------------------------------------------------------
  */
 
@@ -198,6 +208,8 @@ static bool try_again(struct txn *t)
 	t->retried = true;
 	upstream_close(&t->up);
 	t->sent_bytes = 0;
+	buf_done(&t->answer_in);
+	memset(&t->answer_scan, 0, sizeof(t->answer_scan));
 	t->dialling = false;
 	t->answer_ready = false;
 	t->step = TXN_DIAL;
@@ -215,12 +227,51 @@ static enum step_result send_failed(struct txn *t)
 	return read_answer(t);
 }
 
+static enum step_result cut(struct txn *t, enum txn_end end);
+
+/* A refusal, or once the vendor's answer is on its way to the client, its end. */
+static enum step_result stop_sending(struct txn *t, enum txn_end end, enum refusal_reason reason, const char *why)
+{
+	enum step_result r;
+
+	if (t->answer_head_seen)
+		return cut(t, end);
+	r = txn_refuse(t, reason, "%s", why);
+	t->end = end;
+	return r;
+}
+
+/* BUR_AGAIN from either side. */
+static enum step_result send_waits(struct txn *t)
+{
+	struct worker *w = t->worker;
+
+	update_interest(t);
+	if (!t->waits_for_client)
+		deadline_arm(&w->idle_deadline, &t->deadline);
+	else if (t->deadline.queue != &w->body_deadline) /* a trickle does not push it on: see upload_is_slow */
+		deadline_arm(&w->body_deadline, &t->deadline);
+	return t->answer_ready ? read_answer(t) : STEP_WAIT;
+}
+
+static bool upload_is_slow(struct txn *t)
+{
+	const struct proxy_limits *l = &t->worker->proxy->config.limits;
+	uint64_t got = t->body_in.total - t->body_last_total;
+
+	t->body_last_total = t->body_in.total;
+	return got < (uint64_t)(l->body_min_rate * (l->body_grace_ns / NS_PER_S));
+}
+
 static enum step_result send_timed_out(struct txn *t)
 {
-	enum step_result r = txn_refuse(t, REFUSE_UPSTREAM_TIMEOUT, "the vendor did not take the request in time");
-
-	t->end = TXN_END_UPSTREAM_TIMEOUT;
-	return r;
+	t->timed_out = false;
+	if (!t->waits_for_client)
+		return stop_sending(t, TXN_END_UPSTREAM_TIMEOUT, REFUSE_UPSTREAM_TIMEOUT,
+				    "the vendor did not take the request in time");
+	if (upload_is_slow(t))
+		return stop_sending(t, TXN_END_CLIENT_SLOW, REFUSE_BAD_REQUEST, "the request body came too slowly");
+	return send_waits(t);
 }
 
 enum step_result txn_step_send(struct txn *t)
@@ -240,22 +291,19 @@ enum step_result txn_step_send(struct txn *t)
 		return send_timed_out(t);
 	t->waits_for_client = false;
 	r = t->stream_body ? send_stream(t) : send_request(t);
-	if (r == BUR_AGAIN) {
-		stream_want(t->up.stream, STREAM_READ | (t->waits_for_client ? 0 : STREAM_WRITE));
-		deadline_arm(&w->idle_deadline, &t->deadline);
-		return t->answer_ready ? read_answer(t) : STEP_WAIT;
-	}
+	if (r == BUR_AGAIN)
+		return send_waits(t);
 	if (r == BUR_TOOBIG)
-		return txn_refuse(t, REFUSE_BODY_TOO_LARGE, "the upload is over limits.max_upload");
+		return stop_sending(t, TXN_END_REFUSED, REFUSE_BODY_TOO_LARGE, "the upload is over limits.max_upload");
 	if (r == BUR_INVALID)
-		return txn_refuse(t, REFUSE_BAD_REQUEST, "%s", h1_error_text(t->body_in.error));
+		return stop_sending(t, TXN_END_REFUSED, REFUSE_BAD_REQUEST, h1_error_text(t->body_in.error));
 	if (r < 0)
 		return send_failed(t);
 	t->sent_all = true;
 	release_body(t);
-	stream_want(t->up.stream, STREAM_READ);
-	deadline_arm(&w->first_byte_deadline, &t->deadline);
 	t->step = TXN_ANSWER;
+	update_interest(t);
+	deadline_arm(t->answer_head_seen ? &w->idle_deadline : &w->first_byte_deadline, &t->deadline);
 	/* TLS may hold an answer that no socket event will announce */
 	return t->answer_ready || stream_pending(t->up.stream) ? STEP_MORE : STEP_WAIT;
 }
@@ -468,9 +516,9 @@ static enum step_result after_delivery(struct txn *t)
 		return STEP_MORE; /* the client's end ended the call */
 	if (t->client && buf_len(&t->client->out) > 0 && !t->paused) {
 		t->paused = true;
-		stream_want(t->up.stream, 0);
+		update_interest(t);
 	}
-	if (!t->draining)
+	if (!t->draining && t->sent_all)
 		deadline_arm(&t->worker->idle_deadline, &t->deadline);
 	txn_compact(t);
 	return STEP_WAIT;
@@ -628,6 +676,12 @@ static enum step_result answer_timed_out(struct txn *t)
 {
 	enum step_result r;
 
+	if (t->paused &&
+	    t->client) { /* it is the client that does not read; the vendor goes on, and so does its bill */
+		t->timed_out = false;
+		client_close(t->client);
+		return t->step == TXN_END ? STEP_MORE : STEP_WAIT;
+	}
 	if (t->draining || t->answer_head_seen)
 		return cut(t, t->draining ? TXN_END_CLIENT_ANSWER : TXN_END_UPSTREAM_TIMEOUT);
 	r = txn_refuse(t, REFUSE_UPSTREAM_TIMEOUT,
@@ -659,6 +713,6 @@ void txn_client_writable(struct txn *t)
 	if (!t->paused || buf_len(&t->client->out) > 0)
 		return;
 	t->paused = false;
-	stream_want(t->up.stream, STREAM_READ);
+	update_interest(t);
 	txn_run(t);
 }

@@ -117,11 +117,25 @@ static enum step_result need_key(struct txn *t, const char *what)
 	return txn_refuse(t, proxy ? REFUSE_PROXY_AUTH : REFUSE_UNAUTHENTICATED, "%s", what);
 }
 
+/* A stored key is bound to where it belongs: the provider's configured origin, or its hosts over TLS on the usual port.
+ */
+static bool is_origin(const struct txn *t, const struct proxy_provider *p)
+{
+	bool tls = t->target.tls_profile != 0;
+
+	if (t->target.port == p->port && tls == p->tls && strcmp(t->target.host, p->host) == 0)
+		return true;
+	return tls && t->target.port == 443;
+}
+
 /* The vendor's key that bursar holds goes in only for a caller we know. */
 static enum step_result use_held_key(struct txn *t)
 {
 	const struct proxy_provider *p = t->target.provider;
 
+	if (p && p->api_key && !is_origin(t, p))
+		return txn_refuse(t, REFUSE_FORBIDDEN,
+				  "the vendor key that bursar holds goes only to the provider's own origin, over TLS");
 	if (!p || !p->api_key)
 		return txn_refuse(
 		    t, REFUSE_UNAUTHENTICATED,
@@ -191,6 +205,9 @@ enum step_result txn_step_principal(struct txn *t)
 				       ? "unknown, expired or revoked virtual key"
 				       : "bursar needs a virtual key: send it as the API key, or as the password of "
 					 "HTTPS_PROXY; `bursar keys create` makes one");
+	if (auth_credential_count(t->head, t->target.query) > 1)
+		return txn_refuse(t, REFUSE_BAD_REQUEST,
+				  "more than one credential; send one, so that it is clear who calls");
 	t->key_name = credential.n > 0 ? fingerprint(t, credential) : SLICE("anonymous");
 	return STEP_MORE;
 }
@@ -268,18 +285,18 @@ static enum step_result body_in_place(struct txn *t)
 	size_t want = (size_t)t->head->content_length;
 	size_t n = have.n < want ? have.n : want;
 
+	if (n == want) { /* known before it is judged: a refused body has been read whole all the same */
+		t->in_place_bytes = want;
+		t->body_complete = true;
+	}
 	if (n > t->body_scanned) {
-		if (reqscan_feed(t->scan, have.p + t->body_scanned, n - t->body_scanned) < 0) {
-			t->refused_early = n < want;
+		if (reqscan_feed(t->scan, have.p + t->body_scanned, n - t->body_scanned) < 0)
 			return body_refused(t);
-		}
 		t->body_scanned = n;
 	}
 	if (n < want)
 		return STEP_WAIT;
 	t->body = slice_mem(have.p, want);
-	t->in_place_bytes = want;
-	t->body_complete = true;
 	return STEP_MORE;
 }
 
@@ -375,9 +392,20 @@ static bool is_credential(const struct h1_field *f)
 	       f->id == H1_F_API_KEY;
 }
 
-static bool is_ours(const struct h1_field *f)
+/* Fields that stop here: ours, virtual keys wherever they stand, and those that would make the vendor read another
+ * method than the one that was priced. */
+static bool stays_here(const struct txn *t, const struct h1_field *f)
 {
-	return slice_istarts(f->name, SLICE("x-bursar-"));
+	static const char *const overrides[] = {"x-http-method-override", "x-http-method", "x-method-override"};
+
+	if (slice_istarts(f->name, SLICE("x-bursar-")))
+		return true;
+	if (is_credential(f) && (t->swap_credential || auth_has_virtual(f->value)))
+		return true;
+	for (size_t i = 0; t->target.provider && i < ARRAY_LEN(overrides); i++)
+		if (slice_ieq(f->name, slice_of(overrides[i])))
+			return true;
+	return false;
 }
 
 static void write_credential(struct h1_writer *w, struct txn *t)
@@ -401,24 +429,29 @@ static void write_credential(struct h1_writer *w, struct txn *t)
 		w->err = BUR_NOMEM;
 }
 
-/* `?key=bur_…` must not reach the vendor. */
+/* `?key=` with a virtual key must not reach the vendor. */
 static struct slice target_without_key(struct txn *t)
 {
-	struct slice part, rest = t->target.query, out = t->target.path;
-	char sep = '?';
+	struct slice part, rest = t->target.query;
+	char *out, *at;
 
-	if (!t->swap_credential || rest.n == 0)
+	if (!memmem(rest.p, rest.n, "key=", 4))
 		return t->target.path_query;
-	while (rest.n > 0) {
+	at = out = arena_alloc(&t->arena, t->target.path_query.n + 1);
+	if (!out)
+		return SLICE_NONE;
+	memcpy(at, t->target.path.p, t->target.path.n);
+	at += t->target.path.n;
+	*at = '?';
+	for (char *first = at; rest.n > 0;) {
 		(void)slice_cut(rest, '&', &part, &rest);
-		if (slice_starts(part, SLICE("key=")))
+		if (slice_starts(part, SLICE("key=")) && (t->swap_credential || auth_has_virtual(part)))
 			continue;
-		out = arena_printf(&t->arena, SLICE_FMT "%c" SLICE_FMT, SLICE_ARG(out), sep, SLICE_ARG(part));
-		if (!out.p)
-			return SLICE_NONE;
-		sep = '&';
+		*at = at == first ? '?' : '&';
+		memcpy(at + 1, part.p, part.n);
+		at += 1 + part.n;
 	}
-	return out;
+	return slice_mem(out, (size_t)(at - out));
 }
 
 static void write_accept_encoding(struct h1_writer *w, struct txn *t, const struct h1_field *f)
@@ -441,9 +474,7 @@ static void write_fields(struct h1_writer *w, struct txn *t)
 		const struct h1_field *f = &t->head->fields[i];
 
 		if (h1_is_hop_by_hop(t->head, f) || f->id == H1_F_HOST || f->id == H1_F_CONTENT_LENGTH ||
-		    f->id == H1_F_EXPECT || f->id == H1_F_PROXY_AUTHORIZATION || is_ours(f))
-			continue;
-		if (t->swap_credential && is_credential(f))
+		    f->id == H1_F_EXPECT || f->id == H1_F_PROXY_AUTHORIZATION || stays_here(t, f))
 			continue;
 		if (f->id == H1_F_ACCEPT_ENCODING)
 			write_accept_encoding(w, t, f);

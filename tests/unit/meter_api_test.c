@@ -77,7 +77,7 @@ static const struct path_case cases[] = {
 
     {FAMILY_GOOGLE, "POST", "/v1beta/models/gemini-3.8-flash:generateContent", API_GENERATE, "gemini-3.8-flash", false},
     {FAMILY_GOOGLE, "POST", "/v1/models/g:streamGenerateContent", API_GENERATE, "g", true},
-    {FAMILY_GOOGLE, "POST", "/v1beta/models/g%2D1:generateContent", API_GENERATE, "g%2D1", false},
+    {FAMILY_GOOGLE, "POST", "/v1beta/models/g%2D1:generateContent", API_UNKNOWN, "", false},
     {FAMILY_GOOGLE, "POST", "/v1beta/models/g%2Fx:generateContent", API_UNKNOWN, "", false},
     {FAMILY_GOOGLE, "POST", "/v1beta/models/g%3AgenerateContent", API_UNKNOWN, "", false},
     {FAMILY_GOOGLE, "POST", "/v1beta/models/g%:generateContent", API_UNKNOWN, "", false},
