@@ -5,7 +5,9 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "net/sni.h"
 #include "proxy/refuse.h"
+#include "proxy/route.h"
 #include "proxy/upstream.h"
 
 #define TUNNEL_BUF_MAX 65536
@@ -19,6 +21,7 @@ struct tunnel {
 	struct upstream up;
 	struct buf to_client, to_upstream;
 	bool open, client_ended, upstream_ended; /* ended: its EOF was read */
+	bool judged, refused;                    /* the name in the client's hello was looked at; it is a metered one */
 	bool client_shut, upstream_shut;         /* our FIN was sent to it */
 	struct loop_free_node free_node;
 };
@@ -85,15 +88,37 @@ static bool push(struct stream *s, struct buf *b, bool source_ended, bool *shut)
 	return true;
 }
 
+/* The CONNECT may have named anything (an alias, an address); the hello says whom the client means. true: nothing of
+ * the client's may leave yet. */
+static bool must_wait(struct tunnel *t)
+{
+	struct slice s = buf_slice(&t->to_upstream);
+	char name[HOST_MAX + 1];
+	int r;
+
+	if (t->judged || s.n == 0)
+		return false;
+	r = sni_peek(s.p, s.n, name, sizeof(name));
+	if (r == BUR_AGAIN && !t->client_ended)
+		return true;
+	t->judged = true;
+	if (r != BUR_OK || route_tunnel_may_carry(&t->client->worker->proxy->config, name))
+		return false;
+	log_limited(LOG_WARN, "tunnel.sni", "TLS for the metered host %s inside a tunnel to %s: refused", name,
+		    t->client->authority->host);
+	t->refused = true;
+	return true;
+}
+
 static void pump(struct tunnel *t)
 {
 	struct client *c = t->client;
 	struct stream *up = t->up.stream;
 	bool ok = pull(&c->stream, &t->to_upstream, &t->client_ended) && pull(up, &t->to_client, &t->upstream_ended) &&
-		  push(up, &t->to_upstream, t->client_ended, &t->upstream_shut) &&
+		  (must_wait(t) || push(up, &t->to_upstream, t->client_ended, &t->upstream_shut)) &&
 		  push(&c->stream, &t->to_client, t->upstream_ended, &t->client_shut);
 
-	if (!ok || (t->client_shut && t->upstream_shut)) {
+	if (!ok || t->refused || (t->client_shut && t->upstream_shut)) {
 		client_close(c);
 		return;
 	}
@@ -101,7 +126,7 @@ static void pump(struct tunnel *t)
 	stream_want(&c->stream, (!t->client_ended && buf_space(&t->to_upstream) > 0 ? STREAM_READ : 0) |
 				    (buf_len(&t->to_client) > 0 ? STREAM_WRITE : 0));
 	stream_want(up, (!t->upstream_ended && buf_space(&t->to_client) > 0 ? STREAM_READ : 0) |
-			    (buf_len(&t->to_upstream) > 0 ? STREAM_WRITE : 0));
+			    (buf_len(&t->to_upstream) > 0 && t->judged ? STREAM_WRITE : 0));
 }
 
 void tunnel_client_ready(struct tunnel *t, unsigned what)
