@@ -268,6 +268,12 @@ static enum step_result body_begin(struct txn *t)
 		if (t->head->framing == H1_LENGTH && !reserve_memory(t, (int64_t)t->head->content_length))
 			return txn_refuse(t, REFUSE_OVERLOADED, "too many large requests are waiting; try again");
 	}
+	if (!t->stream_body && !t->body_in_place && t->head->framing == H1_LENGTH) {
+		size_t room; /* all at once: growing step by step would copy a large prompt over and over */
+
+		if (!buf_reserve(&t->body_buf, (size_t)t->head->content_length, &room))
+			return txn_refuse(t, REFUSE_OVERLOADED, "out of memory");
+	}
 	if (t->head->expect_continue && buf_len(&t->client->in) == 0 && !t->body_complete) {
 		struct iovec iov = {(void *)(uintptr_t)go_on, sizeof(go_on) - 1};
 
