@@ -166,9 +166,11 @@ http {{
 
 class Bursar:
     name = "bursar"
+    started = 0
 
     def __init__(self, vendor, tls):
-        self.dir = WORK / ("bursar-tls" if tls else "bursar")
+        Bursar.started += 1
+        self.dir = WORK / f"bursar-{Bursar.started}"
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir(parents=True)
         config = self.dir / "bursar.yaml"
@@ -360,8 +362,18 @@ def streams(name, proxies, vendor, tls, good, best):
               f"{median(r, lambda x: x['gap_p50_us']) / 1000:.1f} ms p99 {median(r, lambda x: x['gap_p99_us']) / 1000:.1f} ms (sent every 100 ms)")
 
 
-def idle(name, proxies, vendor, tls, good, best):
-    n = 1000 if QUICK else 10_000
+def idle(name, makers, vendor, tls, good, best):
+    """On processes of their own: memory that earlier rounds left behind would hide what a stream costs."""
+    n = min(1000 if QUICK else 10_000, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200) // 2)
+    proxies = [make() for make in makers]
+    try:
+        measure_idle(name, n, proxies, vendor, tls, good, best)
+    finally:
+        for p in proxies:
+            p.stop()
+
+
+def measure_idle(name, n, proxies, vendor, tls, good, best):
     body = {**STREAM_BODY, "max_tokens": 16}
     grown = {}
     for p in proxies:
@@ -379,6 +391,7 @@ def idle(name, proxies, vendor, tls, good, best):
             load.kill()
             load.wait()
         settle(vendor)
+    name = f"{n} {name}"
     if tls:
         row(name, "RSS per stream", f"{grown['nginx']:.1f} KiB", f"{grown['bursar']:.1f} KiB", grown["bursar"] / grown["nginx"], good, best)
     else:
@@ -435,7 +448,7 @@ def main():
         if wanted("prompts"):
             prompts(proxies, vendor)
         if wanted("idle"):
-            idle("idle streams, plain", proxies, vendor, False, 9, 2.6)
+            idle("idle streams, plain", [lambda: Nginx(vendor), lambda: Bursar(vendor, tls=False)], vendor, False, 9, 2.6)
         print(f"    bursar wrote {plain.ledger_rows()} ledger rows")
         plain.stop()
         tls = Bursar(vendor, tls=True)
@@ -448,7 +461,7 @@ def main():
         if wanted("fresh"):
             fresh(proxies, vendor)
         if wanted("idle-tls"):
-            idle("idle streams, TLS both sides", proxies, vendor, True, 0.75, 0.53)
+            idle("idle streams, TLS both sides", [lambda: Nginx(vendor), lambda: Bursar(vendor, tls=True)], vendor, True, 0.75, 0.53)
     finally:
         for p in reversed(running):
             end(p)
