@@ -16,7 +16,7 @@ struct arena_cleanup;
 
 struct arena {
 	struct arena_block *blocks; /* newest first */
-	char *next, *end;	    /* room in the newest block */
+	char *next, *end;           /* room in the newest block */
 	struct arena_cleanup *cleanups;
 	size_t used_bytes, max_bytes;
 };
@@ -26,7 +26,7 @@ void arena_init(struct arena *, size_t max_bytes) NONNULL(1);
 /* Runs the cleanups in reverse order, then frees all memory. The arena may be used again. */
 void arena_reset(struct arena *) NONNULL(1);
 
-void *arena_alloc(struct arena *, size_t n) NONNULL(1) MUST_USE;   /* 16-aligned, not zeroed; NULL over the maximum */
+void *arena_alloc(struct arena *, size_t n) NONNULL(1) MUST_USE; /* 16-aligned, not zeroed; NULL over the maximum */
 void *arena_zalloc(struct arena *, size_t n) NONNULL(1) MUST_USE;
 /* NUL-terminated copy; .p is NULL when out of memory. */
 struct slice arena_dup(struct arena *, struct slice s) NONNULL(1) MUST_USE;

@@ -20,7 +20,7 @@ struct buf {
 };
 
 void buf_init(struct buf *, size_t max_bytes) NONNULL(1);
-void buf_done(struct buf *) NONNULL(1);	 /* frees; the buffer may be used again */
+void buf_done(struct buf *) NONNULL(1); /* frees; the buffer may be used again */
 /* Gives the memory back when the buffer is empty: a connection that waits holds none. */
 void buf_relax(struct buf *) NONNULL(1);
 

@@ -35,7 +35,7 @@ enum window_kind { WINDOW_HOUR, WINDOW_DAY, WINDOW_WEEK, WINDOW_MONTH, WINDOW_QU
 
 struct window_spec {
 	enum window_kind kind;
-	int week_start;	  /* 0 = Monday .. 6 = Sunday */
+	int week_start;   /* 0 = Monday .. 6 = Sunday */
 	int month_anchor; /* 1..28 */
 	const struct tz *tz;
 };

@@ -19,9 +19,9 @@ enum node_kind { NODE_SCALAR, NODE_MAP, NODE_LIST };
 
 struct node {
 	enum node_kind kind;
-	int line, column; /* 1-based */
-	struct slice key; /* name in the parent map, else empty */
-	struct slice text; /* scalar, after substitution */
+	int line, column;    /* 1-based */
+	struct slice key;    /* name in the parent map, else empty */
+	struct slice text;   /* scalar, after substitution */
 	bool quoted, secret; /* secret: came from ${file:} or ${ENV}; never printed */
 	struct node *first_child, *next;
 };
@@ -33,8 +33,8 @@ struct config_error {
 /* Tree in the arena. Depth, size and alias limits hold. BUR_INVALID fills *reterr. */
 int config_parse(struct arena *, struct slice text, const char *file_name, struct node **ret,
 		 struct config_error *reterr) NONNULL(1, 3, 4, 5) MUST_USE;
-int config_load(struct arena *, const char *path, struct node **ret, struct config_error *reterr) NONNULL(1, 2, 3, 4)
-    MUST_USE;
+int config_load(struct arena *, const char *path, struct node **ret, struct config_error *reterr)
+    NONNULL(1, 2, 3, 4) MUST_USE;
 const struct node *node_get(const struct node *map, const char *key) NONNULL(1, 2);
 
 enum option_type {
@@ -73,20 +73,20 @@ struct option {
 	const char *name;
 	enum option_type type;
 	size_t offset;
-	const char *fallback;	  /* default as text, NULL = required unless `optional` */
-	int64_t min, max;	  /* for numbers, durations, bytes, amounts; list length for lists */
-	const char *choices;	  /* OPT_ENUM */
+	const char *fallback; /* default as text, NULL = required unless `optional` */
+	int64_t min, max;     /* for numbers, durations, bytes, amounts; list length for lists */
+	const char *choices;  /* OPT_ENUM */
 	const struct option_table *sub;
 	bool optional, reloadable, secret;
-	const char *sentence;	  /* what it does, for the reference page and --help */
+	const char *sentence; /* what it does, for the reference page and --help */
 };
 
 struct option_table {
-	const char *name;	  /* "budget" */
+	const char *name; /* "budget" */
 	size_t record_bytes;
 	const struct option *rows;
 	size_t n_rows;
-	size_t node_offset;	  /* where to store the `const struct node *` for later messages; SIZE_MAX = nowhere */
+	size_t node_offset; /* where to store the `const struct node *` for later messages; SIZE_MAX = nowhere */
 };
 
 /* Fills `record` (zeroed by the caller). On BUR_INVALID *reterr has file:line:column, what was expected, what was

@@ -36,12 +36,12 @@ static inline bool slice_eq(struct slice a, struct slice b)
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
-bool slice_ieq(struct slice a, struct slice b);		    /* ASCII case-insensitive */
+bool slice_ieq(struct slice a, struct slice b); /* ASCII case-insensitive */
 bool slice_starts(struct slice s, struct slice prefix);
 bool slice_istarts(struct slice s, struct slice prefix);
 bool slice_ends(struct slice s, struct slice suffix);
 bool slice_iends(struct slice s, struct slice suffix);
-struct slice slice_trim(struct slice s);		    /* spaces and tabs at both ends */
+struct slice slice_trim(struct slice s);                         /* spaces and tabs at both ends */
 struct slice slice_sub(struct slice s, size_t from, size_t len); /* clipped to s */
 /* Index of `c`, or s.n when absent. */
 size_t slice_find(struct slice s, char c);
