@@ -993,7 +993,7 @@ static inline size_t short_number(const char p[NUMBER_SHORT], char dst[NUMBER_SH
 		i++;
 	if (i == from || (p[from] == '0' && i > from + 1))
 		return 0;
-	if (p[i] == '.' && i < NUMBER_SHORT - 1) {
+	if (i < NUMBER_SHORT - 1 && p[i] == '.') {
 		from = ++i;
 		while (i < NUMBER_SHORT - 1 && (unsigned char)(p[i] - '0') <= 9)
 			i++;
