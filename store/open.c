@@ -1,6 +1,7 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -91,12 +92,35 @@ char *store_path(const struct store *s, const char *file)
 	return p;
 }
 
+/* Its parents too: the default folder stands in one that a fresh checkout does not have. 0, or -1 with errno. */
+static int make_dirs(const char *dir)
+{
+	char path[PATH_MAX];
+	size_t n = slice_to_cstr(slice_of(dir), path, sizeof(path));
+
+	if (n != strlen(dir)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	for (size_t i = 1; i <= n; i++) {
+		char c = path[i];
+
+		if (c != '/' && c != '\0')
+			continue;
+		path[i] = '\0';
+		if (mkdir(path, 0700) < 0 && errno != EEXIST)
+			return -1;
+		path[i] = c;
+	}
+	return 0;
+}
+
 static int open_dir(struct opening *o)
 {
 	const char *dir = o->s->dir;
 	struct stat st;
 
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+	if (make_dirs(dir) < 0)
 		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: cannot create the data directory: %s", dir,
 			    os_error(errno));
 	if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
