@@ -455,18 +455,32 @@ static void second_instance_is_told_who_holds_it(void **state)
 
 static void bad_directories_have_clear_errors(void **state)
 {
-	struct store_config cfg = test_config("/nonexistent/deeper");
+	struct store_config cfg = test_config("/proc/nobody/deeper");
 	struct opened o = try_open(&cfg);
 
 	(void)state;
 	assert_int_equal(o.exit_code, EXIT_STORAGE_IO);
-	assert_non_null(strstr(o.text, "/nonexistent/deeper"));
+	assert_non_null(strstr(o.text, "/proc/nobody/deeper"));
 	cfg.dir = "/etc/passwd";
 	o = try_open(&cfg);
 	assert_int_equal(o.exit_code, EXIT_STORAGE_IO);
 	assert_non_null(strstr(o.text, "not a directory"));
 	cfg.workers = 0;
 	assert_int_equal(try_open(&cfg).r, BUR_INVALID);
+}
+
+static void missing_parents_are_made(void **state)
+{
+	char deep[PATH_MAX];
+	struct store_config cfg = test_config(deep);
+	struct stat st;
+
+	(void)state;
+	(void)snprintf(deep, sizeof deep, "%s/a/b", dir);
+	store_close(must_open(&cfg, NULL));
+	(void)snprintf(deep, sizeof deep, "%s/a", dir);
+	assert_int_equal(stat(deep, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
 }
 
 /* As an ordinary user: root may write everywhere. */
@@ -574,6 +588,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(files_are_private, setup, teardown),
 	    cmocka_unit_test_setup_teardown(second_instance_is_told_who_holds_it, setup, teardown),
 	    cmocka_unit_test_setup_teardown(bad_directories_have_clear_errors, setup, teardown),
+	    cmocka_unit_test_setup_teardown(missing_parents_are_made, setup, teardown),
 	    cmocka_unit_test_setup_teardown(read_only_database_is_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(lost_disk_under_the_map_stops_with_a_line, setup, teardown),
 	    cmocka_unit_test_setup_teardown(tick_truncates_the_log_when_idle, setup, teardown),
