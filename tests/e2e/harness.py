@@ -95,6 +95,11 @@ class Process:
             self.popen.kill()
         self.popen.wait()
 
+    def cpu_seconds(self):
+        """User and system time of all threads so far."""
+        words = open(f"/proc/{self.pid}/stat").read().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
     def rss_kib(self):
         for line in open(f"/proc/{self.pid}/status"):
             if line.startswith("VmRSS:"):
@@ -514,6 +519,76 @@ CASES = {
 }
 
 
+# --- a vendor of a few lines ------------------------------------------------------------------------------------------
+
+
+class ScriptedVendor:
+    """An upstream that does what no honest vendor does: `script(self, connection)` runs for each, in a thread."""
+
+    def __init__(self, script, host="127.0.0.1", port=0, tls=None):
+        self.script, self.ca = script, "/etc/ssl/certs/ca-certificates.crt"
+        self.context = None
+        if tls:  # the directory of a Vendor, whose certificates are borrowed
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(tls / "leaf.pem", tls / "leaf.key")
+            self.ca = tls / "ca.pem"
+        self.heads = []
+        self.over = threading.Event()
+        self.sock = socket.create_server((host, port), backlog=1024)
+        self.plain = self.tls = self.sock.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                c, _ = self.sock.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._run, args=(c,), daemon=True).start()
+
+    def _run(self, c):
+        try:
+            if self.context:
+                c = self.context.wrap_socket(c, server_side=True)
+            c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.script(self, c)
+        except OSError:
+            pass
+        finally:
+            c.close()
+
+    def read_request(self, c, whole=True):
+        """(head, body), or None at the end; not `whole`: what came with the head."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = c.recv(65536)
+            if not more:
+                return None
+            data += more
+        head, _, body = data.partition(b"\r\n\r\n")
+        self.heads.append(head)
+        length = int(field(head, "content-length") or 0) if whole else 0
+        while len(body) < length:
+            more = c.recv(65536)
+            if not more:
+                return None
+            body += more
+        return head, body
+
+    def stop(self):
+        self.over.set()
+        self.sock.close()
+
+
+def field(head, name):
+    """A field's value in the bytes of a head."""
+    for line in head.decode("latin-1").split("\r\n")[1:]:
+        key, _, value = line.partition(":")
+        if key.lower() == name:
+            return value.strip()
+    return None
+
+
 # --- a name server that knows the three vendors -----------------------------------------------------------------------
 
 
@@ -567,8 +642,10 @@ class FakeDns:
 def can_bind(address):
     host, port = address.rsplit(":", 1)
     with contextlib.closing(socket.socket()) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last test may still be ending
         try:
             s.bind((host, int(port)))
+            s.listen()
             return True
         except OSError:
             return False
