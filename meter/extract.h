@@ -30,28 +30,41 @@ enum raw {
 	RAW_COUNT,
 };
 
+/* Only what `have` names is set. */
 struct counts {
-	uint64_t n[RAW_COUNT];
 	uint32_t have;
+	uint64_t n[RAW_COUNT];
+};
+
+/* What an answer says of itself besides numbers; "" when it does not. */
+struct names {
+	char model[MODEL_NAME_MAX + 1];
+	char tier[16], speed[16], geo[16];
+	char id[64];
 };
 
 /* What the event at hand says. */
 struct staged {
-	struct counts counts;
-	struct counts entry; /* one element of a list inside the usage */
-	struct counts sum;   /* of such elements that count beside the totals */
-	bool usage;          /* a usage object, not null */
-	bool finish;         /* finish_reason, stop_reason, finishReason, promptFeedback */
+	bool usage;  /* a usage object, not null */
+	bool finish; /* finish_reason, stop_reason, finishReason, promptFeedback */
 	bool error;
 	bool list_seen, list_any; /* choices: present; not empty */
 	bool entry_other;         /* the element's action is named and is none that counts */
 	bool sum_seen;
 	uint64_t web, files;
-	/* texts: only the first byte is cleared between events */
+	/* from here on only `have` and the first byte of texts are cleared between events */
+	struct counts counts;
+	struct counts entry; /* one element of a list inside the usage */
+	struct counts sum;   /* of such elements that count beside the totals */
 	char type[40], entry_type[24];
-	char model[MODEL_NAME_MAX + 1];
-	char tier[16], speed[16], geo[16];
-	char id[64];
+	struct names names;
+};
+
+/* A value that is no container, or a key that counts as text. */
+struct scalar {
+	struct slice text; /* of numbers, and of strings whose id wants it; cut to JSON_CAPTURE_MAX */
+	uint64_t length_bytes;
+	bool cut;
 };
 
 struct extract;
@@ -62,7 +75,7 @@ struct extract_ops {
 	uint8_t root;
 	void (*begin)(struct extract *, uint8_t id, bool object);
 	void (*end)(struct extract *, uint8_t place);
-	void (*scalar)(struct extract *, uint8_t id, enum json_token, const struct json_reader *);
+	void (*scalar)(struct extract *, uint8_t id, enum json_token, const struct scalar *);
 	void (*commit)(struct extract *);
 };
 
@@ -74,15 +87,19 @@ struct extract {
 	/* taken over from complete events */
 	struct counts counts, sum;
 	uint64_t items_web, items_files; /* finished items of a stream, until the final event counts them all */
-	bool stream, usage_seen, finish_seen, started, final, fatal;
-	struct usage usage; /* names and text bytes; counts are filled by extract_result */
+	uint64_t output_bytes;
+	bool stream, usage_seen, finish_seen, started, final, fatal, error_seen;
+	struct names names;
 };
 
 void extract_init(struct extract *, enum api_kind, bool stream) NONNULL(1);
 /* Before each event; readies the reader as well. */
 void extract_event_begin(struct extract *, struct json_reader *) NONNULL(1, 2);
-/* Every token of the event. */
-void extract_token(struct extract *, struct json_reader *, enum json_token) NONNULL(1, 2);
+/* The short way, instead of extract_event_begin and the tokens: p[0..n) is a whole event and an object. False: nothing
+ * was done, the reader must look at it. */
+bool extract_whole(struct extract *, const char *p, size_t n) NONNULL(1, 2) MUST_USE;
+/* Every token of the event. True: nothing matters up to the next one, for the reader skips the container just begun. */
+bool extract_token(struct extract *, struct json_reader *, enum json_token) NONNULL(1, 2);
 /* The event was whole: take it over. */
 void extract_commit(struct extract *) NONNULL(1);
 /* One object of a JSON array answer was whole: take it over and go on with the next. */
@@ -92,14 +109,13 @@ void extract_done_marker(struct extract *) NONNULL(1);
 void extract_result(const struct extract *, struct usage *ret) NONNULL(1, 2);
 
 /* For the vendors' tables. */
-void extract_set(struct counts *, enum raw, const struct json_reader *)
-    NONNULL(1, 3); /* bad numbers are not reported */
+void extract_set(struct counts *, enum raw, const struct scalar *) NONNULL(1, 3); /* bad numbers are not reported */
 void extract_add(struct counts *, enum raw, uint64_t) NONNULL(1);
 void extract_merge(struct counts *, const struct counts *newer) NONNULL(1, 2);
-void extract_word(char *dst, size_t dst_size, const struct json_reader *) NONNULL(1, 3);
-static inline void extract_text(struct extract *x, const struct json_reader *r)
+void extract_word(char *dst, size_t dst_size, const struct scalar *) NONNULL(1, 3);
+static inline void extract_text(struct extract *x, const struct scalar *s)
 {
-	x->usage.output_bytes += r->length_bytes;
+	x->output_bytes += s->length_bytes;
 }
 
 extern const struct extract_ops extract_chat, extract_responses, extract_messages, extract_generate;

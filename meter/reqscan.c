@@ -670,7 +670,7 @@ static int take_begin(struct reqscan *s, bool object)
 	if (id == ID_AUDIO && object && s->kind == API_CHAT)
 		mark(s, 0, FLAG_AUDIO | FLAG_REMOTE);
 	take_presence(s, id);
-	walk_enter(&s->walk, places, object);
+	walk_enter(&s->walk, walk_next(&s->walk, places, object));
 	s->seen[s->walk.depth] = 0;
 	s->flags[s->walk.depth] = 0;
 	s->blob_bytes[s->walk.depth] = 0;

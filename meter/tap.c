@@ -8,8 +8,10 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "meter/extract.h"
+#include "meter/quick.h"
 
 #define INFLATE_PIECE_BYTES 8192
+#define WHOLE_MAX_BYTES (16 * 1024)
 #define BOMB_FREE_BYTES (UINT64_C(1) << 20) /* below it the ratio is not looked at */
 #define BOMB_RATIO 100
 #define DECODED_MAX_BYTES (UINT64_C(64) << 20)
@@ -25,10 +27,11 @@ enum sse_state {
 };
 
 struct tap {
-	struct extract extract;
-	struct json_reader json;
+	bool begun;          /* some of the body was fed */
 	bool failed_json;    /* of this event or body */
 	bool whole_json;     /* the value is complete */
+	bool past_json;      /* it was read the short way: only white space may follow */
+	bool skipping;       /* since the last token nothing matters */
 	uint64_t open_bytes; /* fed since the last token: text that may never be closed */
 	bool metered;        /* a 2xx answer of a kind that has usage */
 	bool free_call;
@@ -47,6 +50,9 @@ struct tap {
 	unsigned char head[2];
 	uint8_t head_n;
 	uint64_t coded_bytes, decoded_bytes;
+	/* readied only when they are used */
+	struct extract extract;
+	struct json_reader json;
 };
 
 static const char done_marker[] = "[DONE]";
@@ -58,11 +64,11 @@ static const char done_marker[] = "[DONE]";
 static void json_restart(struct tap *t)
 {
 	extract_event_begin(&t->extract, &t->json);
-	t->failed_json = t->whole_json = false;
+	t->failed_json = t->whole_json = t->skipping = false;
 	t->open_bytes = 0;
 }
 
-/* The root value, or an element of Gemini's array, may just have ended. */
+/* The answer, or an element of Gemini's array, may just have ended. */
 static void after_token(struct tap *t, enum json_token token)
 {
 	bool list = t->extract.kind == API_GENERATE && !t->sse;
@@ -86,7 +92,8 @@ static void json_feed(struct tap *t, const char *p, size_t n)
 	while (!t->failed_json) {
 		enum json_token token = json_next(&t->json, p, n, &i);
 
-		t->open_bytes += i - begin;
+		if (!t->skipping)
+			t->open_bytes += i - begin;
 		begin = i;
 		if (token == JSON_MORE)
 			return;
@@ -95,9 +102,54 @@ static void json_feed(struct tap *t, const char *p, size_t n)
 			return;
 		}
 		t->open_bytes = 0;
-		extract_token(&t->extract, &t->json, token);
-		after_token(t, token);
+		t->skipping = extract_token(&t->extract, &t->json, token);
+		if (token == JSON_OBJECT_END || token == JSON_ARRAY_BEGIN)
+			after_token(t, token);
 	}
+}
+
+/* A body that arrives in one piece is read the short way, unless it is large: much of it might be read in vain. */
+static bool body_whole(struct tap *t, const char *p, size_t n)
+{
+	const char *end = p + n;
+
+	if (n > WHOLE_MAX_BYTES)
+		return false;
+	while (end > p && quick_is_space(end[-1]))
+		end--;
+	while (p < end && quick_is_space(*p))
+		p++;
+	if (!extract_whole(&t->extract, p, (size_t)(end - p)))
+		return false;
+	t->whole_json = t->past_json = true;
+	extract_commit(&t->extract);
+	return true;
+}
+
+/* Behind a body that was read the short way nothing but white space may stand. */
+static void json_past(struct tap *t, const char *p, size_t n)
+{
+	while (n > 0 && quick_is_space(*p)) {
+		p++;
+		n--;
+	}
+	t->failed_json |= n > 0;
+}
+
+/* A body, or all there is of it so far. */
+static void body_feed(struct tap *t, const char *p, size_t n)
+{
+	if (t->past_json) {
+		json_past(t, p, n);
+		return;
+	}
+	if (!t->begun) {
+		t->begun = true;
+		if (body_whole(t, p, n))
+			return;
+		json_restart(t);
+	}
+	json_feed(t, p, n);
 }
 
 /* --- event streams ------------------------------------------------------------------------------------------------ */
@@ -216,6 +268,31 @@ static bool bom_byte(struct tap *t, unsigned char c)
 	return false;
 }
 
+/* An event that is one data line and lies whole in this piece, with its blank line: read the short way. Returns its
+ * length; 0: it must be read the long way. */
+static size_t event_whole(struct tap *t, const char *p, size_t n)
+{
+	static const char name[] = "data: ";
+	const size_t name_n = sizeof(name) - 1;
+	size_t run, blank;
+
+	if (n < name_n + 4 || t->has_data || t->name_n > 0 || memcmp(p, name, name_n) != 0)
+		return 0;
+	run = line_run(p, n);
+	if (n - run >= 2 && p[run] == '\n' && p[run + 1] == '\n')
+		blank = 2;
+	else if (n - run >= 4 && memcmp(p + run, "\r\n\r\n", 4) == 0)
+		blank = 4;
+	else
+		return 0;
+	if (!extract_whole(&t->extract, p + name_n, run - name_n))
+		return 0;
+	extract_commit(&t->extract);
+	t->whole_json = t->line_empty = true;
+	t->failed_json = t->event_open = false;
+	return run + blank;
+}
+
 static void sse_feed(struct tap *t, const char *p, size_t n)
 {
 	size_t i = 0;
@@ -240,6 +317,11 @@ static void sse_feed(struct tap *t, const char *p, size_t n)
 			i++;
 			continue;
 		}
+		run = t->line == SSE_NAME ? event_whole(t, p + i, n - i) : 0;
+		if (run > 0) {
+			i += run;
+			continue;
+		}
 		run = t->line == SSE_NAME || t->line == SSE_SPACE ? 1 : line_run(p + i, n - i);
 		i += line_feed(t, p + i, run);
 	}
@@ -252,7 +334,7 @@ static void plain_feed(struct tap *t, const char *p, size_t n)
 	if (t->sse)
 		sse_feed(t, p, n);
 	else
-		json_feed(t, p, n);
+		body_feed(t, p, n);
 }
 
 static void inflate_stop(struct tap *t)
@@ -397,10 +479,11 @@ static bool is_event_stream(struct slice content_type)
 
 struct tap *tap_new(const struct tap_options *o)
 {
-	struct tap *t = calloc(1, sizeof(*t));
+	struct tap *t = malloc(sizeof(*t));
 
 	if (!t)
 		return NULL;
+	memset(t, 0, offsetof(struct tap, extract));
 	t->free_call = o->status < 200 || o->status > 299 || o->kind == API_FREE;
 	t->metered = !t->free_call && o->kind != API_UNKNOWN;
 	t->sse = is_event_stream(o->content_type);
@@ -409,7 +492,6 @@ struct tap *tap_new(const struct tap_options *o)
 	if (!t->metered)
 		return t;
 	extract_init(&t->extract, o->kind, t->sse);
-	json_restart(t);
 	if (t->coding == CODING_UNKNOWN || (t->coding == CODING_GZIP && !inflate_start(t, 16 + MAX_WBITS)))
 		t->blind = true;
 	return t;
@@ -482,7 +564,7 @@ void tap_finish(struct tap *t, bool clean, struct usage *ret)
 	}
 	tap_peek(t, ret);
 	/* text in a string that never ended */
-	if (!clean && t->metered && !lost_track(t))
+	if (!clean && t->metered && !lost_track(t) && !t->whole_json)
 		ret->output_bytes += t->open_bytes;
 }
 

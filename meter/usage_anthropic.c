@@ -127,7 +127,7 @@ static void on_begin(struct extract *x, uint8_t id, bool object)
 		ev->error = true;
 	if (id == ID_ITERATIONS && !object) {
 		ev->sum_seen = true;
-		memset(&ev->sum, 0, sizeof(ev->sum));
+		ev->sum.have = 0;
 	}
 }
 
@@ -140,7 +140,7 @@ static void close_iteration(struct staged *ev)
 		for (i = 0; i < RAW_COUNT; i++)
 			if (ev->entry.have & 1u << i)
 				extract_add(&ev->sum, (enum raw)i, ev->entry.n[i]);
-	memset(&ev->entry, 0, sizeof(ev->entry));
+	ev->entry.have = 0;
 	ev->entry_type[0] = '\0';
 }
 
@@ -150,35 +150,35 @@ static void on_end(struct extract *x, uint8_t place)
 		close_iteration(&x->ev);
 }
 
-static void on_string(struct extract *x, uint8_t id, const struct json_reader *r)
+static void on_string(struct extract *x, uint8_t id, const struct scalar *s)
 {
 	struct staged *ev = &x->ev;
 
 	switch ((enum id)id) {
 	case ID_TYPE:
-		extract_word(ev->type, sizeof(ev->type), r);
+		extract_word(ev->type, sizeof(ev->type), s);
 		break;
 	case ID_MODEL:
-		extract_word(ev->model, sizeof(ev->model), r);
+		extract_word(ev->names.model, sizeof(ev->names.model), s);
 		break;
 	case ID_TIER:
-		extract_word(ev->tier, sizeof(ev->tier), r);
+		extract_word(ev->names.tier, sizeof(ev->names.tier), s);
 		break;
 	case ID_SPEED:
-		extract_word(ev->speed, sizeof(ev->speed), r);
+		extract_word(ev->names.speed, sizeof(ev->names.speed), s);
 		break;
 	case ID_GEO:
-		extract_word(ev->geo, sizeof(ev->geo), r);
+		extract_word(ev->names.geo, sizeof(ev->names.geo), s);
 		break;
 	case ID_ENTRY_TYPE:
-		extract_word(ev->entry_type, sizeof(ev->entry_type), r);
+		extract_word(ev->entry_type, sizeof(ev->entry_type), s);
 		break;
 	default:
 		break;
 	}
 }
 
-static void on_number(struct extract *x, uint8_t id, const struct json_reader *r)
+static void on_number(struct extract *x, uint8_t id, const struct scalar *s)
 {
 	static const int8_t raws[ID_COUNT] = {
 	    [ID_INPUT] = RAW_INPUT + 1,
@@ -196,22 +196,22 @@ static void on_number(struct extract *x, uint8_t id, const struct json_reader *r
 	};
 
 	if (raws[id] != 0)
-		extract_set(id < ID_ENTRY_TYPE ? &x->ev.counts : &x->ev.entry, (enum raw)(raws[id] - 1), r);
+		extract_set(id < ID_ENTRY_TYPE ? &x->ev.counts : &x->ev.entry, (enum raw)(raws[id] - 1), s);
 }
 
-static void on_scalar(struct extract *x, uint8_t id, enum json_token t, const struct json_reader *r)
+static void on_scalar(struct extract *x, uint8_t id, enum json_token t, const struct scalar *s)
 {
 	if (id == ID_TEXT) {
 		if (t == JSON_STRING || t == JSON_NUMBER)
-			extract_text(x, r);
+			extract_text(x, s);
 	} else if (id == ID_STOP_REASON) {
 		x->ev.finish |= t != JSON_NULL;
 	} else if (id == ID_ERROR) {
 		x->ev.error |= t != JSON_NULL;
 	} else if (t == JSON_STRING) {
-		on_string(x, id, r);
+		on_string(x, id, s);
 	} else if (t == JSON_NUMBER) {
-		on_number(x, id, r);
+		on_number(x, id, s);
 	}
 }
 
@@ -220,7 +220,7 @@ static void commit(struct extract *x)
 	const struct staged *ev = &x->ev;
 
 	if (ev->error || strcmp(ev->type, "error") == 0)
-		x->fatal = x->usage.error_seen = true;
+		x->fatal = x->error_seen = true;
 	if (strcmp(ev->type, "message_start") == 0)
 		x->started = true;
 	if (!ev->usage)

@@ -123,7 +123,7 @@ static void on_begin(struct extract *x, uint8_t id, bool object)
 		if (!object)
 			break;
 		x->ev.usage = true;
-		memset(&x->ev.counts, 0, sizeof(x->ev.counts));
+		x->ev.counts.have = 0;
 		break;
 	case ID_FINISH:
 		x->ev.finish = true;
@@ -153,7 +153,7 @@ static void close_detail(struct staged *ev, uint8_t place)
 			    n);
 	else if (modality_is(ev, "IMAGE") && place != PL_CACHE_DETAIL)
 		extract_add(&ev->counts, place == PL_INPUT_DETAIL ? RAW_IMAGE_IN : RAW_IMAGE_OUT, n);
-	memset(&ev->entry, 0, sizeof(ev->entry));
+	ev->entry.have = 0;
 	ev->entry_type[0] = '\0';
 }
 
@@ -163,7 +163,7 @@ static void on_end(struct extract *x, uint8_t place)
 		close_detail(&x->ev, place);
 }
 
-static void on_number(struct extract *x, uint8_t id, const struct json_reader *r)
+static void on_number(struct extract *x, uint8_t id, const struct scalar *s)
 {
 	static const int8_t raws[ID_COUNT] = {
 	    [ID_INPUT] = RAW_INPUT + 1,   [ID_CACHED] = RAW_CACHED + 1,      [ID_TOOL_INPUT] = RAW_TOOL_INPUT + 1,
@@ -171,9 +171,9 @@ static void on_number(struct extract *x, uint8_t id, const struct json_reader *r
 	};
 
 	if (id == ID_TOKEN_COUNT)
-		extract_set(&x->ev.entry, RAW_INPUT, r);
+		extract_set(&x->ev.entry, RAW_INPUT, s);
 	else if (raws[id] != 0)
-		extract_set(&x->ev.counts, (enum raw)(raws[id] - 1), r);
+		extract_set(&x->ev.counts, (enum raw)(raws[id] - 1), s);
 }
 
 /* "ON_DEMAND_PRIORITY" and "priority" are the same tier under two names. */
@@ -189,34 +189,33 @@ static void take_tier(struct staged *ev, struct slice tier)
 		for (i = 0; i < ARRAY_LEN(tiers); i++)
 			if (slice_eq(slice_sub(tier, sizeof(prefix) - 1, tier.n), slice_of(tiers[i].cloud)))
 				tier = slice_of(tiers[i].name);
-	(void)slice_to_cstr(tier, ev->tier, sizeof(ev->tier));
+	(void)slice_to_cstr(tier, ev->names.tier, sizeof(ev->names.tier));
 }
 
-static void on_string(struct extract *x, uint8_t id, const struct json_reader *r)
+static void on_string(struct extract *x, uint8_t id, const struct scalar *s)
 {
 	struct staged *ev = &x->ev;
 
 	if (id == ID_MODEL)
-		extract_word(ev->model, sizeof(ev->model), r);
+		extract_word(ev->names.model, sizeof(ev->names.model), s);
 	else if (id == ID_TIER)
-		take_tier(ev, json_text(r));
+		take_tier(ev, s->text);
 	else if (id == ID_MODALITY)
-		extract_word(ev->entry_type, sizeof(ev->entry_type), r);
+		extract_word(ev->entry_type, sizeof(ev->entry_type), s);
 	else if (id == ID_QUERY)
 		ev->web++;
 }
 
-static void on_scalar(struct extract *x, uint8_t id, enum json_token t, const struct json_reader *r)
+static void on_scalar(struct extract *x, uint8_t id, enum json_token t, const struct scalar *s)
 {
 	switch ((enum id)id) {
 	case ID_TEXT:
 		if (t == JSON_STRING || t == JSON_NUMBER)
-			extract_text(x, r);
+			extract_text(x, s);
 		break;
 	case ID_BLOB:
 		if (t == JSON_STRING)
-			x->usage.output_bytes +=
-			    r->length_bytes < BLOB_BYTES_COUNTED ? r->length_bytes : BLOB_BYTES_COUNTED;
+			x->output_bytes += s->length_bytes < BLOB_BYTES_COUNTED ? s->length_bytes : BLOB_BYTES_COUNTED;
 		break;
 	case ID_FINISH:
 		x->ev.finish |= t != JSON_NULL;
@@ -226,9 +225,9 @@ static void on_scalar(struct extract *x, uint8_t id, enum json_token t, const st
 		break;
 	default:
 		if (t == JSON_STRING)
-			on_string(x, id, r);
+			on_string(x, id, s);
 		else if (t == JSON_NUMBER)
-			on_number(x, id, r);
+			on_number(x, id, s);
 		break;
 	}
 }

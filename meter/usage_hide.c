@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "meter/quick.h"
 
 #define EVENT_MAX_BYTES (1u << 20)
 #define FIRST_BYTES 1024
@@ -130,6 +131,15 @@ static bool is_line_end(char c)
 	return c == '\n' || c == '\r';
 }
 
+static size_t line_run(const char *p, size_t n)
+{
+	const char *lf = memchr(p, '\n', n), *cr;
+	size_t run = lf ? (size_t)(lf - p) : n;
+
+	cr = memchr(p, '\r', run);
+	return cr ? (size_t)(cr - p) : run;
+}
+
 /* The value of a "data" field: where it begins in the line [at, end), or 0 when it is no data line. */
 static size_t data_value(const char *held, size_t at, size_t end)
 {
@@ -139,7 +149,7 @@ static size_t data_value(const char *held, size_t at, size_t end)
 	return at < end && held[at] == ' ' ? at + 1 : at;
 }
 
-static struct finding inspect(const struct usage_hide *h)
+static struct finding inspect(struct slice event, bool first)
 {
 	static const char bom[] = "\xef\xbb\xbf";
 	struct finding f = {0};
@@ -149,18 +159,17 @@ static struct finding inspect(const struct usage_hide *h)
 
 	json_reader_init(&r);
 	r.want_text = false;
-	if (h->first && h->n >= 3 && memcmp(h->held, bom, 3) == 0)
+	if (first && event.n >= 3 && memcmp(event.p, bom, 3) == 0)
 		at = 3;
-	for (; at < h->n; at = end + 1) {
-		for (end = at; end < h->n && !is_line_end(h->held[end]); end++)
-			;
-		value = data_value(h->held, at, end);
+	for (; at < event.n; at = end + 1) {
+		end = at + line_run(event.p + at, event.n - at);
+		value = data_value(event.p, at, end);
 		if (value == 0)
 			continue;
 		if (some)
 			find_in(&f, &r, (struct piece){"\n", 0, 1, r.offset});
 		some = true;
-		find_in(&f, &r, (struct piece){h->held + value, value, end - value, r.offset});
+		find_in(&f, &r, (struct piece){event.p + value, value, end - value, r.offset});
 	}
 	f.whole = f.whole && !f.broken && json_reader_complete(&r);
 	return f;
@@ -172,51 +181,103 @@ static bool is_blank(char c)
 }
 
 /* The member with one of the commas beside it. False when it stands in an unusual way, such as over several lines. */
-static bool member_range(const struct usage_hide *h, const struct finding *f, size_t *ret_from, size_t *ret_to)
+static bool member_range(struct slice event, const struct finding *f, size_t *ret_from, size_t *ret_to)
 {
 	size_t before = f->key_at, after = f->null_end;
 
-	while (before > 0 && is_blank(h->held[before - 1]))
+	while (before > 0 && is_blank(event.p[before - 1]))
 		before--;
-	while (after < h->n && is_blank(h->held[after]))
+	while (after < event.n && is_blank(event.p[after]))
 		after++;
-	if (before == 0 || after >= h->n)
+	if (before == 0 || after >= event.n)
 		return false;
-	if (h->held[before - 1] == ',') {
+	if (event.p[before - 1] == ',') {
 		*ret_from = before - 1;
 		*ret_to = f->null_end;
 		return true;
 	}
-	if (h->held[before - 1] != '{' || (h->held[after] != ',' && h->held[after] != '}'))
+	if (event.p[before - 1] != '{' || (event.p[after] != ',' && event.p[after] != '}'))
 		return false;
 	*ret_from = f->key_at;
 	*ret_to = f->null_end;
-	if (h->held[after] == ',')
-		for (*ret_to = after + 1; *ret_to < h->n && is_blank(h->held[*ret_to]); (*ret_to)++)
+	if (event.p[after] == ',')
+		for (*ret_to = after + 1; *ret_to < event.n && is_blank(event.p[*ret_to]); (*ret_to)++)
 			;
 	return true;
 }
 
-/* Passes the event on, without what bursar's own question added. The caller has seen to the room in `out`. */
-static int event_pass(struct usage_hide *h, struct buf *out)
+/* What a member of the event's object says; p is its value. Returns where the value ends. */
+static const char *find_member(struct finding *f, struct slice name, const char *p, const char *begin, const char *end)
 {
-	size_t n = h->n, from = n, to = n;
+	const char *stop = quick_skip(p, end, 1);
+
+	if (!stop)
+		return NULL;
+	if (slice_eq(name, SLICE("usage"))) {
+		f->usages++;
+		f->key_at = (size_t)(name.p - 1 - begin);
+		f->usage_null = *p == 'n';
+		f->usage_set = !f->usage_null;
+		f->null_end = (size_t)(stop - begin);
+	} else if (slice_eq(name, SLICE("choices")) && *p == '[') {
+		f->choices_empty |= *quick_space(p + 1) == ']';
+	}
+	return stop;
+}
+
+/* The short way for an event of one data line with plain JSON. False: it is another. */
+static bool inspect_line(struct slice event, struct finding *ret)
+{
+	size_t run = line_run(event.p, event.n), rest, value = data_value(event.p, 0, run);
+	const char *p = event.p + value, *end = event.p + run;
+	struct finding f = {0};
+	struct slice name;
+
+	for (rest = run; rest < event.n && is_line_end(event.p[rest]); rest++)
+		;
+	if (rest < event.n || value == 0 || end - p < 2 || *p != '{' || end[-1] != '}')
+		return false;
+	p = quick_space(p + 1);
+	while (p && *p != '}') {
+		p = quick_key(p, end, &name);
+		if (p)
+			p = quick_next(find_member(&f, name, p, event.p, end), end, '}');
+	}
+	if (!p || p + 1 != end)
+		return false;
+	f.whole = true;
+	*ret = f;
+	return true;
+}
+
+/* Passes the event on, without what bursar's own question added. The caller has seen to the room in `out`. */
+static int event_pass(struct usage_hide *h, struct slice event, struct buf *out)
+{
+	size_t n = event.n, from = n, to = n;
 	struct finding f = {0};
 	int r;
 
-	/* few events name it, and a key may hide behind an escape */
-	if (memmem(h->held, n, "usage", 5) || memmem(h->held, n, "\\u", 2))
-		f = inspect(h);
+	/* where the short way fails: few events name it, and a key may hide behind an escape */
+	if (!inspect_line(event, &f) && (memmem(event.p, n, "usage", 5) || memmem(event.p, n, "\\u", 2)))
+		f = inspect(event, h->first);
 	f.whole = f.whole && f.usages == 1;
 	h->dropped = f.whole && f.usage_set && f.choices_empty;
-	if (f.whole && f.usage_null && !member_range(h, &f, &from, &to))
+	if (f.whole && f.usage_null && !member_range(event, &f, &from, &to))
 		from = to = n;
 	h->first = false;
-	h->n = 0;
 	if (h->dropped)
 		return BUR_OK;
-	r = buf_append(out, h->held, from);
-	return r == BUR_OK ? buf_append(out, h->held + to, n - to) : r;
+	r = buf_append(out, event.p, from);
+	return r == BUR_OK ? buf_append(out, event.p + to, n - to) : r;
+}
+
+/* Passes on the event that is held. */
+static int held_pass(struct usage_hide *h, struct buf *out)
+{
+	struct slice event = {h->held, h->n};
+
+	h->n = 0;
+	return event_pass(h, event, out);
 }
 
 /* --- the stream --------------------------------------------------------------------------------------------------- */
@@ -263,31 +324,36 @@ static int line_end(struct usage_hide *h, char c, struct buf *out)
 	h->after_cr = c == '\r';
 	r = hold(h, &c, 1);
 	if (r == BUR_OK && h->line_empty)
-		r = event_pass(h, out);
+		r = held_pass(h, out);
 	h->line_empty = true;
 	return r;
 }
 
-static size_t line_run(const char *p, size_t n)
+/* Length of the line at p and the blank line behind it when both lie here whole; else 0. */
+static size_t event_run(const char *p, size_t run, size_t n)
 {
-	const char *lf = memchr(p, '\n', n), *cr;
-	size_t run = lf ? (size_t)(lf - p) : n;
-
-	cr = memchr(p, '\r', run);
-	return cr ? (size_t)(cr - p) : run;
+	if (n - run >= 2 && p[run] == '\n' && p[run + 1] == '\n')
+		return run + 2;
+	return n - run >= 4 && memcmp(p + run, "\r\n\r\n", 4) == 0 ? run + 4 : 0;
 }
 
 int usage_hide_feed(struct usage_hide *h, const char *p, size_t n, struct buf *out)
 {
-	size_t i = 0, run;
+	size_t i = 0, run, whole;
 	int r = BUR_OK;
 
 	if (buf_space(out) < n || buf_space(out) - n < h->n)
 		return BUR_TOOBIG;
 	while (i < n && r == BUR_OK && !h->passing) {
 		run = line_run(p + i, n - i);
+		whole = h->n == 0 && run > 0 && run + 4 <= EVENT_MAX_BYTES ? event_run(p + i, run, n - i) : 0;
 		if (h->n + run + 1 > EVENT_MAX_BYTES) {
 			r = give_up(h, out);
+		} else if (whole > 0) { /* needs not be held */
+			r = event_pass(h, slice_mem(p + i, whole), out);
+			h->line_empty = true;
+			h->after_cr = false;
+			i += whole;
 		} else if (run > 0) {
 			h->line_empty = h->after_cr = false;
 			r = hold(h, p + i, run);
@@ -312,5 +378,5 @@ int usage_hide_finish(struct usage_hide *h, struct buf *out)
 		return BUR_OK;
 	if (buf_space(out) < h->n)
 		return BUR_TOOBIG;
-	return event_pass(h, out);
+	return held_pass(h, out);
 }

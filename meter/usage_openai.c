@@ -168,7 +168,7 @@ static void on_begin(struct extract *x, uint8_t id, bool object)
 		if (!object)
 			break;
 		x->ev.usage = true;
-		memset(&x->ev.counts, 0, sizeof(x->ev.counts)); /* a second usage object: the last one wins */
+		x->ev.counts.have = 0; /* a second usage object: the last one wins */
 		break;
 	case ID_CHOICES:
 		x->ev.list_seen = true;
@@ -204,45 +204,45 @@ static void on_end(struct extract *x, uint8_t place)
 		close_item(&x->ev);
 }
 
-static void on_text(struct extract *x, uint8_t id, enum json_token t, const struct json_reader *r)
+static void on_text(struct extract *x, uint8_t id, enum json_token t, const struct scalar *s)
 {
 	if (t != JSON_STRING && t != JSON_NUMBER)
 		return;
 	if (id == ID_AUDIO)
-		x->usage.output_bytes += r->length_bytes / AUDIO_BYTES_PER_TOKEN + 1;
+		x->output_bytes += s->length_bytes / AUDIO_BYTES_PER_TOKEN + 1;
 	else if (id == ID_DELTA || x->kind != API_RESPONSES || !x->stream)
-		extract_text(x, r); /* the items of a responses stream only repeat what came as deltas */
+		extract_text(x, s); /* the items of a responses stream only repeat what came as deltas */
 }
 
-static void on_string(struct extract *x, uint8_t id, const struct json_reader *r)
+static void on_string(struct extract *x, uint8_t id, const struct scalar *s)
 {
 	struct staged *ev = &x->ev;
 
 	switch ((enum id)id) {
 	case ID_MODEL:
-		extract_word(ev->model, sizeof(ev->model), r);
+		extract_word(ev->names.model, sizeof(ev->names.model), s);
 		break;
 	case ID_TIER:
-		extract_word(ev->tier, sizeof(ev->tier), r);
+		extract_word(ev->names.tier, sizeof(ev->names.tier), s);
 		break;
 	case ID_ID:
-		extract_word(ev->id, sizeof(ev->id), r);
+		extract_word(ev->names.id, sizeof(ev->names.id), s);
 		break;
 	case ID_TYPE:
-		extract_word(ev->type, sizeof(ev->type), r);
+		extract_word(ev->type, sizeof(ev->type), s);
 		break;
 	case ID_ITEM_TYPE:
-		extract_word(ev->entry_type, sizeof(ev->entry_type), r);
+		extract_word(ev->entry_type, sizeof(ev->entry_type), s);
 		break;
 	case ID_ACTION_TYPE:
-		ev->entry_other = !slice_eq(json_text(r), SLICE("search"));
+		ev->entry_other = !slice_eq(s->text, SLICE("search"));
 		break;
 	default:
 		break;
 	}
 }
 
-static void on_number(struct extract *x, uint8_t id, const struct json_reader *r)
+static void on_number(struct extract *x, uint8_t id, const struct scalar *s)
 {
 	static const int8_t raws[ID_COUNT] = {
 	    [ID_INPUT_TOKENS] = RAW_INPUT + 1,  [ID_OUTPUT_TOKENS] = RAW_OUTPUT + 1,
@@ -253,21 +253,21 @@ static void on_number(struct extract *x, uint8_t id, const struct json_reader *r
 	};
 
 	if (raws[id] != 0)
-		extract_set(&x->ev.counts, (enum raw)(raws[id] - 1), r);
+		extract_set(&x->ev.counts, (enum raw)(raws[id] - 1), s);
 }
 
-static void on_scalar(struct extract *x, uint8_t id, enum json_token t, const struct json_reader *r)
+static void on_scalar(struct extract *x, uint8_t id, enum json_token t, const struct scalar *s)
 {
 	if (id == ID_TEXT || id == ID_DELTA || id == ID_AUDIO)
-		on_text(x, id, t, r);
+		on_text(x, id, t, s);
 	else if (id == ID_FINISH || id == ID_ERROR)
 		*(id == ID_FINISH ? &x->ev.finish : &x->ev.error) |= t != JSON_NULL;
 	else if (id == ID_CHOICE)
 		x->ev.list_any = true;
 	else if (t == JSON_STRING)
-		on_string(x, id, r);
+		on_string(x, id, s);
 	else if (t == JSON_NUMBER)
-		on_number(x, id, r);
+		on_number(x, id, s);
 }
 
 /* --- events ------------------------------------------------------------------------------------------------------- */
@@ -312,14 +312,14 @@ static void commit_responses(struct extract *x)
 
 	/* inside a response an error explains why it failed; beside one it ends the stream */
 	if (!whole && (ev->error || strcmp(ev->type, "error") == 0))
-		x->fatal = x->usage.error_seen = true;
+		x->fatal = x->error_seen = true;
 	if (strcmp(ev->type, "response.output_item.done") == 0) {
 		x->items_web += ev->web;
 		x->items_files += ev->files;
 		set_fees(x, x->items_web, x->items_files);
 	}
 	if (strcmp(ev->type, "response.failed") == 0)
-		x->usage.error_seen = true;
+		x->error_seen = true;
 	if (ev->usage) {
 		uint64_t web = x->items_web, files = x->items_files;
 

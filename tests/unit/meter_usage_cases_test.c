@@ -93,6 +93,14 @@ static void same_text(const char *id, const char *field, json_t *want, const cha
 	failures++;
 }
 
+static void same_flag(const char *id, const char *field, json_t *want, bool got)
+{
+	if (json_is_true(want) == got)
+		return;
+	printf("%s: %s is %d\n", id, field, got);
+	failures++;
+}
+
 static void check(const char *id, json_t *e, const struct usage *u)
 {
 	json_t *extra = json_object_get(e, "extra");
@@ -106,8 +114,8 @@ static void check(const char *id, json_t *e, const struct usage *u)
 	same(id, "requests", json_object_get(e, "requests"), u->requests);
 	same_opt(id, "input", json_object_get(e, "input_tokens"), u->has_input, u->input_tokens);
 	same_opt(id, "output", json_object_get(e, "output_tokens"), u->has_output, u->output_tokens);
-	same(id, "stream", json_integer(json_is_true(json_object_get(e, "stream"))), u->stream);
-	same(id, "complete", json_integer(json_is_true(json_object_get(e, "complete"))), u->complete);
+	same_flag(id, "stream", json_object_get(e, "stream"), u->stream);
+	same_flag(id, "complete", json_object_get(e, "complete"), u->complete);
 	if (u->model[0])
 		same_text(id, "model", json_object_get(e, "model"), u->model);
 	same(id, "web", json_object_get(extra, "web_search_requests"), u->web_searches);
