@@ -57,20 +57,19 @@ const char *h1_error_text(enum h1_error);
 int h1_error_status(enum h1_error);
 
 /* Fields that somebody must act on; the rest are H1_F_OTHER. */
-#define H1_KNOWN_FIELDS(X)                                                                                             \
-	X(HOST, "host")                                                                                                \
-	X(CONTENT_LENGTH, "content-length")                                                                            \
-	X(TRANSFER_ENCODING, "transfer-encoding") X(CONNECTION, "connection") X(KEEP_ALIVE, "keep-alive")              \
-	    X(PROXY_CONNECTION, "proxy-connection") X(PROXY_AUTHORIZATION, "proxy-authorization")                      \
-		X(PROXY_AUTHENTICATE, "proxy-authenticate") X(TE, "te") X(TRAILER, "trailer") X(UPGRADE, "upgrade")    \
-		    X(EXPECT, "expect") X(AUTHORIZATION, "authorization") X(X_API_KEY, "x-api-key")                    \
-			X(X_GOOG_API_KEY, "x-goog-api-key") X(API_KEY, "api-key") X(CONTENT_TYPE, "content-type")      \
-			    X(CONTENT_ENCODING, "content-encoding") X(ACCEPT_ENCODING, "accept-encoding")              \
-				X(CACHE_CONTROL, "cache-control") X(RETRY_AFTER, "retry-after") X(VIA, "via")          \
-				    X(DATE, "date") X(SERVER, "server") X(COOKIE, "cookie")                            \
-					X(USER_AGENT, "user-agent") X(X_REQUEST_ID, "x-request-id")                    \
-					    X(REQUEST_ID, "request-id") X(X_SHOULD_RETRY, "x-should-retry")            \
-						X(X_ACCEL_BUFFERING, "x-accel-buffering")
+/* clang-format off */
+#define H1_KNOWN_FIELDS(X) \
+	X(HOST, "host") X(CONTENT_LENGTH, "content-length") X(TRANSFER_ENCODING, "transfer-encoding") \
+	X(CONNECTION, "connection") X(KEEP_ALIVE, "keep-alive") X(PROXY_CONNECTION, "proxy-connection") \
+	X(PROXY_AUTHORIZATION, "proxy-authorization") X(PROXY_AUTHENTICATE, "proxy-authenticate") X(TE, "te") \
+	X(TRAILER, "trailer") X(UPGRADE, "upgrade") X(EXPECT, "expect") X(AUTHORIZATION, "authorization") \
+	X(X_API_KEY, "x-api-key") X(X_GOOG_API_KEY, "x-goog-api-key") X(API_KEY, "api-key") \
+	X(CONTENT_TYPE, "content-type") X(CONTENT_ENCODING, "content-encoding") \
+	X(ACCEPT_ENCODING, "accept-encoding") X(CACHE_CONTROL, "cache-control") X(RETRY_AFTER, "retry-after") \
+	X(VIA, "via") X(DATE, "date") X(SERVER, "server") X(COOKIE, "cookie") X(USER_AGENT, "user-agent") \
+	X(X_REQUEST_ID, "x-request-id") X(REQUEST_ID, "request-id") X(X_SHOULD_RETRY, "x-should-retry") \
+	X(X_ACCEL_BUFFERING, "x-accel-buffering")
+/* clang-format on */
 
 enum h1_field_id {
 	H1_F_OTHER = 0,

@@ -81,7 +81,11 @@ static int find_name(struct cursor hello, char *dst, size_t dst_size)
 	(void)take_vector(&hello, 1); /* session id */
 	(void)take_vector(&hello, 2); /* cipher suites */
 	(void)take_vector(&hello, 1); /* compression */
+	if (!hello.bad && hello.n == 0)
+		return BUR_NOTFOUND; /* no extensions at all */
 	extensions = take_vector(&hello, 2);
+	if (hello.bad)
+		return BUR_INVALID;
 	while (extensions.n > 0 && !extensions.bad) {
 		size_t type = take_number(&extensions, 2);
 		struct cursor body = take_vector(&extensions, 2);
@@ -92,40 +96,49 @@ static int find_name(struct cursor hello, char *dst, size_t dst_size)
 			return list.bad ? BUR_INVALID : host_name(list, dst, dst_size);
 		}
 	}
-	return BUR_NOTFOUND;
+	return extensions.bad ? BUR_INVALID : BUR_NOTFOUND;
+}
+
+/* One record's payload, or what has arrived of it. BUR_AGAIN: its frame is not here yet. */
+static int take_record(struct cursor *in, bool first, struct cursor *ret, bool *ret_whole)
+{
+	size_t n;
+
+	if (in->n > 0 && in->p[0] != RECORD_HANDSHAKE)
+		return first ? BUR_NOTFOUND : BUR_INVALID;
+	if (in->n > 1 && in->p[1] != 3)
+		return first ? BUR_NOTFOUND : BUR_INVALID;
+	if (in->n < 5)
+		return BUR_AGAIN;
+	(void)take(in, 3);
+	n = take_number(in, 2);
+	if (n == 0)
+		return BUR_INVALID;
+	*ret_whole = n <= in->n;
+	*ret = take(in, *ret_whole ? n : in->n);
+	return BUR_OK;
 }
 
 /* A hello may be cut into several records; their payloads are joined. BUR_AGAIN until it is whole. */
-static int gather_hello(struct cursor in, uint8_t *dst, size_t *ret_n)
+static int gather_hello(struct cursor in, uint8_t dst[SNI_HELLO_MAX], size_t *ret_n)
 {
 	size_t have = 0, want = 4;
+	bool whole = true;
 
 	while (have < want) {
 		struct cursor part;
+		int r = whole ? take_record(&in, have == 0, &part, &whole) : BUR_AGAIN;
 
-		if (in.n < 5)
-			return in.n > 0 && in.p[0] != RECORD_HANDSHAKE ? BUR_NOTFOUND : BUR_AGAIN;
-		if (in.p[0] != RECORD_HANDSHAKE || in.p[1] != 3)
-			return BUR_NOTFOUND;
-		(void)take(&in, 3);
-		part.n = take_number(&in, 2);
-		if (part.n == 0 || part.n > SNI_PEEK_MAX - have)
-			return BUR_NOTFOUND;
-		part = (struct cursor){in.p, part.n < in.n ? part.n : in.n, part.n > in.n};
+		if (r < 0)
+			return r;
+		if (part.n > SNI_HELLO_MAX - have)
+			return BUR_INVALID;
 		memcpy(dst + have, part.p, part.n);
 		have += part.n;
-		if (part.bad && have < want)
-			return BUR_AGAIN;
-		(void)take(&in, part.n);
-		if (have >= 4) {
-			if (dst[0] != HELLO)
-				return BUR_NOTFOUND;
+		if (have >= 4)
 			want = 4 + ((size_t)dst[1] << 16 | (size_t)dst[2] << 8 | dst[3]);
-			if (want > SNI_PEEK_MAX)
-				return BUR_NOTFOUND;
-		}
-		if (part.bad && have < want)
-			return BUR_AGAIN;
+		if ((have > 0 && dst[0] != HELLO) || want > SNI_HELLO_MAX)
+			return BUR_INVALID;
 	}
 	*ret_n = want;
 	return BUR_OK;
@@ -133,12 +146,12 @@ static int gather_hello(struct cursor in, uint8_t *dst, size_t *ret_n)
 
 int sni_peek(const void *p, size_t n, char *dst, size_t dst_size)
 {
-	uint8_t hello[SNI_PEEK_MAX + 1];
+	uint8_t hello[SNI_HELLO_MAX];
 	size_t hello_n = 0;
 	int r = gather_hello((struct cursor){p, n, false}, hello, &hello_n);
 
 	if (r == BUR_AGAIN && n >= SNI_PEEK_MAX)
-		return BUR_NOTFOUND;
+		return BUR_INVALID;
 	if (r < 0)
 		return r;
 	return find_name((struct cursor){hello + 4, hello_n - 4, false}, dst, dst_size);

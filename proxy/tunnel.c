@@ -102,10 +102,11 @@ static bool must_wait(struct tunnel *t)
 	if (r == BUR_AGAIN && !t->client_ended)
 		return true;
 	t->judged = true;
-	if (r != BUR_OK || route_tunnel_may_carry(&t->client->worker->proxy->config, name))
+	if (r == BUR_NOTFOUND || r == BUR_AGAIN ||
+	    (r == BUR_OK && route_tunnel_may_carry(&t->client->worker->proxy->config, name)))
 		return false;
-	log_limited(LOG_WARN, "tunnel.sni", "TLS for the metered host %s inside a tunnel to %s: refused", name,
-		    t->client->authority->host);
+	log_limited(LOG_WARN, "tunnel.sni", "TLS for %s inside a tunnel to %s: refused",
+		    r == BUR_OK ? name : "an unreadable name", t->client->authority->host);
 	t->refused = true;
 	return true;
 }

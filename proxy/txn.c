@@ -252,8 +252,8 @@ static void keep(char **at, struct slice *s)
 	*(*at)++ = '\0';
 }
 
-/* Only for a call whose answer has begun: nothing of the request will be looked at again but what the log line and the
- * ledger row name. */
+/* Only for a call that was sent whole and whose answer has begun: nothing of the request will be looked at again but
+ * what the log line and the ledger row name. */
 void txn_compact(struct txn *t)
 {
 	struct slice host = slice_of(t->target.host);
@@ -261,7 +261,7 @@ void txn_compact(struct txn *t)
 	size_t n = 0;
 	char *at;
 
-	if (t->kept || !t->answer_head_sent)
+	if (t->kept || !t->answer_head_sent || !t->sent_all)
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		n += texts[i]->n + 1;
@@ -286,7 +286,7 @@ void txn_abort(struct txn *t, enum txn_end end)
 	txn_run(t);
 }
 
-static const char *refusal_sentence(struct txn *t, const char *fmt, va_list ap)
+static PRINTF_LIKE(2, 0) const char *refusal_sentence(struct txn *t, const char *fmt, va_list ap)
 {
 	char text[1024];
 

@@ -120,7 +120,7 @@ struct txn {
 	struct upstream up;
 	struct buf send;   /* request head, later bytes of a streamed body */
 	size_t sent_bytes; /* of head + body */
-	bool sent_all, sending, dialling, retried, send_broken, waits_for_client;
+	bool sent_all, sending, dialling, retried, waits_for_client;
 	struct iovec request_iov[5];
 	int n_request_iov;
 	size_t request_bytes;

@@ -203,7 +203,8 @@ static void release_body(struct txn *t)
  * one. A streamed body is gone and cannot be sent again. */
 static bool try_again(struct txn *t)
 {
-	if (!t->up.reused || t->sent_all || t->retried || t->answer_head_seen || t->stream_body || !t->client)
+	if (!t->up.reused || t->sent_all || t->retried || t->answer_head_seen || t->stream_body || !t->client ||
+	    buf_len(&t->answer_in) > 0)
 		return false;
 	t->retried = true;
 	upstream_close(&t->up);
@@ -220,10 +221,9 @@ static enum step_result read_answer(struct txn *t);
 
 static enum step_result send_failed(struct txn *t)
 {
-	if (try_again(t))
-		return STEP_MORE;
-	t->send_broken = true; /* the vendor may have answered before it closed */
+	/* the vendor may have answered before it closed: only when nothing came is the call sent again */
 	t->step = TXN_ANSWER;
+	deadline_arm(&t->worker->first_byte_deadline, &t->deadline);
 	return read_answer(t);
 }
 

@@ -406,7 +406,7 @@ static bool stays_here(const struct txn *t, const struct h1_field *f)
 
 	if (slice_istarts(f->name, SLICE("x-bursar-")))
 		return true;
-	if (is_credential(f) && (t->swap_credential || auth_has_virtual(f->value)))
+	if ((is_credential(f) && t->swap_credential) || auth_has_virtual(f->value))
 		return true;
 	for (size_t i = 0; t->target.provider && i < ARRAY_LEN(overrides); i++)
 		if (slice_ieq(f->name, slice_of(overrides[i])))
