@@ -41,15 +41,17 @@ static const struct proxy_config config = {.providers = providers,
 					   .connect_ports = ports,
 					   .n_connect_ports = 1};
 
+static struct arena arena; /* of the last target */
+
 static int resolve(const char *head, const char *tunnel, struct target *t, enum refusal_reason *why)
 {
-	static struct arena arena;
 	static struct h1_head h;
 	struct h1_scan scan = {0};
 	struct authority a;
 	enum h1_error e;
 	struct slice message;
 
+	arena_reset(&arena);
 	arena_init(&arena, 65536);
 	assert_int_equal(h1_parse_request(&scan, head, strlen(head), &h, &e), BUR_OK);
 	if (tunnel)
@@ -154,5 +156,8 @@ int main(void)
 	    cmocka_unit_test(test_connect_rules),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+	arena_reset(&arena);
+	return failed;
 }
