@@ -148,7 +148,7 @@ def test_absolute_form_asks_for_a_key_with_407(vendor, start_bursar, names):
     names.names["vendor.test"] = "127.0.0.1"
     bursar = start_bursar({
         "network": {"dns": [names.address()]}, "auth": {"require_key": True},
-        "hosts": [{"host": "vendor.test", "do": "tunnel"}],
+        "hosts": [{"host": "vendor.test", "do": "tunnel"}], "connect_ports": [str(vendor.plain)],
     })
     url, host = f"http://vendor.test:{vendor.plain}/echo", f"vendor.test:{vendor.plain}"
     assert call(bursar.proxy, url, method="GET", host=host).status == 407
