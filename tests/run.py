@@ -23,7 +23,7 @@ SANITIZER_ENV = {
 }
 
 # Acceptance data that is not part of the repository; its tests are left out where it is not at hand.
-DATA = pathlib.Path(os.environ.get("BURSAR_ACCEPTANCE_DATA", ROOT.parent / "shared" / "data"))
+DATA = pathlib.Path(os.environ.get("BURSAR_ACCEPTANCE_DATA", ROOT / "acceptance"))
 DATA_ENV = {
     "BURSAR_PRICES": str(ROOT / "conf" / "prices.json"),
     **({"BURSAR_USAGE_CASES": str(DATA / "usage-cases.jsonl")} if (DATA / "usage-cases.jsonl").exists() else {}),
