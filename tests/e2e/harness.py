@@ -9,7 +9,6 @@ import http.client
 import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import ssl
@@ -639,20 +638,23 @@ class FakeDns:
         self.sock.close()
 
 
-def can_bind(address):
+def can_bind(address, patience=90):
+    """False without the right to. Another run may have it for a while: that is waited for, not skipped over."""
     host, port = address.rsplit(":", 1)
-    with contextlib.closing(socket.socket()) as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last test may still be ending
-        try:
-            s.bind((host, int(port)))
-            s.listen()
-            return True
-        except OSError:
-            return False
-
-
-def free_of(path):
-    return shutil.disk_usage(path).free
+    deadline = time.monotonic() + patience
+    while True:
+        with contextlib.closing(socket.socket()) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind((host, int(port)))
+                s.listen()
+                return True
+            except PermissionError:
+                return False
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"{address} is taken by another program") from None
+        time.sleep(0.1)
 
 
 def sse_events(body):

@@ -16,7 +16,6 @@ def test_intercepted_answer_is_byte_identical(vendor443, intercepting, case):
     provider, path, body = CASES[case]
     host = VENDOR_HOSTS[provider]
     headers = {"x-vendor-call": "same-id", "Authorization": "Bearer sk-mine"}
-    direct = call(443, path, body, host=host, headers=headers) if False else None
     wire = Wire(vendor443.tls, tls=(vendor443.ca, "localhost"))
     wire.send(request_bytes(path, body, host=host, headers=headers))
     direct = wire.read_answer()
