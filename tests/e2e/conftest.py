@@ -45,6 +45,12 @@ def bursar(start_bursar):
     return start_bursar()
 
 
+@pytest.fixture(autouse=True)
+def port_443_goes_back():
+    yield
+    harness.AddressLock.release()
+
+
 @pytest.fixture
 def names():
     """A name server on which the three vendors live at 127.0.0.2."""

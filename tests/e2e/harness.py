@@ -5,6 +5,7 @@ Nothing here sleeps for luck: every wait is for a condition, with a deadline.
 
 import base64
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -14,6 +15,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -638,9 +640,39 @@ class FakeDns:
         self.sock.close()
 
 
+class AddressLock:
+    """Port 443 is one address for all runs on this machine: one test has it at a time. Released after each test."""
+
+    path = pathlib.Path(tempfile.gettempdir()) / "bursar-tests-443.lock"
+    file = None
+
+    @classmethod
+    def take(cls, patience):
+        if cls.file:
+            return
+        cls.file = open(cls.path, "a")
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(cls.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    cls.release()
+                    raise AssertionError("another run of the tests does not let go of port 443") from None
+            time.sleep(0.05)
+
+    @classmethod
+    def release(cls):
+        if cls.file:
+            cls.file.close()
+            cls.file = None
+
+
 def can_bind(address, patience=90):
     """False without the right to. Another run may have it for a while: that is waited for, not skipped over."""
     host, port = address.rsplit(":", 1)
+    AddressLock.take(patience)
     deadline = time.monotonic() + patience
     while True:
         with contextlib.closing(socket.socket()) as s:
