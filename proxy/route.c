@@ -121,11 +121,9 @@ static int resolve_intercepted(const struct proxy_config *cfg, const struct auth
 	struct slice target = h->target;
 
 	if (target.n > 0 && target.p[0] != '/' && !slice_eq(target, SLICE("*"))) {
-		struct slice prefix = arena_printf(arena, "https://%s", a->host);
 		if (!slice_istarts(target, SLICE("https://")))
 			return fail(arena, REFUSE_BAD_REQUEST, reterr, msg,
 				    "a request inside a tunnel names its path only");
-		(void)prefix;
 		struct slice rest = slice_sub(target, 8, target.n);
 		size_t slash = slice_find(rest, '/');
 		struct authority got;

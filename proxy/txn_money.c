@@ -435,12 +435,8 @@ static void find_outcome(struct txn *t, struct outcome *o)
 	}
 	if (!t->answer_ended)
 		t->row_flags |= t->client || t->end >= TXN_END_UPSTREAM_CONNECT ? ROW_UPSTREAM_CUT : ROW_CLIENT_GONE;
-	if (!t->answer_ended && t->paused) { /* more of the answer stands unread than was seen */
-		t->row_flags |= ROW_ESTIMATED;
-		outcome_worst(t, o);
-		return;
-	}
-	if (!t->answer_head_seen) { /* nobody knows what the vendor did with it */
+	/* nobody knows what the vendor did with it, or more of the answer stands unread than was seen */
+	if (!t->answer_head_seen || (!t->answer_ended && t->paused)) {
 		t->row_flags |= ROW_ESTIMATED;
 		outcome_worst(t, o);
 		return;
