@@ -537,7 +537,8 @@ class ScriptedVendor:
         self.over = threading.Event()
         self.sock = socket.create_server((host, port), backlog=1024)
         self.plain = self.tls = self.sock.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self._accept, daemon=True)
+        self.acceptor.start()
 
     def _accept(self):
         while True:
@@ -578,6 +579,8 @@ class ScriptedVendor:
 
     def stop(self):
         self.over.set()
+        self.sock.shutdown(socket.SHUT_RDWR)  # close() alone leaves it listening while accept() waits on it
+        self.acceptor.join()
         self.sock.close()
 
 
