@@ -2,12 +2,12 @@
 #
 # Each room is a folder and a static archive; a room links only what lies below it.
 
-ROOMS    := base net meter policy store proxy api app
+ROOMS    := base net tokens price meter policy store proxy api app
 BUILD    ?= build/release
 ifeq ($(origin CC),default)
 CC       := gcc
 endif
-PKGS     := libevent libevent_pthreads openssl sqlite3 jansson yaml-0.1 zlib
+PKGS     := libevent libevent_pthreads openssl sqlite3 jansson yaml-0.1 zlib libbrotlidec libzstd
 
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef \
             -Wwrite-strings -Wpointer-arith -Wimplicit-fallthrough
@@ -21,12 +21,14 @@ LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
 # What a room may link and include, itself first (lowest room last).
 LINK_base   := base
 LINK_net    := net base
-LINK_meter  := meter base
+LINK_tokens := tokens base
+LINK_price  := price base
+LINK_meter  := meter tokens price base
 LINK_policy := policy base
 LINK_store  := store base
-LINK_proxy  := proxy net meter policy store base
-LINK_api    := api proxy net policy store base
-LINK_app    := app api proxy net meter policy store base
+LINK_proxy  := proxy net meter tokens price policy store base
+LINK_api    := api proxy net price policy store base
+LINK_app    := app api proxy net meter tokens price policy store base
 
 room_src  = $(filter-out app/main.c,$(wildcard $(1)/*.c))
 room_obj  = $(patsubst %.c,$(BUILD)/%.o,$(call room_src,$(1)))

@@ -136,7 +136,7 @@ enum state {
 	ST_AFTER_ITEM,   /* ',' or ']' */
 	ST_AFTER_MEMBER, /* ',' or '}' */
 	ST_DONE,         /* only white space */
-	ST_COMPLETE,     /* JSON_END is due */
+	ST_COMPLETE,     /* JT_END is due */
 	ST_FAILED,
 };
 
@@ -151,7 +151,7 @@ enum number { NUM_MINUS, NUM_ZERO, NUM_INT, NUM_POINT, NUM_FRACTION, NUM_E, NUM_
 static const struct {
 	const char *word;
 	enum json_token token;
-} literals[] = {{"true", JSON_TRUE}, {"false", JSON_FALSE}, {"null", JSON_NULL}};
+} literals[] = {{"true", JT_TRUE}, {"false", JT_FALSE}, {"null", JT_NULL}};
 
 /* What the reader holds while it walks over one piece of input. */
 struct cursor {
@@ -172,7 +172,7 @@ static enum json_token fail(struct json_reader *r)
 {
 	r->state = ST_FAILED;
 	r->in_token = IN_NONE;
-	return JSON_ERROR;
+	return JT_ERROR;
 }
 
 static inline void value_done(struct json_reader *r)
@@ -351,10 +351,10 @@ static enum json_token string_end(struct json_reader *r)
 	r->text[r->text_n] = '\0';
 	if (r->is_key) {
 		r->state = ST_COLON;
-		return JSON_KEY;
+		return JT_KEY;
 	}
 	value_done(r);
-	return JSON_STRING;
+	return JT_STRING;
 }
 
 /* Whole characters that are not ASCII: the short way while they are valid and complete in this piece. False: none. */
@@ -425,7 +425,7 @@ static enum json_token read_string(struct json_reader *r, struct cursor *in)
 		if (string_byte(r, in) < 0)
 			return fail(r);
 	}
-	return JSON_MORE;
+	return JT_MORE;
 }
 
 /* --- numbers and words */
@@ -479,14 +479,14 @@ static enum json_token read_number(struct json_reader *r, struct cursor *in)
 			r->in_token = IN_NONE;
 			r->text[r->text_n] = '\0';
 			value_done(r);
-			return JSON_NUMBER;
+			return JT_NUMBER;
 		}
 		r->escape = (uint8_t)number_next((enum number)r->escape, c);
 		if (r->escape == NUM_BAD)
 			return fail(r);
 		text_add(r, in->p + in->i, 1);
 	}
-	return JSON_MORE;
+	return JT_MORE;
 }
 
 /* codepoint = which word, escape = bytes of it seen. */
@@ -499,7 +499,7 @@ static enum json_token read_literal(struct json_reader *r, struct cursor *in)
 			return fail(r);
 	}
 	if (word[r->escape])
-		return JSON_MORE;
+		return JT_MORE;
 	r->in_token = IN_NONE;
 	value_done(r);
 	return literals[r->codepoint].token;
@@ -558,7 +558,7 @@ static inline enum json_token container_begin(struct json_reader *r, bool object
 	r->depth++;
 	r->state = object ? ST_OBJECT : ST_ARRAY;
 	r->after_value = object ? ST_AFTER_MEMBER : ST_AFTER_ITEM;
-	return object ? JSON_OBJECT_BEGIN : JSON_ARRAY_BEGIN;
+	return object ? JT_OBJECT_BEGIN : JT_ARRAY_BEGIN;
 }
 
 static inline enum json_token container_end(struct json_reader *r, bool object)
@@ -568,7 +568,7 @@ static inline enum json_token container_end(struct json_reader *r, bool object)
 	r->depth--;
 	r->after_value = r->depth == 0 ? ST_COMPLETE : (r->objects[0] & 1) ? ST_AFTER_MEMBER : ST_AFTER_ITEM;
 	r->state = r->after_value;
-	return object ? JSON_OBJECT_END : JSON_ARRAY_END;
+	return object ? JT_OBJECT_END : JT_ARRAY_END;
 }
 
 /* From here on the reader is inside a value that ends when the depth is `depth` again. */
@@ -592,7 +592,7 @@ static int skip_stop(struct json_reader *r, unsigned char c)
 			return BUR_INVALID;
 		r->escape = SKIP_ESCAPE;
 	} else if ((c | 0x20) == '{') {
-		return container_begin(r, object) == JSON_ERROR ? BUR_INVALID : BUR_OK;
+		return container_begin(r, object) == JT_ERROR ? BUR_INVALID : BUR_OK;
 	} else {
 		if (r->after_value != (object ? ST_AFTER_MEMBER : ST_AFTER_ITEM))
 			return BUR_INVALID;
@@ -676,7 +676,7 @@ static size_t skip_block(struct json_reader *r, const char p[SKIP_BLOCK], size_t
 	return i;
 }
 
-/* JSON_MORE as well when the value has ended: nothing is reported. */
+/* JT_MORE as well when the value has ended: nothing is reported. */
 static enum json_token skip_on(struct json_reader *r, struct cursor *in)
 {
 	while (r->in_token == IN_SKIP && in->i < in->n) {
@@ -690,7 +690,7 @@ static enum json_token skip_on(struct json_reader *r, struct cursor *in)
 			in->i += skip_block(r, last, n);
 		}
 	}
-	return r->state == ST_FAILED ? JSON_ERROR : JSON_MORE;
+	return r->state == ST_FAILED ? JT_ERROR : JT_MORE;
 }
 
 void json_skip_value(struct json_reader *r)
@@ -769,7 +769,7 @@ static inline enum json_token token_taken(struct json_reader *r, size_t text_n, 
 	r->text_n = text_n;
 	r->text[text_n] = '\0';
 	r->length_bytes = length_bytes;
-	r->state = token == JSON_KEY ? ST_COLON : r->after_value;
+	r->state = token == JT_KEY ? ST_COLON : r->after_value;
 	return token;
 }
 
@@ -820,7 +820,7 @@ static inline size_t short_literal(struct json_reader *r, const char p[5], enum 
 static enum json_token read_rest(struct json_reader *r, const char *p, size_t n, size_t *inout_i)
 {
 	struct cursor in = {p, n, *inout_i};
-	enum json_token token = JSON_MORE;
+	enum json_token token = JT_MORE;
 
 	switch ((enum in_token)r->in_token) {
 	case IN_STRING:
@@ -842,10 +842,10 @@ static enum json_token read_rest(struct json_reader *r, const char *p, size_t n,
 	return token;
 }
 
-/* The first byte of a token; JSON_MORE when there is more of it to read. */
+/* The first byte of a token; JT_MORE when there is more of it to read. */
 static enum json_token begin_token(struct json_reader *r, enum action act, const char *p, size_t *inout_i)
 {
-	enum json_token token = JSON_MORE;
+	enum json_token token = JT_MORE;
 	size_t i = *inout_i;
 
 	switch (act) {
@@ -873,10 +873,10 @@ static enum json_token begin_token(struct json_reader *r, enum action act, const
 	case ACT_OBJECT:
 	case ACT_ARRAY:
 		token = container_begin(r, act == ACT_OBJECT);
-		i += token != JSON_ERROR;
-		if (UNLIKELY(r->skipping) && token != JSON_ERROR) {
+		i += token != JT_ERROR;
+		if (UNLIKELY(r->skipping) && token != JT_ERROR) {
 			skip_begin(r, SKIP_STRUCTURE, r->depth - 1);
-			token = JSON_MORE;
+			token = JT_MORE;
 		}
 		break;
 	case ACT_END_OBJECT:
@@ -892,7 +892,7 @@ static enum json_token begin_token(struct json_reader *r, enum action act, const
 	return token;
 }
 
-/* Up to the end of a token; JSON_MORE at the end of the piece, or of what is skipped. */
+/* Up to the end of a token; JT_MORE at the end of the piece, or of what is skipped. */
 static enum json_token read_token(struct json_reader *r, const char *p, size_t n, size_t *inout_i)
 {
 	uint64_t base = r->offset;
@@ -913,7 +913,7 @@ static enum json_token read_token(struct json_reader *r, const char *p, size_t n
 		r->state = act == ACT_WANT_KEY ? ST_KEY : r->skipping ? ST_SKIP_VALUE : ST_VALUE;
 	}
 	*inout_i = n;
-	return JSON_MORE;
+	return JT_MORE;
 }
 
 /* Any token in any piece. */
@@ -924,25 +924,25 @@ __attribute__((noinline)) static enum json_token next_token(struct json_reader *
 
 	if (UNLIKELY(r->state >= ST_COMPLETE)) {
 		if (r->state == ST_FAILED)
-			return JSON_ERROR;
+			return JT_ERROR;
 		r->state = ST_DONE;
-		return JSON_END;
+		return JT_END;
 	}
 	do {
 		size_t i = *inout_i;
 
 		token = read_token(r, p, n, inout_i);
 		r->offset += *inout_i - i;
-		if (UNLIKELY(r->skipping) && token >= JSON_NUMBER && token <= JSON_NULL) {
+		if (UNLIKELY(r->skipping) && token >= JT_NUMBER && token <= JT_NULL) {
 			r->skipping = false;
-			token = JSON_MORE;
+			token = JT_MORE;
 		}
-		/* after a container skipped at the top: JSON_END is due even at the end of the piece */
-		if (token == JSON_MORE && r->state == ST_COMPLETE && r->in_token == IN_NONE) {
+		/* after a container skipped at the top: JT_END is due even at the end of the piece */
+		if (token == JT_MORE && r->state == ST_COMPLETE && r->in_token == IN_NONE) {
 			r->state = ST_DONE;
-			return JSON_END;
+			return JT_END;
 		}
-	} while (token == JSON_MORE && *inout_i < n);
+	} while (token == JT_MORE && *inout_i < n);
 	return token;
 }
 
@@ -1015,7 +1015,7 @@ static inline void moved(struct json_reader *r, size_t begin, size_t at, size_t 
 __attribute__((noinline)) static enum json_token short_other(struct json_reader *r, const char *p, size_t n,
 							     size_t *inout_i, size_t at, unsigned want)
 {
-	enum json_token token = JSON_MORE;
+	enum json_token token = JT_MORE;
 	size_t len = 0;
 	char c = p[at];
 
@@ -1036,7 +1036,7 @@ __attribute__((noinline)) static enum json_token short_other(struct json_reader 
 	} else if (n - at >= NUMBER_SHORT) {
 		len = short_number(p + at, r->text);
 		if (len > 0)
-			token = token_taken(r, len, len, JSON_NUMBER);
+			token = token_taken(r, len, len, JT_NUMBER);
 	}
 	if (len == 0)
 		return next_token(r, p, n, inout_i);
@@ -1065,8 +1065,8 @@ enum json_token json_next(struct json_reader *r, const char *p, size_t n, size_t
 		return next_token(r, p, n, inout_i);
 	moved(r, *inout_i, at, at + run + 2, inout_i);
 	if (want & WANT_KEY)
-		return token_taken(r, run, run, JSON_KEY);
-	return token_taken(r, r->want_text ? run : 0, run, JSON_STRING);
+		return token_taken(r, run, run, JT_KEY);
+	return token_taken(r, r->want_text ? run : 0, run, JT_STRING);
 }
 
 bool json_reader_complete(const struct json_reader *r)

@@ -23,25 +23,25 @@ size_t json_escape(struct slice s, char *dst, size_t dst_size);
 #define JSON_CAPTURE_MAX 512 /* keys, numbers and short strings longer than this are reported as `cut` */
 
 enum json_token {
-	JSON_MORE, /* all input consumed, document not finished */
-	JSON_OBJECT_BEGIN,
-	JSON_OBJECT_END,
-	JSON_ARRAY_BEGIN,
-	JSON_ARRAY_END,
-	JSON_KEY,    /* text = decoded key */
-	JSON_STRING, /* text = decoded, at most JSON_CAPTURE_MAX bytes when captured; length_bytes = decoded length */
-	JSON_NUMBER, /* text = the literal */
-	JSON_TRUE,
-	JSON_FALSE,
-	JSON_NULL,
-	JSON_END,   /* the document is complete; white space may follow */
-	JSON_ERROR, /* malformed, too deep, or bytes after the end; sticky */
+	JT_MORE, /* all input consumed, document not finished */
+	JT_OBJECT_BEGIN,
+	JT_OBJECT_END,
+	JT_ARRAY_BEGIN,
+	JT_ARRAY_END,
+	JT_KEY,    /* text = decoded key */
+	JT_STRING, /* text = decoded, at most JSON_CAPTURE_MAX bytes when captured; length_bytes = decoded length */
+	JT_NUMBER, /* text = the literal */
+	JT_TRUE,
+	JT_FALSE,
+	JT_NULL,
+	JT_END,   /* the document is complete; white space may follow */
+	JT_ERROR, /* malformed, too deep, or bytes after the end; sticky */
 };
 
 struct json_reader {
 	uint8_t state, in_token, after_value;
 	/* want_text: the caller wants the text of strings; read when a string begins (keys and numbers always have it).
-	 * utf8_strict: bad UTF-8 in a string is JSON_ERROR, else it becomes U+FFFD. A lone \uD800 is always U+FFFD. */
+	 * utf8_strict: bad UTF-8 in a string is JT_ERROR, else it becomes U+FFFD. A lone \uD800 is always U+FFFD. */
 	bool is_key, cut, want_text, utf8_strict, capturing, skipping;
 	int depth, skip_depth;
 	uint64_t
@@ -56,13 +56,13 @@ struct json_reader {
 };
 
 void json_reader_init(struct json_reader *) NONNULL(1);
-/* Reads from p[*inout_i..n) up to the end of the next token; *inout_i moves on. Call again until JSON_MORE.
+/* Reads from p[*inout_i..n) up to the end of the next token; *inout_i moves on. Call again until JT_MORE.
  * Long plain runs inside strings are skipped at memory speed. */
 enum json_token json_next(struct json_reader *, const char *p, size_t n, size_t *inout_i) NONNULL(1, 4);
 /* Swallows the value to come, or the container just begun, with all that is in it: none of its tokens is reported.
- * To be called after JSON_KEY (the key's value is skipped) or after JSON_OBJECT_BEGIN or JSON_ARRAY_BEGIN (the rest of
+ * To be called after JT_KEY (the key's value is skipped) or after JT_OBJECT_BEGIN or JT_ARRAY_BEGIN (the rest of
  * the container and its END are; `depth` is then as before the BEGIN). json_next goes on with the first token behind.
- * Far cheaper than reading: a skipped string or container is only searched for what ends it. JSON_ERROR still follows
+ * Far cheaper than reading: a skipped string or container is only searched for what ends it. JT_ERROR still follows
  * from a bracket without its fellow, depth over JSON_DEPTH_MAX, a raw control byte in a string or a letter that no
  * escape has. Not looked at there: digits of \u, UTF-8 (even when strict), and what stands between strings and
  * brackets (commas, colons, numbers, words, keys). A skipped number, true, false or null is read as any other. */

@@ -33,23 +33,37 @@ enum api_family api_family_from_name(struct slice name)
 
 const char *api_kind_name(enum api_kind kind)
 {
-	switch (kind) {
-	case API_UNKNOWN:
-		return "unknown";
-	case API_FREE:
-		return "free";
-	case API_CHAT:
-		return "chat";
-	case API_RESPONSES:
-		return "responses";
-	case API_EMBEDDINGS:
-		return "embeddings";
-	case API_MESSAGES:
-		return "messages";
-	case API_GENERATE:
-		return "generate";
-	}
-	return "unknown";
+	static const char *const names[API_KIND_COUNT] = {
+	    [API_UNKNOWN] = "unknown",
+	    [API_FREE] = "free",
+	    [API_CHAT] = "chat",
+	    [API_RESPONSES] = "responses",
+	    [API_EMBEDDINGS] = "embeddings",
+	    [API_MESSAGES] = "messages",
+	    [API_GENERATE] = "generate",
+	    [API_COMPLETIONS] = "completions",
+	    [API_MODERATIONS] = "moderations",
+	    [API_IMAGES] = "images",
+	    [API_SPEECH] = "speech",
+	    [API_TRANSCRIPTIONS] = "transcriptions",
+	    [API_RESPONSE_LATE] = "response",
+	    [API_BATCH_SUBMIT] = "batch_submit",
+	    [API_BATCH] = "batch",
+	    [API_BATCH_RESULTS] = "batch_results",
+	    [API_INTERACTIONS] = "interactions",
+	    [API_INTERACTION_LATE] = "interaction",
+	    [API_EMBED_CONTENT] = "embed_content",
+	    [API_PREDICT] = "predict",
+	    [API_CONVERSE] = "converse",
+	    [API_INVOKE] = "invoke",
+	    [API_COHERE_CHAT] = "cohere_chat",
+	    [API_COHERE_UNITS] = "cohere",
+	    [API_OCR] = "ocr",
+	    [API_OLLAMA] = "ollama",
+	    [API_REALTIME] = "realtime",
+	};
+
+	return (unsigned)kind < API_KIND_COUNT ? names[kind] : "unknown";
 }
 
 /* --- paths -------------------------------------------------------------------------------------------------------- */
@@ -248,7 +262,7 @@ static bool model_segment_valid(struct slice s)
 /* "{model}:{method}" */
 static struct api_match google_method(struct slice seg)
 {
-	struct api_match m = {API_UNKNOWN, SLICE_NONE, false};
+	struct api_match m = {.kind = API_UNKNOWN};
 	struct slice model, verb;
 
 	if (!slice_cut(seg, ':', &model, &verb) || !model_segment_valid(model))
@@ -276,7 +290,7 @@ static bool google_version(struct slice s)
 /* "models/{model}:{method}", and below a cloud project "projects/{p}/locations/{l}/publishers/google/models/…". */
 static struct api_match google_match(const struct path *p, struct slice method)
 {
-	struct api_match m = {API_UNKNOWN, SLICE_NONE, false};
+	struct api_match m = {.kind = API_UNKNOWN};
 	bool upload = seg_is(p, 0, "upload");
 	size_t b = upload ? 2 : 1;
 
@@ -302,7 +316,7 @@ static struct api_match google_match(const struct path *p, struct slice method)
 
 struct api_match api_classify(enum api_family family, struct slice method, struct slice path)
 {
-	struct api_match m = {API_UNKNOWN, SLICE_NONE, false};
+	struct api_match m = {.kind = API_UNKNOWN};
 	struct path p;
 
 	/* the vendor may decode what we would compare as it stands */
@@ -318,7 +332,7 @@ struct api_match api_classify(enum api_family family, struct slice method, struc
 	case FAMILY_GOOGLE:
 		m = google_match(&p, method);
 		break;
-	case FAMILY_OTHER:
+	default:
 		break;
 	}
 	return m;

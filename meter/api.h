@@ -11,23 +11,57 @@
 
 #define MODEL_NAME_MAX 191 /* bytes of a model's name, wherever it comes from */
 
-/* Decides the shape of errors and of usage. */
-enum api_family { FAMILY_OTHER, FAMILY_OPENAI, FAMILY_ANTHROPIC, FAMILY_GOOGLE };
+/* Decides the shape of errors and which routes there are. */
+enum api_family {
+	FAMILY_OTHER,
+	FAMILY_OPENAI, /* and all that are compatible: Azure, Groq, Together, xAI, DeepSeek, Fireworks, vLLM, … */
+	FAMILY_ANTHROPIC,
+	FAMILY_GOOGLE, /* Gemini API and Vertex */
+	FAMILY_AWS,    /* Bedrock */
+	FAMILY_COHERE,
+	FAMILY_MISTRAL,
+	FAMILY_OPENROUTER,
+	FAMILY_OLLAMA,
+};
 
 enum api_kind {
-	API_UNKNOWN,    /* not in the table: refused on a metered host while a hard budget applies */
-	API_FREE,       /* known and unbilled: lists of models, token counting, … */
-	API_CHAT,       /* OpenAI chat completions */
-	API_RESPONSES,  /* OpenAI responses (foreground) */
-	API_EMBEDDINGS, /* OpenAI embeddings */
-	API_MESSAGES,   /* Anthropic messages */
-	API_GENERATE,   /* Gemini generateContent, and streamGenerateContent in SSE or array form */
+	API_UNKNOWN,          /* not in the table: refused on a metered host while a hard budget applies */
+	API_FREE,             /* known and unbilled: lists of models, token counting, … */
+	API_CHAT,             /* OpenAI chat completions, also of compatibles (fim, agents) */
+	API_RESPONSES,        /* OpenAI responses */
+	API_EMBEDDINGS,       /* OpenAI embeddings */
+	API_MESSAGES,         /* Anthropic messages, also rawPredict and streamRawPredict of Vertex */
+	API_GENERATE,         /* Gemini generateContent, and streamGenerateContent in SSE or array form */
+	API_COMPLETIONS,      /* OpenAI completions (prompt, best_of) */
+	API_MODERATIONS,      /* metered at no price */
+	API_IMAGES,           /* images/generations, edits, variations */
+	API_SPEECH,           /* text to speech */
+	API_TRANSCRIPTIONS,   /* and translations: speech to text */
+	API_RESPONSE_LATE,    /* GET of a stored or background response: its bill may come here */
+	API_BATCH_SUBMIT,     /* a batch is ordered: held then, billed when its result is fetched */
+	API_BATCH,            /* GET of a batch object */
+	API_BATCH_RESULTS,    /* JSON lines of a batch's results (OpenAI file content, Anthropic results) */
+	API_INTERACTIONS,     /* Gemini interactions, POST */
+	API_INTERACTION_LATE, /* GET of one */
+	API_EMBED_CONTENT,    /* Gemini embedContent, batchEmbedContents */
+	API_PREDICT,          /* Vertex :predict (embeddings; images by sample count) */
+	API_CONVERSE,         /* Bedrock Converse, and ConverseStream in event stream framing */
+	API_INVOKE,           /* Bedrock InvokeModel, and its stream: the vendor's body inside */
+	API_COHERE_CHAT,      /* v2/chat */
+	API_COHERE_UNITS,     /* embed, rerank, classify, v1: meta.billed_units */
+	API_OCR,              /* Mistral */
+	API_OLLAMA,           /* api/chat, api/generate, api/embed: NDJSON */
+	API_REALTIME,         /* WebSocket: OpenAI realtime, responses; frames of the server */
+	API_KIND_COUNT
 };
 
 struct api_match {
 	enum api_kind kind;
 	struct slice model; /* from the path, percent-encoded as sent; empty when the body names it */
 	bool stream_by_path;
+	bool model_is_deployment; /* Azure: `model` is the operator's own name for it; the answer tells the real one */
+	bool model_is_final;      /* Bedrock: the path's model is the price key, whatever the body says */
+	struct slice late_id;     /* id in the path under which a bill is known (response, batch, file); else empty */
 };
 
 struct provider {

@@ -280,7 +280,7 @@ int envelope_write(enum api_family family, const struct refusal *f, struct buf *
 	case FAMILY_GOOGLE:
 		put_google(&w, f);
 		break;
-	case FAMILY_OTHER:
+	default:
 		put_problem(&w, f);
 		break;
 	}
@@ -360,9 +360,7 @@ int envelope_stream_end(enum api_kind kind, const struct refusal *f, struct buf 
 		put_google(&w, f);
 		put(&w, "\n\n");
 		break;
-	case API_EMBEDDINGS:
-	case API_FREE:
-	case API_UNKNOWN:
+	default:
 		return BUR_UNSUPPORTED;
 	}
 	return w.r;

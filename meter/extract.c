@@ -81,11 +81,9 @@ static const struct extract_ops *ops_for(enum api_kind kind)
 		return &extract_messages;
 	case API_GENERATE:
 		return &extract_generate;
-	case API_FREE:
-	case API_UNKNOWN:
-		break;
+	default:
+		return NULL;
 	}
-	return NULL;
 }
 
 static void names_clear(struct names *n)
@@ -153,26 +151,26 @@ bool extract_token(struct extract *x, struct json_reader *r, enum json_token t)
 	bool skipping = false;
 
 	switch (t) {
-	case JSON_KEY:
+	case JT_KEY:
 		walk_key(&x->walk, places, json_text(r));
 		/* a key inside of text that counts whole, such as the arguments of a tool call */
 		if (places[here].other_id != 0)
-			take_scalar(x, places[here].other_id, JSON_STRING, r);
+			take_scalar(x, places[here].other_id, JT_STRING, r);
 		break;
-	case JSON_OBJECT_BEGIN:
-	case JSON_ARRAY_BEGIN:
-		skipping = take_begin(x, r, t == JSON_OBJECT_BEGIN);
+	case JT_OBJECT_BEGIN:
+	case JT_ARRAY_BEGIN:
+		skipping = take_begin(x, r, t == JT_OBJECT_BEGIN);
 		break;
-	case JSON_OBJECT_END:
-	case JSON_ARRAY_END:
+	case JT_OBJECT_END:
+	case JT_ARRAY_END:
 		x->ops->end(x, here);
 		walk_leave(&x->walk);
 		break;
-	case JSON_STRING:
-	case JSON_NUMBER:
-	case JSON_TRUE:
-	case JSON_FALSE:
-	case JSON_NULL:
+	case JT_STRING:
+	case JT_NUMBER:
+	case JT_TRUE:
+	case JT_FALSE:
+	case JT_NULL:
 		id = walk_value_id(&x->walk, places);
 		if (id != 0)
 			take_scalar(x, id, t, r);
@@ -210,7 +208,7 @@ static inline const char *whole_key(struct extract *x, const char *p, const char
 	*ret = spot_of(place, walk_find(place, s.text));
 	if (place->other_id != 0) {
 		s.length_bytes = s.text.n;
-		x->ops->scalar(x, place->other_id, JSON_STRING, &s);
+		x->ops->scalar(x, place->other_id, JT_STRING, &s);
 	}
 	return p;
 }
@@ -229,7 +227,7 @@ static inline const char *whole_string(struct extract *x, const char *p, const c
 			return NULL;
 		s.text = slice_mem(text, (size_t)(p - text));
 	}
-	x->ops->scalar(x, id, JSON_STRING, &s);
+	x->ops->scalar(x, id, JT_STRING, &s);
 	return p + 1;
 }
 
@@ -237,7 +235,7 @@ static inline const char *whole_string(struct extract *x, const char *p, const c
 static inline const char *whole_other(struct extract *x, const char *p, const char *end, uint8_t id)
 {
 	bool word = *p == 't' || *p == 'f' || *p == 'n';
-	enum json_token t = !word ? JSON_NUMBER : *p == 't' ? JSON_TRUE : *p == 'f' ? JSON_FALSE : JSON_NULL;
+	enum json_token t = !word ? JT_NUMBER : *p == 't' ? JT_TRUE : *p == 'f' ? JT_FALSE : JT_NULL;
 	const char *stop = word ? quick_word(p, end) : quick_number(p);
 	struct scalar s = {.cut = false};
 

@@ -98,6 +98,11 @@ void extract_event_begin(struct extract *, struct json_reader *) NONNULL(1, 2);
 /* The short way, instead of extract_event_begin and the tokens: p[0..n) is a whole event and an object. False: nothing
  * was done, the reader must look at it. */
 bool extract_whole(struct extract *, const char *p, size_t n) NONNULL(1, 2) MUST_USE;
+/* A field of the answer's head, before the body: some vendors count there (Bedrock, Fireworks). Any name may come. */
+void extract_header(struct extract *, struct slice name, struct slice value) NONNULL(1);
+/* After extract_event_begin: what the framing calls this event (`:event-type` of an AWS event stream). An exception is
+ * the vendor's error inside a 200 answer. */
+void extract_event_name(struct extract *, struct slice name, bool exception) NONNULL(1);
 /* Every token of the event. True: nothing matters up to the next one, for the reader skips the container just begun. */
 bool extract_token(struct extract *, struct json_reader *, enum json_token) NONNULL(1, 2);
 /* The event was whole: take it over. */
@@ -106,6 +111,8 @@ void extract_commit(struct extract *) NONNULL(1);
 void extract_element_end(struct extract *) NONNULL(1);
 /* "[DONE]" */
 void extract_done_marker(struct extract *) NONNULL(1);
+/* Bytes of a body that is no JSON (audio, subtitles). */
+void extract_opaque(struct extract *, size_t n) NONNULL(1);
 void extract_result(const struct extract *, struct usage *ret) NONNULL(1, 2);
 
 /* For the vendors' tables. */

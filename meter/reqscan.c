@@ -347,9 +347,9 @@ static int take_model(struct reqscan *s, enum json_token t)
 	struct slice name = json_text(&s->json);
 	size_t i;
 
-	if (t == JSON_NULL)
+	if (t == JT_NULL)
 		return BUR_OK;
-	if (t != JSON_STRING || name.n == 0 || name.n > MODEL_NAME_MAX)
+	if (t != JT_STRING || name.n == 0 || name.n > MODEL_NAME_MAX)
 		return bad_value(s, ID_MODEL);
 	for (i = 0; i < name.n; i++)
 		if ((unsigned char)name.p[i] < 0x20 || name.p[i] == 0x7f)
@@ -361,11 +361,11 @@ static int take_model(struct reqscan *s, enum json_token t)
 /* A count: digits only. Gemini's reader takes them in quotes as well. null is as absent. */
 static int take_count(struct reqscan *s, uint8_t id, enum json_token t, uint64_t *ret)
 {
-	bool quoted = t == JSON_STRING && s->kind == API_GENERATE;
+	bool quoted = t == JT_STRING && s->kind == API_GENERATE;
 
-	if (t == JSON_NULL)
+	if (t == JT_NULL)
 		return BUR_OK;
-	if ((t != JSON_NUMBER && !quoted) || s->json.cut || slice_u64(json_text(&s->json), ret) < 0)
+	if ((t != JT_NUMBER && !quoted) || s->json.cut || slice_u64(json_text(&s->json), ret) < 0)
 		return bad_value(s, id);
 	return BUR_OK;
 }
@@ -396,17 +396,17 @@ static int take_candidates(struct reqscan *s, enum json_token t)
 
 static int take_bool(struct reqscan *s, uint8_t id, enum json_token t, bool *ret)
 {
-	if (t != JSON_TRUE && t != JSON_FALSE && t != JSON_NULL)
+	if (t != JT_TRUE && t != JT_FALSE && t != JT_NULL)
 		return bad_value(s, id);
-	*ret = t == JSON_TRUE;
+	*ret = t == JT_TRUE;
 	return BUR_OK;
 }
 
 static int take_word(struct reqscan *s, uint8_t id, enum json_token t, char dst[16])
 {
-	if (t == JSON_NULL)
+	if (t == JT_NULL)
 		return BUR_OK;
-	if (t != JSON_STRING)
+	if (t != JT_STRING)
 		return bad_value(s, id);
 	copy_word(json_text(&s->json), dst);
 	return BUR_OK;
@@ -416,13 +416,13 @@ static int take_include_usage(struct reqscan *s, enum json_token t)
 {
 	s->include_token = (uint8_t)t;
 	s->include_begin = s->json.token_begin;
-	s->include_end = s->include_begin + (t == JSON_FALSE ? 5 : 4);
+	s->include_end = s->include_begin + (t == JT_FALSE ? 5 : 4);
 	return take_bool(s, ID_INCLUDE_USAGE, t, &s->info.include_usage);
 }
 
 static int take_options_scalar(struct reqscan *s, enum json_token t)
 {
-	if (t != JSON_NULL)
+	if (t != JT_NULL)
 		return bad_value(s, ID_OPTIONS);
 	s->options_token = (uint8_t)t;
 	s->options_begin = s->json.token_begin;
@@ -613,9 +613,9 @@ static int take_scalar(struct reqscan *s, uint8_t id, enum json_token t)
 	default:
 		break;
 	}
-	if (t != JSON_NULL)
+	if (t != JT_NULL)
 		take_presence(s, id);
-	if (t == JSON_STRING)
+	if (t == JT_STRING)
 		take_part_string(s, id);
 	return BUR_OK;
 }
@@ -653,7 +653,7 @@ static int take_begin(struct reqscan *s, bool object)
 	if (id == ID_OPTIONS) {
 		if (!object)
 			return bad_value(s, id);
-		s->options_token = JSON_OBJECT_BEGIN;
+		s->options_token = JT_OBJECT_BEGIN;
 		s->options_begin = s->json.token_begin;
 		s->options_empty = true;
 	}
@@ -705,20 +705,20 @@ static void take_end(struct reqscan *s)
 static int take_token(struct reqscan *s, enum json_token t)
 {
 	switch (t) {
-	case JSON_KEY:
+	case JT_KEY:
 		return walk_here(&s->walk) == PL_IGNORE ? BUR_OK : take_key(s);
-	case JSON_OBJECT_BEGIN:
-	case JSON_ARRAY_BEGIN:
-		return take_begin(s, t == JSON_OBJECT_BEGIN);
-	case JSON_OBJECT_END:
-	case JSON_ARRAY_END:
+	case JT_OBJECT_BEGIN:
+	case JT_ARRAY_BEGIN:
+		return take_begin(s, t == JT_OBJECT_BEGIN);
+	case JT_OBJECT_END:
+	case JT_ARRAY_END:
 		take_end(s);
 		return BUR_OK;
-	case JSON_STRING:
-	case JSON_NUMBER:
-	case JSON_TRUE:
-	case JSON_FALSE:
-	case JSON_NULL:
+	case JT_STRING:
+	case JT_NUMBER:
+	case JT_TRUE:
+	case JT_FALSE:
+	case JT_NULL:
 		return take_scalar(s, walk_value_id(&s->walk, places), t);
 	default:
 		return BUR_OK;
@@ -757,9 +757,9 @@ int reqscan_feed(struct reqscan *s, const char *p, size_t n)
 	for (;;) {
 		enum json_token t = json_next(&s->json, p, n, &i);
 
-		if (t == JSON_MORE)
+		if (t == JT_MORE)
 			return BUR_OK;
-		if (t == JSON_ERROR)
+		if (t == JT_ERROR)
 			return fail(s, s->json.depth >= JSON_DEPTH_MAX ? REQSCAN_TOO_DEEP : REQSCAN_NOT_JSON,
 				    SLICE_NONE);
 		if (take_token(s, t) < 0)
@@ -781,7 +781,7 @@ static void plan_edit(struct reqscan *s)
 		return;
 	if (s->options_token == 0)
 		set_edit(s, s->body_brace + 1, s->body_brace + 1, "\"stream_options\":{\"include_usage\":true},");
-	else if (s->options_token == JSON_NULL)
+	else if (s->options_token == JT_NULL)
 		set_edit(s, s->options_begin, s->options_end, "{\"include_usage\":true}");
 	else if (s->include_token != 0)
 		set_edit(s, s->include_begin, s->include_end, "true");

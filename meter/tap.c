@@ -73,12 +73,12 @@ static void after_token(struct tap *t, enum json_token token)
 {
 	bool list = t->extract.kind == API_GENERATE && !t->sse;
 
-	if (token == JSON_ARRAY_BEGIN && list && t->json.depth == 1)
+	if (token == JT_ARRAY_BEGIN && list && t->json.depth == 1)
 		t->extract.stream = true;
-	if (token == JSON_OBJECT_END && t->json.depth == 1 && list && walk_here(&t->extract.walk) != WALK_IGNORE &&
+	if (token == JT_OBJECT_END && t->json.depth == 1 && list && walk_here(&t->extract.walk) != WALK_IGNORE &&
 	    t->extract.stream)
 		extract_element_end(&t->extract);
-	if (token == JSON_OBJECT_END && t->json.depth == 0) {
+	if (token == JT_OBJECT_END && t->json.depth == 0) {
 		t->whole_json = true;
 		if (!t->sse)
 			extract_commit(&t->extract);
@@ -95,15 +95,15 @@ static void json_feed(struct tap *t, const char *p, size_t n)
 		if (!t->skipping)
 			t->open_bytes += i - begin;
 		begin = i;
-		if (token == JSON_MORE)
+		if (token == JT_MORE)
 			return;
-		if (token == JSON_ERROR) {
+		if (token == JT_ERROR) {
 			t->failed_json = true;
 			return;
 		}
 		t->open_bytes = 0;
 		t->skipping = extract_token(&t->extract, &t->json, token);
-		if (token == JSON_OBJECT_END || token == JSON_ARRAY_BEGIN)
+		if (token == JT_OBJECT_END || token == JT_ARRAY_BEGIN)
 			after_token(t, token);
 	}
 }

@@ -22,6 +22,8 @@ struct tap_options {
 /* NULL: out of memory (the caller then settles the hold in full). */
 struct tap *tap_new(const struct tap_options *) NONNULL(1) MUST_USE;
 void tap_free(struct tap *);
+/* A field of the answer's head; to be called for each, before tap_feed. Cheap for those that do not count. */
+void tap_header(struct tap *, struct slice name, struct slice value) NONNULL(1);
 void tap_feed(struct tap *, const char *p, size_t n) NONNULL(1);
 /* `clean`: the body ended as framed. Call once; *ret is what is known. */
 void tap_finish(struct tap *, bool clean, struct usage *ret) NONNULL(1, 3);

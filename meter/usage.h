@@ -10,7 +10,9 @@
 
 #include "base/attr.h"
 #include "base/slice.h"
-#include "meter/reqscan.h"
+#include "meter/api.h"
+
+#define USAGE_OTHERS_MAX 4
 
 struct usage {
 	char model[MODEL_NAME_MAX + 1]; /* that the answer names; "" when none */
@@ -23,10 +25,26 @@ struct usage {
 	uint64_t reasoning_tokens;
 	uint64_t audio_input_tokens, cached_audio_tokens, audio_output_tokens;
 	uint64_t image_input_tokens, image_output_tokens;
-	uint64_t web_searches, file_searches;
-	uint64_t requests;                                   /* 1 for a 2xx call, 0 for others */
-	char service_tier[16], speed[16], inference_geo[16]; /* as reported; "" when not */
-	char dedupe_key[64];
+	uint64_t web_searches, file_searches, code_sessions;
+	uint64_t images;          /* generated pictures that were delivered */
+	uint64_t citation_tokens; /* of the output */
+	uint64_t search_units, pages, pages_annotated;
+	uint64_t audio_ms;         /* duration of audio that is billed by time */
+	uint64_t input_characters; /* billed text of speech synthesis, or the vendor's count of billable characters */
+	uint64_t requests;         /* model runs it stands for: 1 for a 2xx call, 0 for refused and control calls */
+	char service_tier[32], speed[16], inference_geo[16]; /* as reported; "" when not */
+	char dedupe_key[64];                                 /* several exchanges with the same key are one bill */
+	char deployment[64];                                 /* Azure: from the path */
+	bool has_reported_cost;                              /* the vendor says itself what the call cost */
+	int64_t reported_cost_pusd;
+	/* tokens billed to other models inside the same exchange; not part of the counts above */
+	struct usage_other {
+		char model[MODEL_NAME_MAX + 1]; /* "" when not named */
+		char role[32];
+		uint64_t input_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens,
+		    audio_input_tokens, output_tokens;
+	} others[USAGE_OTHERS_MAX];
+	uint8_t n_others;
 	bool stream;           /* the answer came in pieces */
 	bool complete;         /* the vendor's own final figures; nothing to estimate */
 	bool error_seen;       /* an error object inside a 200 answer */

@@ -202,15 +202,15 @@ static void on_number(struct extract *x, uint8_t id, const struct scalar *s)
 static void on_scalar(struct extract *x, uint8_t id, enum json_token t, const struct scalar *s)
 {
 	if (id == ID_TEXT) {
-		if (t == JSON_STRING || t == JSON_NUMBER)
+		if (t == JT_STRING || t == JT_NUMBER)
 			extract_text(x, s);
 	} else if (id == ID_STOP_REASON) {
-		x->ev.finish |= t != JSON_NULL;
+		x->ev.finish |= t != JT_NULL;
 	} else if (id == ID_ERROR) {
-		x->ev.error |= t != JSON_NULL;
-	} else if (t == JSON_STRING) {
+		x->ev.error |= t != JT_NULL;
+	} else if (t == JT_STRING) {
 		on_string(x, id, s);
-	} else if (t == JSON_NUMBER) {
+	} else if (t == JT_NUMBER) {
 		on_number(x, id, s);
 	}
 }

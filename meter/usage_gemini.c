@@ -210,23 +210,23 @@ static void on_scalar(struct extract *x, uint8_t id, enum json_token t, const st
 {
 	switch ((enum id)id) {
 	case ID_TEXT:
-		if (t == JSON_STRING || t == JSON_NUMBER)
+		if (t == JT_STRING || t == JT_NUMBER)
 			extract_text(x, s);
 		break;
 	case ID_BLOB:
-		if (t == JSON_STRING)
+		if (t == JT_STRING)
 			x->output_bytes += s->length_bytes < BLOB_BYTES_COUNTED ? s->length_bytes : BLOB_BYTES_COUNTED;
 		break;
 	case ID_FINISH:
-		x->ev.finish |= t != JSON_NULL;
+		x->ev.finish |= t != JT_NULL;
 		break;
 	case ID_ERROR:
-		x->ev.error |= t != JSON_NULL;
+		x->ev.error |= t != JT_NULL;
 		break;
 	default:
-		if (t == JSON_STRING)
+		if (t == JT_STRING)
 			on_string(x, id, s);
-		else if (t == JSON_NUMBER)
+		else if (t == JT_NUMBER)
 			on_number(x, id, s);
 		break;
 	}

@@ -73,7 +73,7 @@ static void find_key(struct finding *f, const struct json_reader *r, const struc
 static void find_value(struct finding *f, const struct json_reader *r, const struct piece *piece, enum json_token t)
 {
 	if (f->in_usage) {
-		f->usage_null = t == JSON_NULL;
+		f->usage_null = t == JT_NULL;
 		f->usage_set = !f->usage_null;
 		f->null_end = position(piece, r->token_begin) + 4;
 	}
@@ -86,21 +86,21 @@ static void find_token(struct finding *f, const struct json_reader *r, const str
 
 	f->choices_open = false;
 	switch (t) {
-	case JSON_KEY:
+	case JT_KEY:
 		if (r->depth == 1)
 			find_key(f, r, piece);
 		break;
-	case JSON_OBJECT_BEGIN:
-	case JSON_ARRAY_BEGIN:
+	case JT_OBJECT_BEGIN:
+	case JT_ARRAY_BEGIN:
 		if (r->depth != 2)
 			break;
 		find_value(f, r, piece, t);
-		f->choices_open = choices && t == JSON_ARRAY_BEGIN;
+		f->choices_open = choices && t == JT_ARRAY_BEGIN;
 		break;
-	case JSON_OBJECT_END:
-	case JSON_ARRAY_END:
+	case JT_OBJECT_END:
+	case JT_ARRAY_END:
 		f->choices_empty |= open;
-		f->whole = r->depth == 0 && t == JSON_OBJECT_END;
+		f->whole = r->depth == 0 && t == JT_OBJECT_END;
 		break;
 	default:
 		if (r->depth == 1)
@@ -117,11 +117,11 @@ static void find_in(struct finding *f, struct json_reader *r, struct piece piece
 	while (!f->broken) {
 		enum json_token t = json_next(r, piece.p, piece.n, &i);
 
-		if (t == JSON_MORE)
+		if (t == JT_MORE)
 			return;
-		if (t == JSON_ERROR)
+		if (t == JT_ERROR)
 			f->broken = true;
-		else if (t != JSON_END)
+		else if (t != JT_END)
 			find_token(f, r, &piece, t);
 	}
 }

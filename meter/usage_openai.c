@@ -206,7 +206,7 @@ static void on_end(struct extract *x, uint8_t place)
 
 static void on_text(struct extract *x, uint8_t id, enum json_token t, const struct scalar *s)
 {
-	if (t != JSON_STRING && t != JSON_NUMBER)
+	if (t != JT_STRING && t != JT_NUMBER)
 		return;
 	if (id == ID_AUDIO)
 		x->output_bytes += s->length_bytes / AUDIO_BYTES_PER_TOKEN + 1;
@@ -261,12 +261,12 @@ static void on_scalar(struct extract *x, uint8_t id, enum json_token t, const st
 	if (id == ID_TEXT || id == ID_DELTA || id == ID_AUDIO)
 		on_text(x, id, t, s);
 	else if (id == ID_FINISH || id == ID_ERROR)
-		*(id == ID_FINISH ? &x->ev.finish : &x->ev.error) |= t != JSON_NULL;
+		*(id == ID_FINISH ? &x->ev.finish : &x->ev.error) |= t != JT_NULL;
 	else if (id == ID_CHOICE)
 		x->ev.list_any = true;
-	else if (t == JSON_STRING)
+	else if (t == JT_STRING)
 		on_string(x, id, s);
-	else if (t == JSON_NUMBER)
+	else if (t == JT_NUMBER)
 		on_number(x, id, s);
 }
 

@@ -423,8 +423,7 @@ static void write_credential(struct h1_writer *w, struct txn *t)
 	case FAMILY_GOOGLE:
 		h1_write_field(w, SLICE("x-goog-api-key"), t->vendor_credential);
 		return;
-	case FAMILY_OPENAI:
-	case FAMILY_OTHER:
+	default:
 		break;
 	}
 	struct slice v = arena_printf(&t->arena, "Bearer " SLICE_FMT, SLICE_ARG(t->vendor_credential));

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/metrics.h"
+#include "meter/reqscan.h"
 #include "meter/usage.h"
 #include "net/dial.h"
 #include "net/dns.h"

@@ -6,12 +6,14 @@ below() {
 	case "$1" in
 	base) echo "base" ;;
 	net) echo "net base" ;;
-	meter) echo "meter base" ;;
+	tokens) echo "tokens base" ;;
+	price) echo "price base" ;;
+	meter) echo "meter tokens price base" ;;
 	policy) echo "policy base" ;;
 	store) echo "store base" ;;
-	proxy) echo "proxy net meter policy store base" ;;
-	api) echo "api proxy net policy store base" ;;
-	app) echo "app api proxy net meter policy store base" ;;
+	proxy) echo "proxy net meter tokens price policy store base" ;;
+	api) echo "api proxy net price policy store base" ;;
+	app) echo "app api proxy net meter tokens price policy store base" ;;
 	*) echo "" ;;
 	esac
 }

@@ -27,7 +27,7 @@ static void note(struct seen *s, const struct json_reader *r, enum json_token to
 	CHECK(r->depth >= 0 && r->depth <= JSON_DEPTH_MAX && r->text_n <= JSON_CAPTURE_MAX);
 	s->n_tokens++;
 	s->hash = mix(mix(mix(s->hash, token), (uint64_t)r->depth), r->offset);
-	if (token != JSON_KEY && token != JSON_STRING && token != JSON_NUMBER)
+	if (token != JT_KEY && token != JT_STRING && token != JT_NUMBER)
 		return;
 	s->hash = mix(mix(mix(s->hash, r->token_begin), r->length_bytes), r->cut);
 	s->hash = mix(s->hash, stable_hash64(r->text, r->text_n));
@@ -37,9 +37,9 @@ static void note(struct seen *s, const struct json_reader *r, enum json_token to
 /* Some values are skipped, by their key or place. */
 static bool skips(const struct json_reader *r, enum json_token token)
 {
-	if (token == JSON_KEY)
+	if (token == JT_KEY)
 		return (r->text_n & 1) != 0;
-	return (token == JSON_OBJECT_BEGIN || token == JSON_ARRAY_BEGIN) && (r->token_begin & 3) == 0;
+	return (token == JT_OBJECT_BEGIN || token == JT_ARRAY_BEGIN) && (r->token_begin & 3) == 0;
 }
 
 /* Each piece is copied to memory of its exact size, so that a read beyond it is caught. */
@@ -47,13 +47,13 @@ static struct seen run(const char *p, size_t n, size_t piece, unsigned seed, uin
 {
 	struct json_reader r;
 	struct seen s = {0};
-	enum json_token token = JSON_MORE;
+	enum json_token token = JT_MORE;
 	uint64_t count;
 
 	json_reader_init(&r);
 	r.utf8_strict = mode & 1;
 	r.want_text = (mode & 2) != 0;
-	for (size_t at = 0; at < n && token != JSON_ERROR;) {
+	for (size_t at = 0; at < n && token != JT_ERROR;) {
 		size_t len = piece ? piece : (seed = seed * 1103515245u + 12345u) >> 16 & 31, i = 0;
 		char *copy;
 
@@ -61,19 +61,19 @@ static struct seen run(const char *p, size_t n, size_t piece, unsigned seed, uin
 		copy = malloc(len ? len : 1);
 		CHECK(copy != NULL);
 		memcpy(copy, p + at, len);
-		while ((token = json_next(&r, copy, len, &i)) != JSON_MORE && token != JSON_ERROR) {
+		while ((token = json_next(&r, copy, len, &i)) != JT_MORE && token != JT_ERROR) {
 			note(&s, &r, token);
 			if ((mode & 4) != 0 && skips(&r, token))
 				json_skip_value(&r);
-			if (token == JSON_NUMBER)
+			if (token == JT_NUMBER)
 				(void)json_count(json_text(&r), &count);
 		}
-		CHECK(token == JSON_ERROR || i == len);
+		CHECK(token == JT_ERROR || i == len);
 		at += i;
 		free(copy);
 	}
 	note(&s, &r, token);
-	s.complete = token != JSON_ERROR && json_reader_complete(&r);
+	s.complete = token != JT_ERROR && json_reader_complete(&r);
 	return s;
 }
 
@@ -93,7 +93,7 @@ static void write_and_read(const char *p, size_t n)
 	CHECK(json_write_string(&out, slice_mem(p, n)) == 0);
 	json_reader_init(&r);
 	r.utf8_strict = true;
-	CHECK(json_next(&r, buf_slice(&out).p, buf_len(&out), &i) == JSON_STRING);
+	CHECK(json_next(&r, buf_slice(&out).p, buf_len(&out), &i) == JT_STRING);
 	CHECK(i == buf_len(&out) && json_reader_complete(&r));
 	buf_done(&out);
 }

@@ -8,16 +8,7 @@
 
 #include <cmocka.h>
 
-/* jansson has enumerators of the same names as ours. */
-#define JSON_STRING JANSSON_STRING
-#define JSON_TRUE JANSSON_TRUE
-#define JSON_FALSE JANSSON_FALSE
-#define JSON_NULL JANSSON_NULL
 #include <jansson.h>
-#undef JSON_STRING
-#undef JSON_TRUE
-#undef JSON_FALSE
-#undef JSON_NULL
 
 #include "base/error.h"
 #include "base/json.h"
@@ -107,7 +98,7 @@ struct stream {
 
 static void stream_add(struct stream *s, const struct json_reader *r, enum json_token token)
 {
-	bool has_text = token == JSON_KEY || token == JSON_STRING || token == JSON_NUMBER;
+	bool has_text = token == JT_KEY || token == JT_STRING || token == JT_NUMBER;
 
 	if (s->cap - s->n < 1024) {
 		s->cap = s->cap * 2 + 4096;
@@ -128,12 +119,12 @@ static void stream_add(struct stream *s, const struct json_reader *r, enum json_
 static bool run(struct slice doc, size_t piece, bool strict, bool want_text, struct stream *s)
 {
 	struct json_reader r;
-	enum json_token token = JSON_MORE;
+	enum json_token token = JT_MORE;
 
 	json_reader_init(&r);
 	r.utf8_strict = strict;
 	r.want_text = want_text;
-	for (size_t at = 0; at < doc.n && token != JSON_ERROR;) {
+	for (size_t at = 0; at < doc.n && token != JT_ERROR;) {
 		size_t n = piece ? piece : (size_t)rand() % 40, i = 0;
 		char *copy;
 
@@ -141,17 +132,17 @@ static bool run(struct slice doc, size_t piece, bool strict, bool want_text, str
 		copy = malloc(n ? n : 1); /* exact size: reading past it is seen */
 		assert_non_null(copy);
 		memcpy(copy, doc.p + at, n);
-		while ((token = json_next(&r, copy, n, &i)) != JSON_MORE && token != JSON_ERROR)
+		while ((token = json_next(&r, copy, n, &i)) != JT_MORE && token != JT_ERROR)
 			stream_add(s, &r, token);
-		if (token == JSON_MORE)
+		if (token == JT_MORE)
 			assert_int_equal(i, n);
 		at += i;
 		free(copy);
 	}
 	stream_add(s, &r, token);
-	if (token == JSON_ERROR)
-		assert_int_equal(json_next(&r, "", 0, &(size_t){0}), JSON_ERROR); /* sticky */
-	return token != JSON_ERROR && json_reader_complete(&r);
+	if (token == JT_ERROR)
+		assert_int_equal(json_next(&r, "", 0, &(size_t){0}), JT_ERROR); /* sticky */
+	return token != JT_ERROR && json_reader_complete(&r);
 }
 
 static bool check_splits(struct slice doc, bool strict, bool want_text)
@@ -246,7 +237,7 @@ static enum json_token first_string(struct json_reader *r, struct slice doc, boo
 	r->utf8_strict = strict;
 	do
 		token = json_next(r, doc.p, doc.n, &i);
-	while (token != JSON_STRING && token != JSON_ERROR && token != JSON_MORE);
+	while (token != JT_STRING && token != JT_ERROR && token != JT_MORE);
 	return token;
 }
 
@@ -283,14 +274,14 @@ static void test_utf8(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		assert_int_equal(first_string(&r, slice_of(bad[i].in), true), JSON_ERROR);
-		assert_int_equal(first_string(&r, slice_of(bad[i].in), false), JSON_STRING);
+		assert_int_equal(first_string(&r, slice_of(bad[i].in), true), JT_ERROR);
+		assert_int_equal(first_string(&r, slice_of(bad[i].in), false), JT_STRING);
 		assert_string_equal(r.text, bad[i].out);
 		assert_int_equal(r.length_bytes, strlen(bad[i].out));
 		(void)check_splits(slice_of(bad[i].in), false, true);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(lone); i++) {
-		assert_int_equal(first_string(&r, slice_of(lone[i].in), true), JSON_STRING);
+		assert_int_equal(first_string(&r, slice_of(lone[i].in), true), JT_STRING);
 		assert_string_equal(r.text, lone[i].out);
 		(void)check_splits(slice_of(lone[i].in), true, true);
 	}
@@ -316,7 +307,7 @@ static void test_long_strings(void **state)
 				n += strlen(units[kind]);
 			}
 			doc[n++] = '"';
-			assert_int_equal(first_string(&r, slice_mem(doc, n), true), JSON_STRING);
+			assert_int_equal(first_string(&r, slice_mem(doc, n), true), JT_STRING);
 			assert_int_equal(r.length_bytes, count * decoded[kind]);
 			assert_int_equal(r.cut, count * decoded[kind] > JSON_CAPTURE_MAX);
 			assert_true(r.text_n <= JSON_CAPTURE_MAX && r.text_n % decoded[kind] == 0);
@@ -348,20 +339,20 @@ static void test_keys_without_text(void **state)
 	(void)state;
 	json_reader_init(&r);
 	r.want_text = false;
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_OBJECT_BEGIN);
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_KEY);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_OBJECT_BEGIN);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_KEY);
 	assert_string_equal(r.text, "key");
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_STRING);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_STRING);
 	assert_int_equal(json_text(&r).n, 0);
 	assert_int_equal(r.length_bytes, 5);
 	assert_int_equal(r.token_begin, 7);
 	assert_int_equal(r.offset, 14);
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_KEY);
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_NUMBER);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_KEY);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_NUMBER);
 	assert_string_equal(r.text, "1.5");
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_OBJECT_END);
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_END);
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_ERROR);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_OBJECT_END);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_END);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_ERROR);
 }
 
 /* Reads doc in pieces, skipping every value whose key begins with 's' and every container in an array when `items`;
@@ -369,28 +360,28 @@ static void test_keys_without_text(void **state)
 static bool run_skipping(struct slice doc, size_t piece, bool items, struct stream *out)
 {
 	struct json_reader r;
-	enum json_token token = JSON_MORE;
+	enum json_token token = JT_MORE;
 
 	json_reader_init(&r);
 	r.want_text = true;
-	for (size_t at = 0; at < doc.n && token != JSON_ERROR;) {
+	for (size_t at = 0; at < doc.n && token != JT_ERROR;) {
 		size_t n = piece < doc.n - at ? piece : doc.n - at, i = 0;
 		char *copy = malloc(n);
 
 		assert_non_null(copy);
 		memcpy(copy, doc.p + at, n);
-		while ((token = json_next(&r, copy, n, &i)) != JSON_MORE && token != JSON_ERROR) {
+		while ((token = json_next(&r, copy, n, &i)) != JT_MORE && token != JT_ERROR) {
 			stream_add(out, &r, token);
-			if (token == JSON_KEY && r.text[0] == 's')
+			if (token == JT_KEY && r.text[0] == 's')
 				json_skip_value(&r);
-			else if (items && token == JSON_ARRAY_BEGIN)
+			else if (items && token == JT_ARRAY_BEGIN)
 				json_skip_value(&r);
 		}
 		at += i;
 		free(copy);
 	}
 	stream_add(out, &r, token);
-	return token != JSON_ERROR && json_reader_complete(&r);
+	return token != JT_ERROR && json_reader_complete(&r);
 }
 
 static bool skip_splits(struct slice doc, bool items, struct stream *whole)
@@ -466,30 +457,30 @@ static void test_skip_tokens(void **state)
 
 	(void)state;
 	json_reader_init(&r);
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_OBJECT_BEGIN);
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_KEY);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_OBJECT_BEGIN);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_KEY);
 	json_skip_value(&r);
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_KEY);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_KEY);
 	assert_string_equal(r.text, "a");
 	assert_int_equal(r.depth, 1);
 	assert_int_equal(r.token_begin, 15);
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_NUMBER);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_NUMBER);
 	assert_string_equal(r.text, "7");
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_KEY);
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_ARRAY_BEGIN);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_KEY);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_ARRAY_BEGIN);
 	assert_int_equal(r.depth, 2);
 	json_skip_value(&r); /* the rest of the array, its end too */
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_OBJECT_END);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_OBJECT_END);
 	assert_int_equal(r.depth, 0);
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_END);
-	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JSON_ERROR);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_END);
+	assert_int_equal(json_next(&r, doc.p, doc.n, &i), JT_ERROR);
 	i = 0;
 	json_reader_init(&r);
-	assert_int_equal(json_next(&r, doc.p, doc.n - 1, &i), JSON_OBJECT_BEGIN);
+	assert_int_equal(json_next(&r, doc.p, doc.n - 1, &i), JT_OBJECT_BEGIN);
 	json_skip_value(&r);
-	assert_int_equal(json_next(&r, doc.p, doc.n - 1, &i), JSON_END);
+	assert_int_equal(json_next(&r, doc.p, doc.n - 1, &i), JT_END);
 	assert_int_equal(i, doc.n - 1);
-	assert_int_equal(json_next(&r, doc.p, doc.n - 1, &i), JSON_MORE);
+	assert_int_equal(json_next(&r, doc.p, doc.n - 1, &i), JT_MORE);
 	assert_true(json_reader_complete(&r));
 }
 

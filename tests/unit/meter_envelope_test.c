@@ -23,8 +23,8 @@ static bool is_json(struct slice s)
 	json_reader_init(&r);
 	do
 		t = json_next(&r, s.p, s.n, &i);
-	while (t != JSON_MORE && t != JSON_ERROR);
-	return t == JSON_MORE && json_reader_complete(&r);
+	while (t != JT_MORE && t != JT_ERROR);
+	return t == JT_MORE && json_reader_complete(&r);
 }
 
 static const struct refusal_budget day = {SLICE("search-daily"),

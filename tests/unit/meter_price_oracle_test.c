@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/meter_jansson.h"
+#include <jansson.h>
 
 #include "base/amount.h"
 #include "base/calendar.h"

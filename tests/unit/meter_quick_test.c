@@ -25,8 +25,8 @@ static bool reads(const char *text, size_t n)
 	json_reader_init(&r);
 	do
 		t = json_next(&r, text, n, &i);
-	while (t != JSON_MORE && t != JSON_ERROR);
-	return t == JSON_MORE && json_reader_complete(&r);
+	while (t != JT_MORE && t != JT_ERROR);
+	return t == JT_MORE && json_reader_complete(&r);
 }
 
 static void test_accepts(void **state)

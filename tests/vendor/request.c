@@ -223,27 +223,27 @@ static void seen_bool(struct body_scan *b, bool value)
 static void seen_token(struct body_scan *b, enum json_token t)
 {
 	switch (t) {
-	case JSON_OBJECT_BEGIN:
-	case JSON_ARRAY_BEGIN:
+	case JT_OBJECT_BEGIN:
+	case JT_ARRAY_BEGIN:
 		b->depth++;
 		break;
-	case JSON_OBJECT_END:
-	case JSON_ARRAY_END:
+	case JT_OBJECT_END:
+	case JT_ARRAY_END:
 		b->depth--;
 		break;
-	case JSON_KEY:
+	case JT_KEY:
 		if (b->depth == 1 || b->depth == 2)
 			(void)slice_to_cstr(json_text(&b->json), b->key[b->depth - 1], sizeof(b->key[0]));
 		break;
-	case JSON_STRING:
+	case JT_STRING:
 		seen_string(b);
 		break;
-	case JSON_NUMBER:
+	case JT_NUMBER:
 		seen_number(b);
 		break;
-	case JSON_TRUE:
-	case JSON_FALSE:
-		seen_bool(b, t == JSON_TRUE);
+	case JT_TRUE:
+	case JT_FALSE:
+		seen_bool(b, t == JT_TRUE);
 		break;
 	default:
 		break;
@@ -257,9 +257,9 @@ void body_scan_feed(struct body_scan *b, const char *p, size_t n)
 	while (!b->failed) {
 		enum json_token t = json_next(&b->json, p, n, &i);
 
-		if (t == JSON_ERROR)
+		if (t == JT_ERROR)
 			b->failed = true;
-		if (t == JSON_MORE || t == JSON_ERROR)
+		if (t == JT_MORE || t == JT_ERROR)
 			return;
 		seen_token(b, t);
 	}
