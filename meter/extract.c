@@ -105,7 +105,8 @@ void extract_init(struct extract *x, enum api_kind kind, bool stream)
 	x->ops = ops_for(kind);
 	CHECK(x->ops);
 	x->kind = kind;
-	x->counts.have = x->sum.have = 0;
+	x->head.have = x->counts.have = x->sum.have = 0;
+	x->opaque_bytes = 0;
 	x->items_web = x->items_files = x->output_bytes = 0;
 	x->stream = stream;
 	x->usage_seen = x->finish_seen = x->started = x->final = x->fatal = x->error_seen = false;
@@ -118,6 +119,38 @@ void extract_event_begin(struct extract *x, struct json_reader *r)
 	r->want_text = false;
 	stage_clear(&x->ev);
 	walk_init(&x->walk, x->ops->root);
+}
+
+void extract_header(struct extract *x, struct slice name, struct slice value)
+{
+	static const struct {
+		const char *name;
+		enum raw raw;
+	} heads[] = {
+	    {"x-amzn-bedrock-input-token-count", RAW_INPUT},
+	    {"x-amzn-bedrock-output-token-count", RAW_OUTPUT},
+	    {"x-amzn-bedrock-cache-read-input-token-count", RAW_CACHED},
+	    {"x-amzn-bedrock-cache-write-input-token-count", RAW_CACHE_WRITE},
+	    {"fireworks-prompt-tokens", RAW_INPUT},
+	    {"fireworks-cached-prompt-tokens", RAW_CACHED},
+	};
+	const struct scalar s = {.text = slice_trim(value)};
+
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
+		if (slice_ieq(name, slice_of(heads[i].name)))
+			extract_set(&x->head, heads[i].raw, &s);
+}
+
+void extract_event_name(struct extract *x, struct slice name, bool exception)
+{
+	/* what else an event is, it says itself */
+	if (exception || slice_eq(name, SLICE("error")))
+		x->fatal = x->error_seen = true;
+}
+
+void extract_opaque(struct extract *x, size_t n)
+{
+	x->opaque_bytes = add_capped(x->opaque_bytes, n);
 }
 
 static void take_scalar(struct extract *x, uint8_t id, enum json_token t, const struct json_reader *r)

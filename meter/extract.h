@@ -84,6 +84,8 @@ struct extract {
 	enum api_kind kind;
 	struct walk walk;
 	struct staged ev;
+	struct counts head; /* what the answer's head said; the body knows better */
+	uint64_t opaque_bytes;
 	/* taken over from complete events */
 	struct counts counts, sum;
 	uint64_t items_web, items_files; /* finished items of a stream, until the final event counts them all */
