@@ -350,8 +350,9 @@ void generic_probe_feed(struct generic_probe *p, const char *bytes, size_t n)
 	}
 }
 
-int generic_probe_result(const struct generic_probe *p, int64_t *ret_milli)
+int generic_probe_result(struct generic_probe *p, int64_t *ret_milli)
 {
+	generic_probe_feed(p, " ", 1); /* a number that is the whole document ends only now */
 	if (!p->found || p->failed || !json_reader_complete(&p->json))
 		return BUR_NOTFOUND;
 	*ret_milli = p->milli;

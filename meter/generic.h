@@ -89,8 +89,9 @@ struct generic_probe {
 /* The pointer must outlive the probe. BUR_INVALID: no JSON Pointer, or too deep. */
 int generic_probe_init(struct generic_probe *, const char *pointer) NONNULL(1, 2) MUST_USE;
 void generic_probe_feed(struct generic_probe *, const char *p, size_t n) NONNULL(1);
-/* BUR_OK and the quantity, or BUR_NOTFOUND: not there, no document, or nothing that can be counted. */
-int generic_probe_result(const struct generic_probe *, int64_t *ret_milli) NONNULL(1, 2) MUST_USE;
+/* At the end of the document. BUR_OK and the quantity, or BUR_NOTFOUND: not there, no document, or nothing that can be
+ * counted. */
+int generic_probe_result(struct generic_probe *, int64_t *ret_milli) NONNULL(1, 2) MUST_USE;
 /* A decimal number as thousandths, rounded up. BUR_INVALID: negative or no number; BUR_OVERFLOW over the maximum. */
 int generic_milli(struct slice text, int64_t *ret) NONNULL(2) MUST_USE;
 
