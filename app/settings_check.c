@@ -478,8 +478,8 @@ static void copy_plain(struct settings *s)
 int settings_check(struct settings_ctx *ctx)
 {
 	static int (*const parts[])(struct settings_ctx *) = {
-	    check_listeners, check_providers, check_rules,  collect_ca_hosts,
-	    check_network,   check_storage,   check_limits, settings_check_budgets,
+	    check_listeners, check_providers, settings_check_meters,  check_rules, collect_ca_hosts, check_network,
+	    check_storage,   check_limits,    settings_check_budgets,
 	};
 	int r = BUR_OK;
 

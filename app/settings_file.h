@@ -28,6 +28,14 @@ struct file_budget {
 	const struct node *node;
 };
 
+struct file_meter {
+	const char *name, *provider, *host, *method, *path, *quantity, *price, *minimum, *maximum, *step;
+	int64_t per;
+	struct string_list free_status;
+	const struct node *node;
+};
+extern const struct option_table settings_meter_table;
+
 struct file_limits {
 	struct proxy_limits proxy;
 	int64_t drain_timeout_ns;
@@ -41,6 +49,7 @@ struct settings_file {
 	const char *data, *prices;
 	int64_t workers;
 	struct record_list providers; /* struct file_provider */
+	struct record_list meters;    /* struct file_meter */
 	struct record_list rules;     /* struct file_rule */
 	int other_hosts;              /* 0 deny, 1 tunnel */
 	struct string_list connect_ports;
@@ -76,6 +85,8 @@ struct settings_ctx {
 int settings_check(struct settings_ctx *) NONNULL(1) MUST_USE;
 /* The budgets' part of it. */
 int settings_check_budgets(struct settings_ctx *) NONNULL(1) MUST_USE;
+/* The rules under `meters:`, each given to its provider, which may be a new one. After the providers. */
+int settings_check_meters(struct settings_ctx *) NONNULL(1) MUST_USE;
 /* The node of `key` in `map`, or the map itself, for messages. */
 const struct node *settings_at(const struct node *map, const char *key) NONNULL(2);
 

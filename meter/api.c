@@ -61,6 +61,7 @@ const char *api_kind_name(enum api_kind kind)
 	    [API_OCR] = "ocr",
 	    [API_OLLAMA] = "ollama",
 	    [API_REALTIME] = "realtime",
+	    [API_GENERIC] = "generic",
 	};
 
 	return (unsigned)kind < API_KIND_COUNT ? names[kind] : "unknown";

@@ -52,6 +52,7 @@ enum api_kind {
 	API_OCR,              /* Mistral */
 	API_OLLAMA,           /* api/chat, api/generate, api/embed: NDJSON */
 	API_REALTIME,         /* WebSocket: OpenAI realtime, responses; frames of the server */
+	API_GENERIC,          /* no LLM: a rule of the configuration says what it costs (generic.h) */
 	API_KIND_COUNT
 };
 

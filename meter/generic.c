@@ -89,18 +89,13 @@ bool generic_path_matches(struct slice pattern, struct slice path)
 	return !more_want && !more_have;
 }
 
-const struct generic_meter *generic_find(const struct generic_meter *list, size_t n, const char *host,
-					 bool (*host_is)(struct slice pattern, struct slice host), struct slice method,
+const struct generic_meter *generic_find(const struct generic_meter *list, size_t n, struct slice method,
 					 struct slice path)
 {
-	for (size_t i = 0; i < n; i++) {
-		const struct generic_meter *m = &list[i];
-
-		if (host_is(slice_of(m->host), slice_of(host)) &&
-		    (!m->method || slice_eq(method, slice_of(m->method))) &&
-		    generic_path_matches(slice_of(m->path), path))
-			return m;
-	}
+	for (size_t i = 0; i < n; i++)
+		if ((!list[i].method || slice_eq(method, slice_of(list[i].method))) &&
+		    generic_path_matches(slice_of(list[i].path), path))
+			return &list[i];
 	return NULL;
 }
 

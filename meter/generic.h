@@ -1,7 +1,7 @@
 /* generic.h - metering an API that is no LLM: which calls count, how much of what they use, and what that costs.
  *
- * A rule names host, method and path, says where the quantity stands (in the request or the answer), and its price. The
- * rules come from the configuration and do not change. Pure; rules any thread, one probe one thread.
+ * A rule names method and path on a provider's hosts, says where the quantity stands (in the request or the answer),
+ * and its price. The rules come from the configuration and do not change. Pure; rules any thread, one probe one thread.
  * Quantities are thousandths of a unit, so that seconds with a fraction stay exact. */
 #ifndef METER_GENERIC_H
 #define METER_GENERIC_H
@@ -34,7 +34,6 @@ enum generic_source {
 
 struct generic_meter {
 	const char *name;   /* model in ledger and budgets: "geocode" */
-	const char *host;   /* pattern as in host_matches */
 	const char *method; /* NULL: any */
 	const char *path;   /* segments; `*` is one of any text, `**` at the end is any rest */
 	enum generic_source source;
@@ -55,11 +54,9 @@ int generic_parse_source(struct slice text, enum generic_source *ret, char ret_a
 /* Is this a path pattern? Absolute, no empty or dot segment, `**` only at the end. */
 bool generic_path_valid(struct slice pattern);
 bool generic_path_matches(struct slice pattern, struct slice path);
-/* The first rule that covers the call; NULL when none does. `host_is` says whether a host pattern matches (net's
- * business); the path is without query. */
-const struct generic_meter *generic_find(const struct generic_meter *list, size_t n, const char *host,
-					 bool (*host_is)(struct slice pattern, struct slice host), struct slice method,
-					 struct slice path) NONNULL(4);
+/* The first rule of a provider that covers the call (its path without query); NULL when none does. */
+const struct generic_meter *generic_find(const struct generic_meter *list, size_t n, struct slice method,
+					 struct slice path);
 bool generic_is_free(const struct generic_meter *, int status) NONNULL(1);
 /* Is the quantity known before the call leaves? */
 bool generic_known_before(enum generic_source);

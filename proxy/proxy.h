@@ -9,6 +9,7 @@
 
 #include "base/attr.h"
 #include "meter/api.h"
+#include "meter/generic.h"
 #include "meter/price.h"
 #include "net/addr.h"
 #include "net/dial.h"
@@ -40,6 +41,8 @@ struct proxy_provider {
 	const char *api_key;       /* the vendor's key that bursar holds; NULL = the client brings its own */
 	const char *extra_ca_file; /* roots beside the system's for this provider; NULL */
 	int block_status;          /* 402, 403 or 429 for exhausted budgets */
+	const struct generic_meter *meters; /* looked at before the family's routes */
+	size_t n_meters;
 };
 
 struct proxy_limits {
