@@ -35,7 +35,7 @@ struct journal_cell {
 	uint8_t source, tier; /* enum settle_source; price tier index */
 	uint16_t status;      /* of the vendor's answer */
 	uint32_t flags;
-	uint8_t zero[8];
+	uint64_t late_key; /* under which the bill can be learned again, see late.h; 0 = none */
 };
 
 struct journal_meter {
