@@ -27,6 +27,8 @@ $(BUILD)/load: $(LOAD_OBJ) $(TEST_LIBS)
 vendor: $(BUILD)/vendor  ## the test vendor: real answer shapes, scripted faults, a bill of its own
 load: $(BUILD)/load  ## the load generator
 unit-tests: $(UNIT_TESTS)
+# Unit tests that need more than their room does.
+$(BUILD)/tests/unit/meter_decode_test $(BUILD)/tests/unit/meter_tap_test: LDLIBS += -lbrotlienc
 
 # --- tools that come from package registries --------------------------------------------------------------------
 $(VENV)/ready: tests/requirements.txt
