@@ -1,0 +1,158 @@
+/* meter_generic_call_test - one call by each kind of rule: bound before, cost after, free and broken answers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <zlib.h>
+
+#include "base/error.h"
+#include "meter/generic_call.h"
+
+#define ANSWERS_FREE .free = {{300, 599}}, .n_free = 1
+
+static int64_t bound(struct generic_call *c)
+{
+	int64_t nanousd;
+	int r = generic_call_bound(c, &nanousd);
+
+	return r < 0 ? r : nanousd;
+}
+
+/* -1: not sure. */
+static int64_t cost(struct generic_call *c, bool whole)
+{
+	int64_t nanousd;
+	bool sure;
+
+	generic_call_cost(c, whole, INT64_C(12000000001), &nanousd, &sure);
+	return sure ? nanousd : -1;
+}
+
+static void maps_by_request(void **state)
+{
+	struct generic_meter m = {.source = GENERIC_REQUESTS, .rate_pusd = 5000000000000, .per = 1000, ANSWERS_FREE};
+	struct generic_call *c = generic_call_new(&m);
+
+	(void)state;
+	assert_int_equal(bound(c), 5000000);
+	generic_call_answer_begin(c, 200, SLICE_NONE);
+	assert_int_equal(cost(c, true), 5000000);
+	assert_int_equal(cost(c, false), 5000000); /* one call is one call */
+	generic_call_answer_begin(c, 503, SLICE_NONE);
+	assert_int_equal(cost(c, true), 0);
+	generic_call_free(c);
+}
+
+static void speech_by_characters(void **state)
+{
+	struct generic_meter m = {
+	    .source = GENERIC_REQUEST_JSON, .at = "/text", .rate_pusd = 300000000000, .per = 1000, ANSWERS_FREE};
+	struct generic_call *c = generic_call_new(&m);
+
+	(void)state;
+	assert_true(generic_call_needs_body(c));
+	generic_call_request_body(c, "{\"voice\":\"a\",\"te", 16);
+	generic_call_request_body(c, "xt\":\"hello\"}", 12);
+	assert_int_equal(bound(c), 5 * 300000);
+	generic_call_answer_begin(c, 200, SLICE_NONE);
+	assert_int_equal(cost(c, false), 5 * 300000);
+	generic_call_free(c);
+	c = generic_call_new(&m);
+	generic_call_request_body(c, "{}", 2);
+	assert_int_equal(bound(c), BUR_INVALID);
+	generic_call_free(c);
+}
+
+static void sms_by_answer(void **state)
+{
+	struct generic_meter m = {.source = GENERIC_ANSWER_JSON,
+				  .at = "/num_segments",
+				  .rate_pusd = 8300000000,
+				  .per = 1,
+				  .maximum_milli = 10000,
+				  ANSWERS_FREE};
+	struct generic_call *c = generic_call_new(&m);
+	unsigned char packed[200];
+	uLongf n = sizeof(packed);
+
+	(void)state;
+	assert_int_equal(bound(c), 83000000);
+	generic_call_answer_begin(c, 201, SLICE("deflate"));
+	assert_int_equal(compress(packed, &n, (const Bytef *)"{\"num_segments\":\"3\"}", 20), Z_OK);
+	for (size_t i = 0; i < n; i++)
+		generic_call_answer_body(c, (char *)packed + i, 1);
+	assert_int_equal(cost(c, true), 24900000);
+	assert_int_equal(generic_call_milli(c), 3000);
+	generic_call_free(c);
+
+	c = generic_call_new(&m);
+	generic_call_answer_begin(c, 201, SLICE_NONE);
+	generic_call_answer_body(c, "{\"num_segm", 10);
+	assert_int_equal(cost(c, false), -1);
+	assert_int_equal(generic_call_milli(c), 10000); /* what was held */
+	generic_call_free(c);
+
+	m.maximum_milli = 0;
+	c = generic_call_new(&m);
+	assert_int_equal(bound(c), BUR_NOTFOUND);
+	generic_call_free(c);
+}
+
+static void by_time_bytes_and_fields(void **state)
+{
+	struct generic_meter m = {.rate_pusd = 1000000000, .per = 1, .step_milli = 1000, ANSWERS_FREE};
+	struct generic_call *c;
+
+	(void)state;
+	m.source = GENERIC_SECONDS;
+	c = generic_call_new(&m);
+	generic_call_answer_begin(c, 200, SLICE_NONE);
+	assert_int_equal(cost(c, true), 13000000); /* the 13th second had begun */
+	generic_call_free(c);
+
+	m.source = GENERIC_ANSWER_BYTES;
+	c = generic_call_new(&m);
+	generic_call_answer_begin(c, 200, SLICE_NONE);
+	generic_call_answer_body(c, "12345", 5);
+	assert_int_equal(cost(c, true), 5000000);
+	assert_int_equal(cost(c, false), -1);
+	generic_call_free(c);
+
+	m.source = GENERIC_REQUEST_BYTES;
+	c = generic_call_new(&m);
+	assert_int_equal(bound(c), BUR_NOTFOUND);
+	generic_call_request_bytes(c, 7, true);
+	assert_int_equal(bound(c), 7000000);
+	generic_call_free(c);
+
+	m.source = GENERIC_REQUEST_QUERY;
+	(void)slice_to_cstr(SLICE("limit"), m.at, sizeof(m.at));
+	c = generic_call_new(&m);
+	assert_int_equal(bound(c), BUR_INVALID);
+	generic_call_query(c, SLICE("q=x&limit=20&z"));
+	assert_int_equal(bound(c), 20000000);
+	generic_call_free(c);
+
+	m.source = GENERIC_ANSWER_HEADER;
+	(void)slice_to_cstr(SLICE("x-units"), m.at, sizeof(m.at));
+	c = generic_call_new(&m);
+	generic_call_answer_begin(c, 200, SLICE_NONE);
+	generic_call_answer_field(c, SLICE("X-Units"), SLICE(" 2 "));
+	assert_int_equal(cost(c, true), 2000000);
+	generic_call_free(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(maps_by_request),
+	    cmocka_unit_test(speech_by_characters),
+	    cmocka_unit_test(sms_by_answer),
+	    cmocka_unit_test(by_time_bytes_and_fields),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
