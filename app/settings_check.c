@@ -232,14 +232,23 @@ static int apply_provider(struct settings_ctx *ctx, const struct file_provider *
 	return BUR_OK;
 }
 
+static void set_traits(struct proxy_provider *p, unsigned traits)
+{
+	p->ask_usage = !(traits & PROVIDER_SENDS_USAGE);
+	p->full_bill_on_abort = (traits & PROVIDER_FULL_BILL) != 0;
+}
+
 static int add_builtin(struct settings_ctx *ctx, const struct provider *b, struct proxy_provider *p)
 {
 	*p = (struct proxy_provider){.name = b->name,
 				     .family = b->family,
 				     .gateway_prefix = b->gateway_prefix,
 				     .hosts = b->hosts,
-				     .block_status = 402};
-	return check_base_url(ctx, raw_of(ctx)->root, b->default_origin, p);
+				     .base_path = "",
+				     .block_status = 402,
+				     .price_id = b->price_id};
+	set_traits(p, b->traits);
+	return b->default_origin ? check_base_url(ctx, raw_of(ctx)->root, b->default_origin, p) : BUR_OK;
 }
 
 static struct proxy_provider *provider_find(struct proxy_provider *list, size_t n, const char *name)
@@ -264,7 +273,9 @@ static int add_from_file(struct settings_ctx *ctx, const struct file_provider *f
 					   "providers.%s: base_url is needed for a provider that is not built in",
 					   f->name);
 		p = &list[(*inout_n)++];
-		*p = (struct proxy_provider){.name = f->name, .gateway_prefix = f->name, .family = FAMILY_OPENAI};
+		*p = (struct proxy_provider){
+		    .name = f->name, .gateway_prefix = f->name, .family = FAMILY_OPENAI, .price_id = f->name};
+		set_traits(p, 0);
 	}
 	return apply_provider(ctx, f, p);
 }
@@ -341,6 +352,13 @@ static int check_rules(struct settings_ctx *ctx)
 	return BUR_OK;
 }
 
+/* A pattern with '*' inside a label recognises hosts; a certificate authority could only be held to a whole domain by
+ * it, and that would be too much. */
+static bool is_for_ca(const char *pattern)
+{
+	return strcmp(pattern, "*") == 0 || !strchr(pattern + (pattern[0] == '*' && pattern[1] == '.'), '*');
+}
+
 /* Every name the certificate authority may have to sign. */
 static int collect_ca_hosts(struct settings_ctx *ctx)
 {
@@ -356,7 +374,8 @@ static int collect_ca_hosts(struct settings_ctx *ctx)
 		return BUR_NOMEM;
 	for (size_t i = 0; i < p->n_providers; i++)
 		for (const char *const *h = p->providers[i].hosts; *h; h++)
-			list[k++] = *h;
+			if (is_for_ca(*h))
+				list[k++] = *h;
 	for (size_t i = 0; i < p->n_rules; i++)
 		if (p->rules[i].verb == VERB_INTERCEPT)
 			list[k++] = p->rules[i].pattern;

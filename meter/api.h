@@ -8,13 +8,13 @@
 
 #include "base/attr.h"
 #include "base/slice.h"
-
-#define MODEL_NAME_MAX 191 /* bytes of a model's name, wherever it comes from */
+#include "price/price.h"
 
 /* Decides the shape of errors and which routes there are. */
 enum api_family {
 	FAMILY_OTHER,
-	FAMILY_OPENAI, /* and all that are compatible: Azure, Groq, Together, xAI, DeepSeek, Fireworks, vLLM, … */
+	FAMILY_OPENAI, /* and all that are compatible: Groq, Together, xAI, DeepSeek, Fireworks, vLLM, … */
+	FAMILY_AZURE,  /* routes of its own; its errors are OpenAI's, or Anthropic's below /anthropic */
 	FAMILY_ANTHROPIC,
 	FAMILY_GOOGLE, /* Gemini API and Vertex */
 	FAMILY_AWS,    /* Bedrock */
@@ -58,28 +58,47 @@ enum api_kind {
 
 struct api_match {
 	enum api_kind kind;
-	struct slice model; /* from the path, percent-encoded as sent; empty when the body names it */
+	enum api_family family; /* whose errors this route speaks; never FAMILY_AZURE */
+	struct slice model; /* from the path, percent-encoded as sent (api_decode_model); empty: the body names it */
 	bool stream_by_path;
-	bool model_is_deployment; /* Azure: `model` is the operator's own name for it; the answer tells the real one */
+	bool model_is_deployment; /* Azure, tuned endpoints: the model, in path or body, is the operator's own name */
 	bool model_is_final;      /* Bedrock: the path's model is the price key, whatever the body says */
 	struct slice late_id;     /* id in the path under which a bill is known (response, batch, file); else empty */
 };
 
+enum provider_trait {
+	PROVIDER_SENDS_USAGE = 1, /* streams tell their usage unasked: the request is never edited for it */
+	PROVIDER_FULL_BILL = 2,   /* an abandoned stream is generated and billed to its end */
+	PROVIDER_LOCAL = 4,       /* usually runs on the operator's own machines: a price of nothing may be right */
+};
+
 struct provider {
-	const char *name; /* price book id and label: "openai" */
+	const char *name; /* label in configuration and ledger: "bedrock" */
 	enum api_family family;
-	const char *const *hosts;   /* patterns as in host_matches, NULL-terminated */
-	const char *default_origin; /* "https://api.openai.com" */
+	const char *const *hosts;   /* patterns, NULL-terminated: as in host_matches, or one '*' inside a label */
+	const char *default_origin; /* "https://api.openai.com"; NULL: each customer has one of its own */
 	const char *gateway_prefix; /* "openai": served under /openai/ */
+	const char *price_id;       /* the price book's provider: "aws" */
+	unsigned traits;            /* enum provider_trait */
 };
 
 /* The shipped providers; n entries. */
 const struct provider *providers_builtin(size_t *ret_n) NONNULL(1);
-/* "openai", "anthropic", "google" to family; FAMILY_OTHER when unknown. */
+/* The shipped provider of this name, or NULL. */
+const struct provider *provider_builtin(struct slice name);
+/* What holds for every provider of a family. */
+unsigned api_family_traits(enum api_family);
+/* "openai", "bedrock", "gemini", or the name of a shipped provider ("groq") to family; FAMILY_OTHER when unknown. */
 enum api_family api_family_from_name(struct slice name);
+/* The family whose errors stand for this one where no route tells. */
+enum api_family api_family_shape(enum api_family);
 const char *api_kind_name(enum api_kind);
 /* `path` without query, as sent to the vendor ("/v1/chat/completions"). */
 struct api_match api_classify(enum api_family, struct slice method, struct slice path);
+/* Percent-decodes a model of a path, NUL-terminated. BUR_OK, BUR_INVALID (malformed, or a control character),
+ * BUR_TOOBIG.
+ */
+int api_decode_model(struct slice model, char *dst, size_t dst_size) NONNULL(2) MUST_USE;
 /* Whether the vendor key in this request stands in the URL (`?key=`), which must never be logged. */
 bool api_query_has_secret(struct slice query);
 

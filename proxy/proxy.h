@@ -10,7 +10,7 @@
 #include "base/attr.h"
 #include "meter/api.h"
 #include "meter/generic.h"
-#include "meter/price.h"
+#include "price/price.h"
 #include "net/addr.h"
 #include "net/dial.h"
 #include "policy/engine.h"
@@ -28,21 +28,40 @@ struct host_rule {
 	bool allow_priced; /* VERB_TUNNEL for a host of a provider: unmetered on purpose */
 };
 
+/* A model's name as callers write it, and the name its price is found under. */
+struct model_alias {
+	const char *name, *price_model;
+};
+
+enum on_client_abort {
+	ABORT_DRAIN,  /* the answer is read on to its bill */
+	ABORT_CANCEL, /* the vendor is hung up on, and what was seen is charged */
+};
+
 /* A vendor as configured: built-in values with the file's changes. */
 struct proxy_provider {
-	const char *name; /* also the price book's provider id */
+	const char *name; /* label in ledger, log and budgets */
 	enum api_family family;
 	const char *gateway_prefix; /* "openai" */
-	const char *const *hosts;   /* patterns, NULL-terminated; the forward proxy meters these */
+	const char *const *hosts;   /* patterns (route_host_matches), NULL-terminated; the forward proxy meters these */
 	bool tls;                   /* origin, for gateway mode */
-	char host[HOST_MAX + 1];
+	char host[HOST_MAX + 1];    /* "" = no origin is configured: forward proxy only */
 	uint16_t port;
-	const char *base_path;     /* "" or "/v1": put before the rest of the gateway path */
-	const char *api_key;       /* the vendor's key that bursar holds; NULL = the client brings its own */
-	const char *extra_ca_file; /* roots beside the system's for this provider; NULL */
-	int block_status;          /* 402, 403 or 429 for exhausted budgets */
+	const char *base_path;              /* "" or "/v1": put before the rest of the gateway path */
+	const char *api_key;                /* the vendor's key that bursar holds; NULL = the client brings its own */
+	const char *extra_ca_file;          /* roots beside the system's for this provider; NULL */
+	int block_status;                   /* 402, 403 or 429 for exhausted budgets */
 	const struct generic_meter *meters; /* looked at before the family's routes */
 	size_t n_meters;
+	/* the money */
+	const char *price_id;             /* the price book's provider */
+	const struct model_alias *models; /* deployments, inference profiles, own names (route_price_model) */
+	size_t n_models;
+	bool price_free;         /* nothing is billed: the operator's own machines */
+	bool bills_errors;       /* an error answer (4xx, 5xx) may be billed: it does not settle at zero */
+	bool full_bill_on_abort; /* an abandoned stream is generated and billed to its end */
+	bool ask_usage;          /* streams that do not ask for their usage may be edited so that they do */
+	enum on_client_abort on_client_abort;
 };
 
 struct proxy_limits {
