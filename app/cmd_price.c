@@ -18,6 +18,8 @@ static int print_price(const struct cmd *cmd, const struct price_book *book, con
 {
 	bool inherited = false;
 	const struct price_model *model = price_find(book, slice_of(q->provider), slice_of(q->model), &inherited);
+	struct quantities quantities;
+	struct price_terms terms;
 	char usd[64];
 	struct cost_sum sum = {0};
 	int r;
@@ -26,7 +28,9 @@ static int print_price(const struct cmd *cmd, const struct price_book *book, con
 		(void)fprintf(stderr, "bursar %s: no price for %s %s\n", cmd->name, q->provider, q->model);
 		return EXIT_FAILED;
 	}
-	r = price_cost(model, &q->usage, clock_wall_ns() / NS_PER_S, &sum);
+	usage_quantities(&q->usage, &quantities);
+	usage_terms(&q->usage, clock_wall_ns() / NS_PER_S, false, &terms);
+	r = price_cost(model, &quantities, &terms, &sum);
 	if (r == BUR_OK)
 		r = cost_format_usd(&sum, usd, sizeof(usd));
 	if (r < 0) {

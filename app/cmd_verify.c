@@ -71,6 +71,8 @@ static int price_again(void *ctx, const struct ledger_row *row)
 	const struct price_model *model;
 	struct price_book *book;
 	struct cost_sum sum = {0};
+	struct price_terms terms;
+	struct quantities q;
 	struct usage usage;
 	bool inherited;
 	int64_t nanousd;
@@ -82,7 +84,9 @@ static int price_again(void *ctx, const struct ledger_row *row)
 	if (!model)
 		return BUR_NOTFOUND;
 	usage_of(row, &usage);
-	if (price_cost(model, &usage, row->ts_admit_ns / NS_PER_S, &sum) < 0 || cost_ceil_nanousd(&sum, &nanousd) < 0)
+	usage_quantities(&usage, &q);
+	usage_terms(&usage, row->ts_admit_ns / NS_PER_S, false, &terms);
+	if (price_cost(model, &q, &terms, &sum) < 0 || cost_ceil_nanousd(&sum, &nanousd) < 0)
 		return BUR_NOTFOUND;
 	return nanousd == row->amount_nanousd ? BUR_OK : BUR_INVALID;
 }

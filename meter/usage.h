@@ -11,6 +11,7 @@
 #include "base/attr.h"
 #include "base/slice.h"
 #include "meter/api.h"
+#include "price/price.h"
 
 #define USAGE_OTHERS_MAX 4
 
@@ -50,5 +51,11 @@ struct usage {
 	bool error_seen;       /* an error object inside a 200 answer */
 	uint64_t output_bytes; /* visible output text seen, an upper bound of visible tokens when usage is missing */
 };
+
+/* What there is to bill, in the units of the price book; the tokens of `others` are not in it. */
+void usage_quantities(const struct usage *, struct quantities *ret) NONNULL(1, 2);
+/* Under which terms: the vendors' words for service tier, speed and geography. `residency`: the call went to a regional
+ * host with a surcharge. */
+void usage_terms(const struct usage *, int64_t at_s, bool residency, struct price_terms *ret) NONNULL(1, 4);
 
 #endif

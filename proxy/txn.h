@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "meter/bound.h"
 #include "meter/envelope.h"
 #include "meter/tap.h"
 #include "meter/usage_hide.h"
@@ -100,7 +101,7 @@ struct txn {
 	const struct price_model *price;
 	struct price_book *book;
 	bool inherited_price, no_price, unbounded, metered, hard;
-	struct price_bound bound;
+	struct bound bound;
 	struct hold hold;
 	bool has_slot;
 	uint32_t slot;

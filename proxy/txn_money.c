@@ -100,8 +100,7 @@ static enum step_result find_bound(struct txn *t)
 	const char *why = "";
 	char text[400];
 
-	switch (
-	    price_upper_bound(t->price, t->target.api.kind, &t->info, t->start_wall_ns / NS_PER_S, &t->bound, &why)) {
+	switch (bound_upper(t->price, t->target.api.kind, &t->info, t->start_wall_ns / NS_PER_S, &t->bound, &why)) {
 	case BOUND_OK:
 		t->step = TXN_HOLD;
 		return STEP_MORE;
@@ -349,8 +348,14 @@ static void outcome_worst(const struct txn *t, struct outcome *o)
 static int cost_of(const struct txn *t, const struct price_model *m, const struct usage *u, int64_t *ret)
 {
 	struct cost_sum sum = {0};
+	struct price_terms terms;
+	struct quantities q;
 	int64_t cost = 0;
-	int r = price_cost(m, u, t->start_wall_ns / NS_PER_S, &sum);
+	int r;
+
+	usage_quantities(u, &q);
+	usage_terms(u, t->start_wall_ns / NS_PER_S, false, &terms);
+	r = price_cost(m, &q, &terms, &sum);
 
 	if (r == BUR_OK)
 		r = cost_ceil_nanousd(&sum, &cost);
@@ -388,7 +393,7 @@ static void outcome_estimate(struct txn *t, const struct price_model *m, struct 
 	if (!m || price_model_hides_reasoning(m) || (!u->stream && !whole) || (u->output_bytes == 0 && !u->has_output))
 		goto floor;
 	out += whole ? 0 : INFLIGHT_TOKENS;
-	if (price_estimate(m, &t->info, in, out, t->start_wall_ns / NS_PER_S, &estimate) < 0 ||
+	if (bound_estimate(m, &t->info, in, out, t->start_wall_ns / NS_PER_S, &estimate) < 0 ||
 	    estimate >= t->bound.worst_nanousd)
 		goto floor;
 	*o = (struct outcome){.actual_nanousd = estimate,

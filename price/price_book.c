@@ -1,5 +1,5 @@
 /* Loading a price book: strict, since an unread key would make something cheaper than it is. */
-#include <jansson.h> /* its token names clash with those of base/json.h: never both in one file */
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 #include "base/calendar.h"
 #include "base/error.h"
-#include "meter/price_impl.h"
+#include "price/price_impl.h"
 
 #define BOOK_BYTES_MAX (16u << 20)
 #define NAMES_MAX 65536
@@ -96,7 +96,7 @@ static int load_multiplier(const struct loader *l, json_t *v, int64_t *ret)
 /* --- rows --------------------------------------------------------------------------------------------------------- */
 
 static const char *const unit_keys[PRICE_UNIT_COUNT] = {
-#define X(uc, key, per) [PRICE_##uc] = key,
+#define X(uc, key, per, parent, parent2) [PRICE_##uc] = key,
     PRICE_UNITS(X)
 #undef X
 };
@@ -231,6 +231,26 @@ static void expand_services(struct price_model *m, const int64_t ppm[SERVICE_COU
 	}
 }
 
+static int better_first(const void *a, const void *b)
+{
+	const struct price_row *x = a, *y = b;
+
+	if ((x->tod_begin >= 0) != (y->tod_begin >= 0))
+		return x->tod_begin >= 0 ? -1 : 1;
+	if (x->from_s != y->from_s)
+		return x->from_s > y->from_s ? -1 : 1;
+	if (x->over != y->over)
+		return x->over > y->over ? -1 : 1;
+	return x->place > y->place ? -1 : 1; /* the later in the book */
+}
+
+static void sort_rows(struct price_model *m)
+{
+	for (size_t i = 0; i < m->n_rows; i++)
+		m->rows[i].place = (uint32_t)i;
+	qsort(m->rows, m->n_rows, sizeof(*m->rows), better_first);
+}
+
 static int load_rows(const struct loader *l, json_t *prices, const int64_t ppm[SERVICE_COUNT], struct price_model *m)
 {
 	size_t n = json_array_size(prices), i;
@@ -246,6 +266,8 @@ static int load_rows(const struct loader *l, json_t *prices, const int64_t ppm[S
 	m->n_rows = n;
 	if (r == BUR_OK)
 		expand_services(m, ppm, n);
+	if (r == BUR_OK)
+		sort_rows(m);
 	return r;
 }
 

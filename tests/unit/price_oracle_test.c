@@ -1,4 +1,4 @@
-/* meter_price_oracle_test - the shipped book against the acceptance prices (path in BURSAR_PRICE_ORACLE), exact to the
+/* price_oracle_test - the shipped book against the acceptance prices (path in BURSAR_PRICE_ORACLE), exact to the
  * last digit. Skipped without the variable. The book is BURSAR_PRICES or conf/prices.json. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,8 +15,7 @@
 #include "base/amount.h"
 #include "base/calendar.h"
 #include "base/error.h"
-#include "meter/price.h"
-#include "meter/usage.h"
+#include "price/price.h"
 
 #define BOOK_MAX (1 << 20)
 
@@ -39,31 +38,31 @@ static struct price_book *load(void)
 }
 
 /* False: a unit that no metered call of this room reports. */
-static bool usage_of(json_t *units, struct usage *u)
+static bool usage_of(json_t *units, struct quantities *u)
 {
 	const char *key;
 	json_t *v;
 
 	memset(u, 0, sizeof(*u));
-	u->requests = 1;
+	u->n[PRICE_REQ] = 1;
 	json_object_foreach(units, key, v)
 	{
 		const struct {
 			const char *key;
 			uint64_t *to;
 		} map[] = {
-		    {"input_tokens", &u->input_tokens},
-		    {"output_tokens", &u->output_tokens},
-		    {"cache_read_tokens", &u->cached_input_tokens},
-		    {"cache_write_tokens", &u->cache_write_tokens},
-		    {"cache_write_1h_tokens", &u->cache_write_1h_tokens},
-		    {"web_searches", &u->web_searches},
-		    {"storage_searches", &u->file_searches},
-		    {"input_audio_tokens", &u->audio_input_tokens},
-		    {"cache_audio_read_tokens", &u->cached_audio_tokens},
-		    {"output_audio_tokens", &u->audio_output_tokens},
-		    {"input_image_tokens", &u->image_input_tokens},
-		    {"output_image_tokens", &u->image_output_tokens},
+		    {"input_tokens", &u->n[PRICE_IN]},
+		    {"output_tokens", &u->n[PRICE_OUT]},
+		    {"cache_read_tokens", &u->n[PRICE_CR]},
+		    {"cache_write_tokens", &u->n[PRICE_CW]},
+		    {"cache_write_1h_tokens", &u->n[PRICE_CW1H]},
+		    {"web_searches", &u->n[PRICE_WEB]},
+		    {"storage_searches", &u->n[PRICE_FILE]},
+		    {"input_audio_tokens", &u->n[PRICE_IN_AUDIO]},
+		    {"cache_audio_read_tokens", &u->n[PRICE_CR_AUDIO]},
+		    {"output_audio_tokens", &u->n[PRICE_OUT_AUDIO]},
+		    {"input_image_tokens", &u->n[PRICE_IN_IMAGE]},
+		    {"output_image_tokens", &u->n[PRICE_OUT_IMAGE]},
 		};
 		size_t i;
 
@@ -88,8 +87,9 @@ static int run_line(const struct price_book *b, json_t *c)
 {
 	const char *provider = text(c, "provider");
 	const struct price_model *m;
+	struct price_terms terms = {0};
 	struct cost_sum sum;
-	struct usage u;
+	struct quantities u;
 	int64_t at_ns;
 	char usd[64] = "";
 
@@ -107,7 +107,8 @@ static int run_line(const struct price_book *b, json_t *c)
 		return -1;
 	}
 	assert_int_equal(time_parse(slice_of(text(c, "at")), &at_ns), BUR_OK);
-	assert_int_equal(price_cost(m, &u, at_ns / 1000000000, &sum), BUR_OK);
+	terms.at_s = at_ns / 1000000000;
+	assert_int_equal(price_cost(m, &u, &terms, &sum), BUR_OK);
 	assert_int_equal(cost_format_usd(&sum, usd, sizeof(usd)), BUR_OK);
 	if (strcmp(usd, text(c, "expect_usd")) == 0 && strcmp(price_model_id(m), text(c, "matched")) == 0)
 		return 1;

@@ -1,0 +1,337 @@
+/* What a call costs, and what it may cost at most. */
+#include "base/error.h"
+#include "price/price_impl.h"
+
+const char *price_model_id(const struct price_model *m)
+{
+	return m->id;
+}
+
+uint64_t price_model_max_out(const struct price_model *m)
+{
+	return m->max_out;
+}
+
+uint64_t price_model_context(const struct price_model *m)
+{
+	return m->context;
+}
+
+uint64_t price_model_image_max(const struct price_model *m)
+{
+	return m->image_max;
+}
+
+bool price_model_hides_reasoning(const struct price_model *m)
+{
+	return m->hides_reasoning;
+}
+
+bool price_model_has(const struct price_model *m, enum price_unit u)
+{
+	for (size_t i = 0; i < m->n_rows; i++)
+		if (m->rows[i].rate_pusd[u] != RATE_NONE)
+			return true;
+	return false;
+}
+
+/* --- the tree of units -------------------------------------------------------------------------------------------- */
+
+/* A unit stands behind what it is a part of, so that a walk from the end meets parts first. */
+static const struct {
+	int64_t per;
+	uint8_t parent, parent2;
+} units[PRICE_UNIT_COUNT] = {
+#define X(uc, key, per, parent, parent2) [PRICE_##uc] = {per, PRICE_##parent, PRICE_##parent2},
+    PRICE_UNITS(X)
+#undef X
+};
+
+/* Parts that do not overlap: their whole is at least their sum. Inner wholes first. */
+static const struct {
+	uint8_t whole, first, last;
+} splits[] = {
+    {PRICE_CR, PRICE_CR_AUDIO, PRICE_CR_TEXT},
+    {PRICE_IN_AUDIO, PRICE_CR_AUDIO, PRICE_CR_AUDIO},
+    {PRICE_IN_IMAGE, PRICE_CR_IMAGE, PRICE_CR_IMAGE},
+    {PRICE_IN_VIDEO, PRICE_CR_VIDEO, PRICE_CR_VIDEO},
+    {PRICE_IN_TEXT, PRICE_CR_TEXT, PRICE_CR_TEXT},
+    {PRICE_CW, PRICE_CW5M, PRICE_CW1H},
+    {PRICE_IN, PRICE_CR, PRICE_CW},
+    {PRICE_IN, PRICE_IN_AUDIO, PRICE_IN_TEXT},
+    {PRICE_OUT, PRICE_OUT_AUDIO, PRICE_OUT_TEXT},
+    {PRICE_OUT, PRICE_OUT_REASONING, PRICE_OUT_REASONING},
+    {PRICE_OUT, PRICE_OUT_CITATION, PRICE_OUT_CITATION},
+    {PRICE_AUDIO_MS, PRICE_IN_AUDIO_MS, PRICE_OUT_AUDIO_MS},
+    {PRICE_PAGES, PRICE_PAGES_ANNOTATED, PRICE_PAGES_ANNOTATED},
+};
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* A vendor that reports more parts than there is of the whole contradicts itself: the larger reading counts. */
+static int whole_quantities(struct quantities *q)
+{
+	for (size_t i = 0; i < ARRAY_LEN(splits); i++) {
+		uint64_t sum = 0;
+
+		for (unsigned u = splits[i].first; u <= splits[i].last; u++)
+			if (__builtin_add_overflow(sum, q->n[u], &sum))
+				return BUR_OVERFLOW;
+		q->n[splits[i].whole] = larger(q->n[splits[i].whole], sum);
+	}
+	return BUR_OK;
+}
+
+static void take_from(uint64_t taken[PRICE_UNIT_COUNT], uint64_t *seen, unsigned u, uint64_t n)
+{
+	const uint8_t parents[] = {units[u].parent, units[u].parent2};
+
+	for (size_t i = 0; i < ARRAY_LEN(parents); i++) {
+		unsigned p = parents[i];
+
+		if (p == PRICE_NONE || *seen >> p & 1)
+			continue;
+		*seen |= UINT64_C(1) << p;
+		if (__builtin_add_overflow(taken[p], n, &taken[p]))
+			taken[p] = UINT64_MAX;
+		take_from(taken, seen, p, n);
+	}
+}
+
+/* --- choosing a row ----------------------------------------------------------------------------------------------- */
+
+static int32_t second_of_day(int64_t at_s)
+{
+	return (int32_t)(((at_s % SECONDS_PER_DAY) + SECONDS_PER_DAY) % SECONDS_PER_DAY);
+}
+
+static bool tod_covers(const struct price_row *row, int64_t at_s)
+{
+	int32_t now = second_of_day(at_s);
+
+	if (row->tod_begin < 0)
+		return true;
+	if (row->tod_begin <= row->tod_end)
+		return now >= row->tod_begin && now < row->tod_end;
+	return now >= row->tod_begin || now < row->tod_end;
+}
+
+/* Rows stand best first: the first that applies is the one. */
+static const struct price_row *pick_service(const struct price_model *m, enum price_service service, uint64_t input,
+					    int64_t at_s)
+{
+	for (size_t i = 0; i < m->n_rows; i++) {
+		const struct price_row *row = &m->rows[i];
+
+		if (row->service == service && at_s >= row->from_s && at_s < row->to_s &&
+		    (row->over == 0 || input > row->over) && tod_covers(row, at_s))
+			return row;
+	}
+	return NULL;
+}
+
+/* What is in force: a service tier's own row, and the standard row for what that does not name. */
+struct pick {
+	const struct price_row *own, *standard;
+	int64_t ppm;
+};
+
+static bool pick_rows(const struct price_model *m, const struct price_terms *t, enum price_service service,
+		      uint64_t input, int64_t at_s, struct pick *ret)
+{
+	ret->standard = pick_service(m, SERVICE_STANDARD, input, at_s);
+	ret->own = service == SERVICE_STANDARD ? NULL : pick_service(m, service, input, at_s);
+	if (!ret->own)
+		ret->own = ret->standard;
+	ret->ppm = MULTIPLIER_ONE;
+	if (t->fast)
+		ret->ppm = ret->ppm * m->fast_ppm / MULTIPLIER_ONE;
+	if (t->us)
+		ret->ppm = (ret->ppm * m->us_ppm + MULTIPLIER_ONE - 1) / MULTIPLIER_ONE;
+	return ret->own != NULL;
+}
+
+static int64_t multiplied(int64_t rate, int64_t ppm)
+{
+	__int128 v = (__int128)rate * ppm + MULTIPLIER_ONE - 1;
+
+	return ppm == MULTIPLIER_ONE ? rate : (int64_t)(v / MULTIPLIER_ONE);
+}
+
+/* RATE_NONE when the unit has no price of its own. */
+static int64_t rate_of(const struct pick *p, unsigned u)
+{
+	int64_t rate = p->own->rate_pusd[u];
+
+	if (rate == RATE_NONE && p->standard)
+		rate = p->standard->rate_pusd[u];
+	return rate == RATE_NONE || u >= PRICE_FIRST_FEE ? rate : multiplied(rate, p->ppm);
+}
+
+/* --- exact cost --------------------------------------------------------------------------------------------------- */
+
+/* A part with a price of its own is taken out of all that it is a part of. */
+static int cost_leaves(const struct pick *p, const struct quantities *q, struct cost_sum *sum)
+{
+	uint64_t taken[PRICE_UNIT_COUNT] = {0};
+
+	for (unsigned u = PRICE_UNIT_COUNT; u-- > 0;) {
+		uint64_t leaf = q->n[u] > taken[u] ? q->n[u] - taken[u] : 0, seen = 0;
+		int64_t rate = leaf > 0 ? rate_of(p, u) : RATE_NONE;
+
+		if (rate == RATE_NONE)
+			continue;
+		if (cost_add(sum, leaf, rate, units[u].per) < 0)
+			return BUR_OVERFLOW;
+		take_from(taken, &seen, u, leaf);
+	}
+	return BUR_OK;
+}
+
+int price_cost(const struct price_model *m, const struct quantities *used, const struct price_terms *t,
+	       struct cost_sum *ret)
+{
+	struct quantities q = *used;
+	struct cost_sum sum = {0};
+	struct pick p;
+
+	if (whole_quantities(&q) < 0)
+		return BUR_OVERFLOW;
+	if (!pick_rows(m, t, t->service, q.n[PRICE_IN], t->at_s, &p))
+		return BUR_NOTFOUND;
+	if (cost_leaves(&p, &q, &sum) < 0)
+		return BUR_OVERFLOW;
+	*ret = sum;
+	return BUR_OK;
+}
+
+/* --- dearest cost ------------------------------------------------------------------------------------------------- */
+
+struct worst {
+	const struct price_model *model;
+	const struct price_terms *terms;
+	struct quantities q;
+	uint64_t possible; /* bits of the units that a token may turn out to be */
+	bool any;
+	struct cost_sum sum;
+};
+
+#define BIT(u) (UINT64_C(1) << PRICE_##u)
+/* Any text may turn out to be these, whoever asks. */
+#define ALWAYS_POSSIBLE (BIT(CR) | BIT(CR_TEXT) | BIT(IN_TEXT) | BIT(OUT_TEXT) | BIT(OUT_REASONING) | BIT(OUT_CITATION))
+
+static unsigned root_of(unsigned u)
+{
+	while (units[u].parent != PRICE_NONE)
+		u = units[u].parent;
+	return u;
+}
+
+static void worst_units(struct worst *w, const struct price_doubt *d)
+{
+	w->possible = ALWAYS_POSSIBLE;
+	if (d->may_write_cache || d->may_write_cache_1h)
+		w->possible |= BIT(CW) | BIT(CW5M);
+	if (d->may_write_cache_1h)
+		w->possible |= BIT(CW1H);
+	for (unsigned u = 0; u < PRICE_UNIT_COUNT; u++) {
+		unsigned root = root_of(u);
+
+		if (w->q.n[u] > 0)
+			w->possible |= UINT64_C(1) << u;
+		if (units[u].parent2 != PRICE_NONE && w->q.n[units[u].parent2] > 0)
+			w->possible |= UINT64_C(1) << u; /* what goes in may be found in a cache */
+		w->q.n[root] = larger(w->q.n[root], w->q.n[u]);
+	}
+}
+
+/* Every unit of a whole at the rate of its dearest possible part. */
+static int worst_of_pick(struct worst *w, const struct pick *p)
+{
+	int64_t dearest[PRICE_UNIT_COUNT] = {0};
+	struct cost_sum sum = {0};
+
+	for (unsigned u = 0; u < PRICE_UNIT_COUNT; u++) {
+		int64_t rate = w->possible >> u & 1 ? rate_of(p, u) : RATE_NONE;
+		unsigned root = root_of(u);
+
+		dearest[root] = rate > dearest[root] ? rate : dearest[root];
+	}
+	for (unsigned u = 0; u < PRICE_UNIT_COUNT; u++)
+		if (w->q.n[u] > 0 && dearest[u] > 0 && cost_add(&sum, w->q.n[u], dearest[u], units[u].per) < 0)
+			return BUR_OVERFLOW;
+	if (!w->any || sum.num > w->sum.num)
+		w->sum = sum;
+	w->any = true;
+	return BUR_OK;
+}
+
+/* Every long-context tier that the input can reach. */
+static int worst_of_tiers(struct worst *w, enum price_service service, int64_t at_s)
+{
+	struct pick p;
+	int r = BUR_OK;
+
+	if (pick_rows(w->model, w->terms, service, 0, at_s, &p))
+		r = worst_of_pick(w, &p);
+	for (size_t i = 0; i < w->model->n_rows && r == BUR_OK; i++) {
+		uint64_t over = w->model->rows[i].over;
+
+		if (over > 0 && over < w->q.n[PRICE_IN] && pick_rows(w->model, w->terms, service, over + 1, at_s, &p))
+			r = worst_of_pick(w, &p);
+	}
+	return r;
+}
+
+/* From `at_s` on until a day later: what changes in a day are windows. */
+static int worst_of_windows(struct worst *w, enum price_service service, int64_t at_s, int64_t until_s)
+{
+	int r = worst_of_tiers(w, service, at_s);
+
+	for (size_t i = 0; i < w->model->n_rows && r == BUR_OK; i++) {
+		const int32_t edges[] = {w->model->rows[i].tod_begin, w->model->rows[i].tod_end};
+
+		for (size_t e = 0; e < ARRAY_LEN(edges) && edges[0] >= 0 && r == BUR_OK; e++) {
+			int64_t t = at_s + (edges[e] - second_of_day(at_s) + SECONDS_PER_DAY) % SECONDS_PER_DAY;
+
+			if (t > at_s && t <= until_s)
+				r = worst_of_tiers(w, service, t);
+		}
+	}
+	return r;
+}
+
+/* Prices change at the dates of rows, and within a day. */
+static int worst_of_dates(struct worst *w, enum price_service service, int64_t at_s, int64_t until_s)
+{
+	int r = worst_of_windows(w, service, at_s, until_s);
+
+	for (size_t i = 0; i < w->model->n_rows && r == BUR_OK; i++) {
+		const int64_t edges[] = {w->model->rows[i].from_s, w->model->rows[i].to_s};
+
+		for (size_t e = 0; e < ARRAY_LEN(edges) && r == BUR_OK; e++)
+			if (edges[e] > at_s && edges[e] <= until_s)
+				r = worst_of_windows(w, service, edges[e], until_s);
+	}
+	return r;
+}
+
+int price_worst(const struct price_model *m, const struct quantities *most, const struct price_terms *t,
+		const struct price_doubt *d, struct cost_sum *ret)
+{
+	struct worst w = {.model = m, .terms = t, .q = *most};
+	int r;
+
+	worst_units(&w, d);
+	w.possible |= BIT(IN) | BIT(OUT);
+	r = worst_of_dates(&w, t->service, t->at_s, d->until_s);
+	if (r == BUR_OK && d->may_priority)
+		r = worst_of_dates(&w, SERVICE_PRIORITY, t->at_s, d->until_s);
+	if (r < 0)
+		return r;
+	*ret = w.sum;
+	return w.any ? BUR_OK : BUR_NOTFOUND;
+}
