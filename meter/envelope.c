@@ -1,6 +1,7 @@
 #include "meter/envelope.h"
 
 #include <inttypes.h>
+#include <zlib.h>
 
 #include "base/amount.h"
 #include "base/check.h"
@@ -21,32 +22,39 @@ static const struct {
 
 /* The vendors' own class names; an SDK picks its exception by status first, then by these. */
 static const struct {
-	const char *openai, *anthropic, *google;
+	const char *openai, *anthropic, *google, *aws;
 } types[REFUSE_COUNT] = {
-    [REFUSE_BUDGET_EXCEEDED] = {"insufficient_quota", "billing_error", "RESOURCE_EXHAUSTED"},
-    [REFUSE_BUDGET_HELD] = {"rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED"},
-    [REFUSE_THROTTLED] = {"rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED"},
-    [REFUSE_PRICE_UNKNOWN] = {"invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"},
-    [REFUSE_PRICE_ERROR] = {"invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"},
-    [REFUSE_ROUTE_UNMETERED] = {"invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"},
-    [REFUSE_NO_BUDGET] = {"invalid_request_error", "permission_error", "PERMISSION_DENIED"},
-    [REFUSE_BAD_REQUEST] = {"invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"},
-    [REFUSE_BODY_TOO_LARGE] = {"invalid_request_error", "request_too_large", "INVALID_ARGUMENT"},
-    [REFUSE_UNAUTHENTICATED] = {"invalid_request_error", "authentication_error", "UNAUTHENTICATED"},
-    [REFUSE_PROXY_AUTH] = {"invalid_request_error", "authentication_error", "UNAUTHENTICATED"},
-    [REFUSE_FORBIDDEN] = {"invalid_request_error", "permission_error", "PERMISSION_DENIED"},
-    [REFUSE_MISDIRECTED] = {"invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"},
-    [REFUSE_NOT_FOUND] = {"invalid_request_error", "not_found_error", "NOT_FOUND"},
-    [REFUSE_LOOP] = {"server_error", "api_error", "INTERNAL"},
-    [REFUSE_UPSTREAM_CONNECT] = {"server_error", "api_error", "UNAVAILABLE"},
-    [REFUSE_UPSTREAM_TLS] = {"server_error", "api_error", "INTERNAL"},
-    [REFUSE_UPSTREAM_PROTOCOL] = {"server_error", "api_error", "INTERNAL"},
-    [REFUSE_UPSTREAM_TIMEOUT] = {"server_error", "timeout_error", "DEADLINE_EXCEEDED"},
-    [REFUSE_UPSTREAM_UNAVAILABLE] = {"server_error", "overloaded_error", "UNAVAILABLE"},
-    [REFUSE_STORAGE_UNAVAILABLE] = {"server_error", "overloaded_error", "UNAVAILABLE"},
-    [REFUSE_DRAINING] = {"server_error", "overloaded_error", "UNAVAILABLE"},
-    [REFUSE_OVERLOADED] = {"server_error", "overloaded_error", "UNAVAILABLE"},
-    [REFUSE_INTERNAL] = {"server_error", "api_error", "INTERNAL"},
+    [REFUSE_BUDGET_EXCEEDED] = {"insufficient_quota", "billing_error", "RESOURCE_EXHAUSTED",
+				"ServiceQuotaExceededException"},
+    [REFUSE_BUDGET_HELD] = {"rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED", "ThrottlingException"},
+    [REFUSE_THROTTLED] = {"rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED", "ThrottlingException"},
+    [REFUSE_PRICE_UNKNOWN] = {"invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT",
+			      "ValidationException"},
+    [REFUSE_PRICE_ERROR] = {"invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT",
+			    "ValidationException"},
+    [REFUSE_ROUTE_UNMETERED] = {"invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT",
+				"ValidationException"},
+    [REFUSE_NO_BUDGET] = {"invalid_request_error", "permission_error", "PERMISSION_DENIED", "AccessDeniedException"},
+    [REFUSE_BAD_REQUEST] = {"invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT",
+			    "ValidationException"},
+    [REFUSE_BODY_TOO_LARGE] = {"invalid_request_error", "request_too_large", "INVALID_ARGUMENT", "ValidationException"},
+    [REFUSE_UNAUTHENTICATED] = {"invalid_request_error", "authentication_error", "UNAUTHENTICATED",
+				"UnrecognizedClientException"},
+    [REFUSE_PROXY_AUTH] = {"invalid_request_error", "authentication_error", "UNAUTHENTICATED", "AccessDeniedException"},
+    [REFUSE_FORBIDDEN] = {"invalid_request_error", "permission_error", "PERMISSION_DENIED", "AccessDeniedException"},
+    [REFUSE_MISDIRECTED] = {"invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT",
+			    "ValidationException"},
+    [REFUSE_NOT_FOUND] = {"invalid_request_error", "not_found_error", "NOT_FOUND", "ResourceNotFoundException"},
+    [REFUSE_LOOP] = {"server_error", "api_error", "INTERNAL", "InternalServerException"},
+    [REFUSE_UPSTREAM_CONNECT] = {"server_error", "api_error", "UNAVAILABLE", "ServiceUnavailableException"},
+    [REFUSE_UPSTREAM_TLS] = {"server_error", "api_error", "INTERNAL", "InternalServerException"},
+    [REFUSE_UPSTREAM_PROTOCOL] = {"server_error", "api_error", "INTERNAL", "InternalServerException"},
+    [REFUSE_UPSTREAM_TIMEOUT] = {"server_error", "timeout_error", "DEADLINE_EXCEEDED", "ServiceUnavailableException"},
+    [REFUSE_UPSTREAM_UNAVAILABLE] = {"server_error", "overloaded_error", "UNAVAILABLE", "ServiceUnavailableException"},
+    [REFUSE_STORAGE_UNAVAILABLE] = {"server_error", "overloaded_error", "UNAVAILABLE", "ServiceUnavailableException"},
+    [REFUSE_DRAINING] = {"server_error", "overloaded_error", "UNAVAILABLE", "ServiceUnavailableException"},
+    [REFUSE_OVERLOADED] = {"server_error", "overloaded_error", "UNAVAILABLE", "ServiceUnavailableException"},
+    [REFUSE_INTERNAL] = {"server_error", "api_error", "INTERNAL", "InternalServerException"},
 };
 
 const char *refusal_code(enum refusal_reason reason)
@@ -71,6 +79,18 @@ bool refusal_needs_retry_after(enum refusal_reason reason)
 {
 	CHECK(reason < REFUSE_COUNT);
 	return refusals[reason].after;
+}
+
+/* AWS knows a spent quota as 400. OpenRouter's SDK tries a 5xx again for an hour. */
+int envelope_status(enum api_family family, enum refusal_reason reason, int wanted)
+{
+	int status = wanted ? wanted : refusal_status(reason);
+
+	if (family == FAMILY_AWS && reason == REFUSE_BUDGET_EXCEEDED && status == 402)
+		return 400;
+	if (family == FAMILY_OPENROUTER && status >= 500)
+		return refusal_may_retry(reason) ? 429 : 400;
+	return status;
 }
 
 /* --- a writer that remembers its first failure -------------------------------------------------------------------- */
@@ -237,15 +257,62 @@ static void put_anthropic(struct writer *w, const struct refusal *f)
 	put(w, "}");
 }
 
+static int status_of(enum api_family family, const struct refusal *f)
+{
+	return f->status ? f->status : envelope_status(family, f->reason, 0);
+}
+
 static void put_google(struct writer *w, const struct refusal *f)
 {
 	put(w, "{\"error\":{\"code\":");
-	put_int(w, refusal_status(f->reason));
+	put_int(w, status_of(FAMILY_GOOGLE, f));
 	put(w, ",\"message\":");
 	put_string(w, f->message);
 	put(w, ",\"status\":");
 	put_cstr(w, types[f->reason].google);
-	put(w, ",\"details\":[]}}");
+	put(w, ",\"details\":[");
+	if (f->retry_after_s > 0) {
+		put(w, "{\"@type\":\"type.googleapis.com/google.rpc.RetryInfo\",\"retryDelay\":\"");
+		put_int(w, f->retry_after_s);
+		put(w, "s\"}");
+	}
+	put(w, "]}}");
+}
+
+/* {"<key>": message}, after `before` */
+static void put_message(struct writer *w, const char *before, const struct refusal *f)
+{
+	put(w, before);
+	put_string(w, f->message);
+	put(w, "}");
+}
+
+static void put_cohere(struct writer *w, const struct refusal *f)
+{
+	put(w, "{\"id\":");
+	put_string(w, f->request_id);
+	put_message(w, ",\"message\":", f);
+}
+
+static void put_mistral(struct writer *w, const struct refusal *f)
+{
+	put(w, "{\"object\":\"error\",\"message\":");
+	put_string(w, f->message);
+	put(w, ",\"type\":");
+	put_cstr(w, types[f->reason].openai);
+	put(w, ",\"param\":null,\"code\":");
+	put_cstr(w, refusal_code(f->reason));
+	put_budgets(w, f);
+	put(w, "}");
+}
+
+static void put_openrouter(struct writer *w, const struct refusal *f)
+{
+	put(w, "{\"error\":{\"code\":");
+	put_int(w, status_of(FAMILY_OPENROUTER, f));
+	put(w, ",\"message\":");
+	put_string(w, f->message);
+	put(w, ",\"metadata\":{}}}");
 }
 
 /* RFC 9457 */
@@ -254,7 +321,7 @@ static void put_problem(struct writer *w, const struct refusal *f)
 	put(w, "{\"type\":\"about:blank\",\"title\":");
 	put_cstr(w, refusal_code(f->reason));
 	put(w, ",\"status\":");
-	put_int(w, refusal_status(f->reason));
+	put_int(w, status_of(FAMILY_OTHER, f));
 	put(w, ",\"detail\":");
 	put_string(w, f->message);
 	put(w, ",\"code\":");
@@ -272,6 +339,7 @@ int envelope_write(enum api_family family, const struct refusal *f, struct buf *
 	CHECK(f->reason < REFUSE_COUNT);
 	switch (family) {
 	case FAMILY_OPENAI:
+	case FAMILY_AZURE:
 		put_openai(&w, f);
 		break;
 	case FAMILY_ANTHROPIC:
@@ -280,6 +348,22 @@ int envelope_write(enum api_family family, const struct refusal *f, struct buf *
 	case FAMILY_GOOGLE:
 		put_google(&w, f);
 		break;
+	case FAMILY_AWS:
+		put_message(&w, "{\"message\":", f);
+		break;
+	case FAMILY_COHERE:
+		put_cohere(&w, f);
+		break;
+	case FAMILY_MISTRAL:
+		put_mistral(&w, f);
+		break;
+	case FAMILY_OPENROUTER:
+		put_openrouter(&w, f);
+		break;
+	case FAMILY_OLLAMA:
+		put_message(&w, "{\"error\":", f);
+		break;
+	case FAMILY_OTHER:
 	default:
 		put_problem(&w, f);
 		break;
@@ -294,7 +378,25 @@ const char *envelope_content_type(enum api_family family)
 
 const char *envelope_request_id_field(enum api_family family)
 {
-	return family == FAMILY_ANTHROPIC ? "request-id" : "x-request-id";
+	switch (family) {
+	case FAMILY_ANTHROPIC:
+		return "request-id";
+	case FAMILY_AWS:
+		return "x-amzn-requestid";
+	default:
+		return "x-request-id";
+	}
+}
+
+bool envelope_extra_field(enum api_family family, enum refusal_reason reason, struct slice *ret_name,
+			  struct slice *ret_value)
+{
+	CHECK(reason < REFUSE_COUNT);
+	if (family != FAMILY_AWS)
+		return false;
+	*ret_name = SLICE("x-amzn-errortype");
+	*ret_value = slice_of(types[reason].aws);
+	return true;
 }
 
 /* --- endings of a running stream ---------------------------------------------------------------------------------- */
@@ -336,6 +438,117 @@ static void put_responses_end(struct writer *w, const struct refusal *f)
 	put(w, "}}}\n\n");
 }
 
+static void put_bytes(struct writer *w, const void *p, size_t n)
+{
+	if (w->r == BUR_OK)
+		w->r = buf_append(w->out, p, n);
+}
+
+static void store_be32(uint8_t *p, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		p[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+/* A header of an AWS event stream: name, type 7 (text), value. */
+static size_t aws_header(uint8_t *p, const char *name, const char *value)
+{
+	size_t n = strlen(name), v = strlen(value);
+
+	p[0] = (uint8_t)n;
+	memcpy(p + 1, name, n);
+	p[1 + n] = 7;
+	p[2 + n] = (uint8_t)(v >> 8);
+	p[3 + n] = (uint8_t)v;
+	memcpy(p + 4 + n, value, v);
+	return 4 + n + v;
+}
+
+/* One message of type exception: prelude, its CRC, headers, JSON, CRC of all (providers' event stream encoding). */
+static void put_aws_end(struct writer *w, const struct refusal *f)
+{
+	const char *type = is_budget_end(f->reason) ? "throttlingException" : "serviceUnavailableException";
+	uint8_t head[192], crc_bytes[4];
+	size_t n = 12;
+	struct buf json;
+	struct slice body;
+	struct writer inner = {&json, BUR_OK};
+	uLong crc;
+
+	buf_init(&json, 64 * 1024);
+	put_message(&inner, "{\"message\":", f);
+	body = buf_slice(&json);
+	n += aws_header(head + n, ":exception-type", type);
+	n += aws_header(head + n, ":content-type", "application/json");
+	n += aws_header(head + n, ":message-type", "exception");
+	CHECK(n <= sizeof(head));
+	store_be32(head, (uint32_t)(n + body.n + 4));
+	store_be32(head + 4, (uint32_t)(n - 12));
+	store_be32(head + 8, (uint32_t)crc32(0, head, 8));
+	crc = crc32(crc32(0, head, (uInt)n), (const Bytef *)body.p, (uInt)body.n);
+	store_be32(crc_bytes, (uint32_t)crc);
+	if (w->r == BUR_OK)
+		w->r = inner.r;
+	put_bytes(w, head, n);
+	put_bytes(w, body.p, body.n);
+	put_bytes(w, crc_bytes, sizeof(crc_bytes));
+	buf_done(&json);
+}
+
+/* A server's text frame with an error event, then a close (RFC 6455; 1008 = policy). */
+static void put_websocket_end(struct writer *w, const struct refusal *f)
+{
+	static const uint8_t close_frame[] = {0x88, 2, 1008 >> 8, 1008 & 0xff};
+	uint8_t head[4] = {0x81};
+	struct buf json;
+	struct slice body;
+	struct writer inner = {&json, BUR_OK};
+
+	buf_init(&json, UINT16_MAX);
+	put(&inner, "{\"type\":\"error\",\"error\":{\"type\":");
+	put_cstr(&inner, types[f->reason].openai);
+	put(&inner, ",\"code\":");
+	put_cstr(&inner, refusal_code(f->reason));
+	put(&inner, ",\"param\":null");
+	put_message(&inner, ",\"message\":", f);
+	put(&inner, "}");
+	body = buf_slice(&json);
+	head[1] = body.n < 126 ? (uint8_t)body.n : 126;
+	head[2] = (uint8_t)(body.n >> 8);
+	head[3] = (uint8_t)body.n;
+	if (w->r == BUR_OK)
+		w->r = inner.r;
+	put_bytes(w, head, body.n < 126 ? 2 : 4);
+	put_bytes(w, body.p, body.n);
+	put_bytes(w, close_frame, sizeof(close_frame));
+	buf_done(&json);
+}
+
+static void put_interaction_end(struct writer *w, const struct refusal *f)
+{
+	put(w, "event: error\ndata: {\"event_type\":\"error\",\"error\":{\"code\":");
+	put_cstr(w, refusal_code(f->reason));
+	put(w, ",\"message\":");
+	put_string(w, f->message);
+	put(w, "}}\n\n");
+}
+
+static void put_cohere_end(struct writer *w, const struct refusal *f)
+{
+	put(w, "event: message-end\ndata: "
+	       "{\"type\":\"message-end\",\"delta\":{\"finish_reason\":\"ERROR\",\"error\":");
+	put_string(w, f->message);
+	put(w, "}}\n\n");
+}
+
+static void put_event(struct writer *w, const char *before, void (*json)(struct writer *, const struct refusal *),
+		      const struct refusal *f)
+{
+	put(w, before);
+	json(w, f);
+	put(w, "\n\n");
+}
+
 int envelope_stream_end(enum api_kind kind, const struct refusal *f, struct buf *out)
 {
 	struct writer w = {out, BUR_OK};
@@ -343,22 +556,42 @@ int envelope_stream_end(enum api_kind kind, const struct refusal *f, struct buf 
 	CHECK(f->reason < REFUSE_COUNT);
 	switch (kind) {
 	case API_CHAT:
-		put(&w, "data: ");
-		put_openai(&w, f);
-		put(&w, "\n\ndata: [DONE]\n\n");
+	case API_COMPLETIONS:
+		put_event(&w, "data: ", put_openai, f);
+		put(&w, "data: [DONE]\n\n");
+		break;
+	case API_IMAGES:
+	case API_SPEECH:
+	case API_TRANSCRIPTIONS:
+		put_event(&w, "event: error\ndata: ", put_openai, f);
 		break;
 	case API_RESPONSES:
+	case API_RESPONSE_LATE:
 		put_responses_end(&w, f);
 		break;
 	case API_MESSAGES:
-		put(&w, "event: error\ndata: ");
-		put_anthropic(&w, f);
-		put(&w, "\n\n");
+		put_event(&w, "event: error\ndata: ", put_anthropic, f);
 		break;
 	case API_GENERATE:
-		put(&w, "data: ");
-		put_google(&w, f);
-		put(&w, "\n\n");
+		put_event(&w, "data: ", put_google, f);
+		break;
+	case API_INTERACTIONS:
+	case API_INTERACTION_LATE:
+		put_interaction_end(&w, f);
+		break;
+	case API_CONVERSE:
+	case API_INVOKE:
+		put_aws_end(&w, f);
+		break;
+	case API_COHERE_CHAT:
+		put_cohere_end(&w, f);
+		break;
+	case API_OLLAMA:
+		put_message(&w, "{\"error\":", f);
+		put(&w, "\n");
+		break;
+	case API_REALTIME:
+		put_websocket_end(&w, f);
 		break;
 	default:
 		return BUR_UNSUPPORTED;

@@ -62,17 +62,26 @@ struct refusal {
 	struct slice request_id;
 	const struct refusal_budget *budgets;
 	size_t n_budgets;
+	int status;        /* as sent, for families whose body repeats it; 0 = envelope_status(family, reason, 0) */
+	int retry_after_s; /* as sent in Retry-After; 0 = none */
 };
 
 /* "search-daily, 49.5 of 50 USD, held 0.3, needed 0.4, resets 2026-11-22T00:00:00+01:00": the message text of a budget
  * refusal, the same in every family; several budgets are joined by "; ". */
 int refusal_budget_message(const struct refusal_budget *, size_t n, struct buf *out) NONNULL(3) MUST_USE;
+/* The status to answer with: the reason's own, or what this family's clients need in its place. `wanted`: the
+ * operator's block_status for exhausted budgets, 0 = none. */
+int envelope_status(enum api_family, enum refusal_reason, int wanted);
 /* The JSON body in the family's shape (FAMILY_OTHER: application/problem+json). */
 int envelope_write(enum api_family, const struct refusal *, struct buf *out) NONNULL(2, 3) MUST_USE;
 const char *envelope_content_type(enum api_family);
 /* "x-request-id", "request-id", … : the header in which this vendor names its request. */
 const char *envelope_request_id_field(enum api_family);
-/* What to send in a running event stream to end it with an error in the family's vocabulary (complete events).
+/* A field by which this family's SDKs pick their error class: "x-amzn-ErrorType". false: it has none. */
+bool envelope_extra_field(enum api_family, enum refusal_reason, struct slice *ret_name, struct slice *ret_value)
+    NONNULL(3, 4);
+/* What to send in a running stream to end it with an error in the family's vocabulary: complete events, lines, AWS
+ * messages or WebSocket frames, after a whole one of the vendor's.
  * BUR_UNSUPPORTED: this kind has no streams. */
 int envelope_stream_end(enum api_kind, const struct refusal *, struct buf *out) NONNULL(2, 3) MUST_USE;
 /* The same for Gemini's JSON array form, after a whole element (`first`: nothing of the array was sent yet). */

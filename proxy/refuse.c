@@ -3,9 +3,11 @@
 #include "base/log.h"
 
 static void write_head(struct h1_writer *w, struct buf *out, const struct refusal *r, const struct refuse_options *o,
-		       int status, size_t body_bytes)
+		       size_t body_bytes)
 {
-	h1_write_status(w, out, status, slice_of(h1_reason(status)));
+	struct slice name, value;
+
+	h1_write_status(w, out, r->status, slice_of(h1_reason(r->status)));
 	h1_write_field(w, SLICE("content-type"), slice_of(envelope_content_type(o->family)));
 	h1_write_field_u64(w, SLICE("content-length"), body_bytes);
 	h1_write_field(w, SLICE("cache-control"), SLICE("no-store"));
@@ -14,11 +16,11 @@ static void write_head(struct h1_writer *w, struct buf *out, const struct refusa
 		h1_write_field(w, slice_of(envelope_request_id_field(o->family)), r->request_id);
 	}
 	h1_write_field(w, SLICE("x-should-retry"), refusal_may_retry(r->reason) ? SLICE("true") : SLICE("false"));
-	if (refusal_needs_retry_after(r->reason)) {
-		int s = o->retry_after_s < 1 ? 1 : o->retry_after_s > 60 ? 60 : o->retry_after_s;
-
-		h1_write_field_u64(w, SLICE("retry-after"), (uint64_t)s);
-		h1_write_field_u64(w, SLICE("retry-after-ms"), (uint64_t)s * 1000);
+	if (envelope_extra_field(o->family, r->reason, &name, &value))
+		h1_write_field(w, name, value);
+	if (r->retry_after_s > 0) {
+		h1_write_field_u64(w, SLICE("retry-after"), (uint64_t)r->retry_after_s);
+		h1_write_field_u64(w, SLICE("retry-after-ms"), (uint64_t)r->retry_after_s * 1000);
 	}
 	if (o->budget.n > 0)
 		h1_write_field(w, SLICE("x-bursar-budget"), o->budget);
@@ -32,17 +34,27 @@ static void write_head(struct h1_writer *w, struct buf *out, const struct refusa
 		h1_write_field(w, SLICE("connection"), SLICE("close"));
 }
 
-void refuse_write(struct client *c, const struct refusal *r, const struct refuse_options *o)
+static int seconds_to_wait(const struct refusal *r, const struct refuse_options *o)
 {
+	if (!refusal_needs_retry_after(r->reason))
+		return 0;
+	return o->retry_after_s < 1 ? 1 : o->retry_after_s > 60 ? 60 : o->retry_after_s;
+}
+
+void refuse_write(struct client *c, const struct refusal *refusal, const struct refuse_options *o)
+{
+	struct refusal told = *refusal, *r = &told;
 	struct h1_writer w = {0};
 	struct buf body, head;
 	struct iovec iov[2];
 
+	told.status = envelope_status(o->family, refusal->reason, o->status);
+	told.retry_after_s = seconds_to_wait(refusal, o);
 	buf_init(&body, 64 * 1024);
 	buf_init(&head, 16 * 1024);
 	if (envelope_write(o->family, r, &body) < 0)
 		buf_consume(&body, buf_len(&body)); /* an empty body is still an answer */
-	write_head(&w, &head, r, o, o->status ? o->status : refusal_status(r->reason), buf_len(&body));
+	write_head(&w, &head, r, o, buf_len(&body));
 	if (h1_write_end(&w) == BUR_OK) {
 		struct slice h = buf_slice(&head), b = buf_slice(&body);
 

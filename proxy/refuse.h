@@ -7,7 +7,7 @@
 
 struct refuse_options {
 	enum api_family family;
-	int status;                         /* 0 = the reason's own */
+	int status;                         /* wanted; 0 = the reason's own. The family may have another word for it */
 	int retry_after_s;                  /* used where the reason needs one; 1..60 */
 	struct slice budget, remaining_usd; /* x-bursar-budget…; empty = none */
 	bool keep_alive;                    /* the request was read whole */
