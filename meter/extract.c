@@ -1,20 +1,82 @@
 #include "meter/extract.h"
 
+#include "base/amount.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "meter/quick.h"
 
-/* --- counts ------------------------------------------------------------------------------------------------------- */
+/* The row to add for a new vendor API. */
+static const struct extract_ops *const ops_by_kind[API_KIND_COUNT] = {
+    [API_CHAT] = &extract_chat,
+    [API_COMPLETIONS] = &extract_chat,
+    [API_RESPONSES] = &extract_responses,
+    [API_RESPONSE_LATE] = &extract_responses,
+    [API_EMBEDDINGS] = &extract_embeddings,
+    [API_MODERATIONS] = &extract_moderations,
+    [API_IMAGES] = &extract_images,
+    [API_SPEECH] = &extract_speech,
+    [API_TRANSCRIPTIONS] = &extract_transcriptions,
+    [API_BATCH_SUBMIT] = &extract_batch,
+    [API_BATCH] = &extract_batch,
+    [API_BATCH_RESULTS] = &extract_batch_results,
+    [API_REALTIME] = &extract_realtime,
+    [API_MESSAGES] = &extract_messages,
+    [API_GENERATE] = &extract_generate,
+    [API_EMBED_CONTENT] = &extract_embed_content,
+    [API_PREDICT] = &extract_predict,
+    [API_INTERACTIONS] = &extract_interactions,
+    [API_INTERACTION_LATE] = &extract_interactions,
+    [API_CONVERSE] = &extract_converse,
+    [API_INVOKE] = &extract_invoke,
+    [API_COHERE_CHAT] = &extract_cohere,
+    [API_COHERE_UNITS] = &extract_cohere,
+    [API_OCR] = &extract_ocr,
+    [API_OLLAMA] = &extract_ollama,
+};
 
-#define BIT(raw) (1u << (raw))
+/* --- what a value means ------------------------------------------------------------------------------------------- */
 
-static uint64_t add_capped(uint64_t a, uint64_t b)
+/* Where a word is kept. */
+#define WORD(field)                                                                                                    \
+	{                                                                                                              \
+		offsetof(struct staged, field), sizeof(((struct staged *)0)->field)                                    \
+	}
+static const struct {
+	uint16_t at, size;
+} words[MARK_LAST_WORD + 1] = {
+    [MARK_MODEL] = WORD(names.model),
+    [MARK_ID] = WORD(names.id),
+    [MARK_FILE] = WORD(names.file),
+    [MARK_TIER] = WORD(names.tier),
+    [MARK_SPEED] = WORD(names.speed),
+    [MARK_GEO] = WORD(names.geo),
+    [MARK_TYPE] = WORD(type),
+    [MARK_STATUS] = WORD(status),
+    [MARK_SIDE_MODEL] = WORD(names.side_model),
+    [MARK_ENTRY_TYPE] = WORD(entry_type),
+    [MARK_ENTRY_MODEL] = WORD(entry_model),
+    [MARK_ENTRY_KEY] = WORD(entry_key),
+};
+
+/* Audio tokens last 50 ms or more; at the lowest bit rate in use that is far over 64 bytes of base64. */
+#define AUDIO_BYTES_PER_TOKEN 64
+/* A picture is at most a few thousand tokens, however many bytes it has. */
+#define BLOB_BYTES_COUNTED 4096
+#define PUSD_PER_TICK 100 /* xAI counts cost in 1e-10 USD */
+
+static bool is_word(uint8_t mark)
 {
-	uint64_t sum;
+	return mark != MARK_NONE && mark <= MARK_LAST_WORD;
+}
 
-	if (__builtin_add_overflow(a, b, &sum) || sum > INT64_MAX)
-		return INT64_MAX;
-	return sum;
+static bool is_found(uint8_t mark)
+{
+	return mark >= MARK_FOUND_BASE && mark < MARK_ENTRY_BASE;
+}
+
+static inline bool wants_text(uint8_t mark)
+{
+	return is_word(mark) || is_found(mark);
 }
 
 /* As json_count; nearly all counts are a few digits. */
@@ -23,7 +85,7 @@ static int read_count(struct slice s, uint64_t *ret)
 	uint64_t v = 0;
 	size_t i;
 
-	if (s.n > 18)
+	if (s.n == 0 || s.n > 18)
 		return json_count(s, ret);
 	for (i = 0; i < s.n; i++) {
 		unsigned digit = (unsigned)(unsigned char)s.p[i] - '0';
@@ -36,80 +98,173 @@ static int read_count(struct slice s, uint64_t *ret)
 	return BUR_OK;
 }
 
-void extract_set(struct counts *c, enum raw raw, const struct scalar *s)
+/* What is no whole number >= 0, or too large, is not reported. */
+static void take_number(struct counts *c, int raw, const struct scalar *s)
 {
 	uint64_t v;
 
-	if (s->cut || read_count(s->text, &v) < 0 || v > INT64_MAX)
+	if (!s->cut && read_count(s->text, &v) == BUR_OK && v <= INT64_MAX)
+		counts_set(c, (enum raw)raw, v);
+}
+
+static void take_count(struct extract *x, uint8_t mark, enum json_token t, const struct scalar *s)
+{
+	if (is_found(mark) && (t == JT_NUMBER || t == JT_STRING))
+		take_number(&x->ev.found, mark - MARK_FOUND_BASE, s);
+	else if (t != JT_NUMBER)
 		return;
-	c->n[raw] = v;
-	c->have |= BIT(raw);
+	else if (mark < MARK_FOUND_BASE)
+		take_number(&x->ev.counts, mark - MARK_COUNT_BASE, s);
+	else
+		take_number(&x->ev.entry, mark - MARK_ENTRY_BASE, s);
 }
 
-void extract_add(struct counts *c, enum raw raw, uint64_t v)
+static void take_decimal(struct counts *c, enum raw raw, int decimals, const struct scalar *s)
 {
-	c->n[raw] = add_capped((c->have & BIT(raw)) ? c->n[raw] : 0, v);
-	c->have |= BIT(raw);
+	int64_t v;
+
+	if (!s->cut && decimal_parse(s->text, decimals, true, &v) == BUR_OK && v >= 0)
+		counts_set(c, raw, (uint64_t)v);
 }
 
-void extract_merge(struct counts *c, const struct counts *newer)
+static void take_measure(struct staged *ev, uint8_t mark, const struct scalar *s)
 {
-	int i;
+	struct counts *c = &ev->counts;
+	uint64_t ticks;
 
-	for (i = 0; i < RAW_COUNT; i++)
-		if (newer->have & BIT(i))
-			c->n[i] = newer->n[i];
-	c->have |= newer->have;
+	if (mark == MARK_COST)
+		take_decimal(c, RAW_COST_PUSD, 12, s);
+	else if (mark == MARK_UPSTREAM)
+		take_decimal(c, RAW_UPSTREAM_PUSD, 12, s);
+	else if (mark == MARK_SECONDS)
+		take_decimal(c, RAW_AUDIO_MS, 3, s);
+	else if (mark == MARK_DURATION)
+		take_decimal(&ev->entry, RAW_AUDIO_MS, 3, s);
+	else if (!s->cut && read_count(s->text, &ticks) == BUR_OK && ticks <= INT64_MAX / PUSD_PER_TICK) {
+		counts_set(c, RAW_COST_PUSD, ticks * PUSD_PER_TICK);
+		counts_set(c, RAW_XAI, 1);
+	}
 }
 
-void extract_word(char *dst, size_t dst_size, const struct scalar *s)
+static void take_text(struct extract *x, uint8_t mark, uint64_t n)
 {
-	(void)slice_to_cstr(s->text, dst, dst_size);
+	if (mark == MARK_TEXT && x->stream && x->ops->deltas_only)
+		return;
+	if (mark == MARK_AUDIO || (mark == MARK_DELTA && strstr(x->ev.type, "audio.delta")))
+		n = n / AUDIO_BYTES_PER_TOKEN + 1;
+	else if (mark == MARK_BLOB && n > BLOB_BYTES_COUNTED)
+		n = BLOB_BYTES_COUNTED;
+	x->output_bytes += n;
+}
+
+static void take_flag(struct staged *ev, uint8_t mark, enum json_token t)
+{
+	switch (mark) {
+	case MARK_ERROR:
+		ev->error |= t != JT_NULL;
+		break;
+	case MARK_FINISH:
+		ev->finish |= t != JT_NULL;
+		break;
+	case MARK_METRICS:
+		ev->metrics |= t != JT_NULL;
+		break;
+	case MARK_LIST_ITEM:
+		ev->list_any = true;
+		break;
+	case MARK_DONE:
+		ev->done |= t == JT_TRUE;
+		break;
+	case MARK_BYOK:
+		ev->byok |= t == JT_TRUE;
+		break;
+	case MARK_QUERY:
+		if (t == JT_STRING)
+			counts_add(&ev->found, RAW_WEB, 1);
+		break;
+	default:
+		break;
+	}
+}
+
+static void take_scalar(struct extract *x, uint8_t mark, enum json_token t, const struct scalar *s)
+{
+	if (mark >= MARK_COUNT_BASE)
+		take_count(x, mark, t, s);
+	else if (mark <= MARK_LAST_WORD) {
+		if (t == JT_STRING)
+			(void)slice_to_cstr(s->text, (char *)&x->ev + words[mark].at, words[mark].size);
+	} else if (mark >= MARK_COST) {
+		if (t == JT_NUMBER)
+			take_measure(&x->ev, mark, s);
+	} else if (mark >= MARK_TEXT) {
+		if (t == JT_STRING || t == JT_NUMBER)
+			take_text(x, mark, s->length_bytes);
+	} else {
+		take_flag(&x->ev, mark, t);
+	}
+}
+
+/* A container with a meaning begins. */
+static void take_begin(struct extract *x, uint8_t mark, bool object)
+{
+	struct staged *ev = &x->ev;
+
+	if (mark == MARK_USAGE && object) {
+		ev->usage = true;
+		ev->counts.have = 0;
+	} else if (mark == MARK_LIST) {
+		ev->list_seen = true;
+	} else if (mark == MARK_ITEMS) {
+		ev->found.have = 0;
+	} else if (mark == MARK_PARTS && !object) {
+		ev->parts_seen = true;
+		ev->sum.have = 0;
+		ev->others.n = 0;
+	} else if (mark > MARK_LAST_WORD && mark < MARK_TEXT) {
+		take_flag(ev, mark, JT_OBJECT_BEGIN);
+	}
 }
 
 /* --- events ------------------------------------------------------------------------------------------------------- */
 
-static const struct extract_ops *ops_for(enum api_kind kind)
-{
-	switch (kind) {
-	case API_CHAT:
-	case API_EMBEDDINGS:
-		return &extract_chat;
-	case API_RESPONSES:
-		return &extract_responses;
-	case API_MESSAGES:
-		return &extract_messages;
-	case API_GENERATE:
-		return &extract_generate;
-	default:
-		return NULL;
-	}
-}
-
 static void names_clear(struct names *n)
 {
-	n->model[0] = n->tier[0] = n->speed[0] = n->geo[0] = n->id[0] = '\0';
+	n->model[0] = n->side_model[0] = n->tier[0] = n->speed[0] = n->geo[0] = n->id[0] = n->file[0] = '\0';
 }
 
-static void stage_clear(struct staged *ev)
+void extract_entry_clear(struct extract *x)
 {
+	x->ev.entry.have = 0;
+	x->ev.entry_type[0] = x->ev.entry_key[0] = x->ev.entry_model[0] = '\0';
+}
+
+static void stage_clear(struct extract *x)
+{
+	struct staged *ev = &x->ev;
+
 	memset(ev, 0, offsetof(struct staged, counts));
-	ev->counts.have = ev->entry.have = ev->sum.have = 0;
-	ev->type[0] = ev->entry_type[0] = '\0';
+	ev->counts.have = ev->found.have = ev->sum.have = 0;
+	ev->type[0] = ev->status[0] = ev->session[0] = '\0';
+	extract_entry_clear(x);
 	names_clear(&ev->names);
+	ev->others.n = 0;
+	ev->others.full = false;
 }
 
 void extract_init(struct extract *x, enum api_kind kind, bool stream)
 {
 	/* the walk and the stage are readied for each event */
-	x->ops = ops_for(kind);
+	x->ops = ops_by_kind[kind];
 	CHECK(x->ops);
 	x->kind = kind;
-	x->head.have = x->counts.have = x->sum.have = 0;
-	x->opaque_bytes = 0;
-	x->items_web = x->items_files = x->output_bytes = 0;
+	x->head.have = x->counts.have = x->found.have = x->sum.have = 0;
+	x->others.n = 0;
+	x->others.full = false;
+	x->opaque_bytes = x->open_runs = x->output_bytes = 0;
 	x->stream = stream;
-	x->usage_seen = x->finish_seen = x->started = x->final = x->fatal = x->error_seen = false;
+	x->usage_seen = x->finish_seen = x->started = x->final = x->fatal = x->error_seen = x->lost = false;
+	x->session[0] = '\0';
 	names_clear(&x->names);
 }
 
@@ -117,7 +272,7 @@ void extract_event_begin(struct extract *x, struct json_reader *r)
 {
 	json_reader_init(r);
 	r->want_text = false;
-	stage_clear(&x->ev);
+	stage_clear(x);
 	walk_init(&x->walk, x->ops->root);
 }
 
@@ -127,18 +282,20 @@ void extract_header(struct extract *x, struct slice name, struct slice value)
 		const char *name;
 		enum raw raw;
 	} heads[] = {
-	    {"x-amzn-bedrock-input-token-count", RAW_INPUT},
+	    {"x-amzn-bedrock-input-token-count", RAW_INPUT_FRESH},
 	    {"x-amzn-bedrock-output-token-count", RAW_OUTPUT},
 	    {"x-amzn-bedrock-cache-read-input-token-count", RAW_CACHED},
 	    {"x-amzn-bedrock-cache-write-input-token-count", RAW_CACHE_WRITE},
 	    {"fireworks-prompt-tokens", RAW_INPUT},
-	    {"fireworks-cached-prompt-tokens", RAW_CACHED},
+	    {"fireworks-cached-prompt-tokens", RAW_CACHED_ALT},
 	};
 	const struct scalar s = {.text = slice_trim(value)};
 
 	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
 		if (slice_ieq(name, slice_of(heads[i].name)))
-			extract_set(&x->head, heads[i].raw, &s);
+			take_number(&x->head, heads[i].raw, &s);
+	if (slice_ieq(name, SLICE("x-amzn-bedrock-service-tier")))
+		(void)slice_to_cstr(s.text, x->names.tier, sizeof(x->names.tier));
 }
 
 void extract_event_name(struct extract *x, struct slice name, bool exception)
@@ -150,24 +307,24 @@ void extract_event_name(struct extract *x, struct slice name, bool exception)
 
 void extract_opaque(struct extract *x, size_t n)
 {
-	x->opaque_bytes = add_capped(x->opaque_bytes, n);
+	x->opaque_bytes += n;
 }
 
-static void take_scalar(struct extract *x, uint8_t id, enum json_token t, const struct json_reader *r)
+static void reader_scalar(struct extract *x, uint8_t mark, enum json_token t, const struct json_reader *r)
 {
 	struct scalar s = {json_text(r), r->length_bytes, r->cut};
 
-	x->ops->scalar(x, id, t, &s);
+	take_scalar(x, mark, t, &s);
 }
 
 /* A container: entered, or skipped when nothing in it matters. Returns whether it is skipped. */
-static bool take_begin(struct extract *x, struct json_reader *r, bool object)
+static bool reader_begin(struct extract *x, struct json_reader *r, bool object)
 {
 	const struct walk_place *places = x->ops->places;
-	uint8_t id = walk_value_id(&x->walk, places), to = walk_next(&x->walk, places, object);
+	uint8_t mark = walk_value_id(&x->walk, places), to = walk_next(&x->walk, places, object);
 
-	if (id != 0)
-		x->ops->begin(x, id, object);
+	if (mark != MARK_NONE)
+		take_begin(x, mark, object);
 	if (walk_is_dead(&places[to])) {
 		json_skip_value(r);
 		walk_over(&x->walk);
@@ -177,26 +334,32 @@ static bool take_begin(struct extract *x, struct json_reader *r, bool object)
 	return false;
 }
 
+static inline void place_end(struct extract *x, uint8_t place)
+{
+	if (x->ops->end)
+		x->ops->end(x, place);
+}
+
 bool extract_token(struct extract *x, struct json_reader *r, enum json_token t)
 {
 	const struct walk_place *places = x->ops->places;
-	uint8_t here = walk_here(&x->walk), id;
+	uint8_t here = walk_here(&x->walk), mark;
 	bool skipping = false;
 
 	switch (t) {
 	case JT_KEY:
 		walk_key(&x->walk, places, json_text(r));
 		/* a key inside of text that counts whole, such as the arguments of a tool call */
-		if (places[here].other_id != 0)
-			take_scalar(x, places[here].other_id, JT_STRING, r);
+		if (places[here].other_id != MARK_NONE)
+			reader_scalar(x, places[here].other_id, JT_STRING, r);
 		break;
 	case JT_OBJECT_BEGIN:
 	case JT_ARRAY_BEGIN:
-		skipping = take_begin(x, r, t == JT_OBJECT_BEGIN);
+		skipping = reader_begin(x, r, t == JT_OBJECT_BEGIN);
 		break;
 	case JT_OBJECT_END:
 	case JT_ARRAY_END:
-		x->ops->end(x, here);
+		place_end(x, here);
 		walk_leave(&x->walk);
 		break;
 	case JT_STRING:
@@ -204,14 +367,14 @@ bool extract_token(struct extract *x, struct json_reader *r, enum json_token t)
 	case JT_TRUE:
 	case JT_FALSE:
 	case JT_NULL:
-		id = walk_value_id(&x->walk, places);
-		if (id != 0)
-			take_scalar(x, id, t, r);
+		mark = walk_value_id(&x->walk, places);
+		if (mark != MARK_NONE)
+			reader_scalar(x, mark, t, r);
 		break;
 	default:
 		return false;
 	}
-	r->want_text = x->ops->wants_text[walk_value_id(&x->walk, places)];
+	r->want_text = wants_text(walk_value_id(&x->walk, places));
 	return skipping;
 }
 
@@ -241,7 +404,7 @@ static inline const char *whole_key(struct extract *x, const char *p, const char
 	*ret = spot_of(place, walk_find(place, s.text));
 	if (place->other_id != 0) {
 		s.length_bytes = s.text.n;
-		x->ops->scalar(x, place->other_id, JT_STRING, &s);
+		take_scalar(x, place->other_id, JT_STRING, &s);
 	}
 	return p;
 }
@@ -255,12 +418,12 @@ static inline const char *whole_string(struct extract *x, const char *p, const c
 	p = quick_string(text, end, &s.length_bytes, &plain);
 	if (!p || id == 0)
 		return p ? p + 1 : NULL;
-	if (x->ops->wants_text[id]) {
+	if (wants_text(id)) {
 		if (!plain || s.length_bytes > JSON_CAPTURE_MAX)
 			return NULL;
 		s.text = slice_mem(text, (size_t)(p - text));
 	}
-	x->ops->scalar(x, id, JT_STRING, &s);
+	take_scalar(x, id, JT_STRING, &s);
 	return p + 1;
 }
 
@@ -280,7 +443,7 @@ static inline const char *whole_other(struct extract *x, const char *p, const ch
 		if (s.text.n > JSON_CAPTURE_MAX)
 			return NULL;
 	}
-	x->ops->scalar(x, id, t, &s);
+	take_scalar(x, id, t, &s);
 	return stop;
 }
 
@@ -293,7 +456,7 @@ static const char *whole_container(struct extract *x, const char *p, const char 
 	const struct walk_place *place = &x->ops->places[to];
 
 	if (at.id != 0)
-		x->ops->begin(x, at.id, object);
+		take_begin(x, at.id, object);
 	if (walk_is_dead(place))
 		return quick_skip(p, end, depth);
 	if (depth >= QUICK_DEPTH_MAX || p + 1 == end)
@@ -316,7 +479,7 @@ static const char *whole_container(struct extract *x, const char *p, const char 
 	}
 	if (!p)
 		return NULL;
-	x->ops->end(x, to);
+	place_end(x, to);
 	return p + 1;
 }
 
@@ -327,11 +490,11 @@ bool extract_whole(struct extract *x, const char *p, size_t n)
 
 	if (n < 2 || *p != '{' || end[-1] != '}')
 		return false;
-	stage_clear(&x->ev);
+	stage_clear(x);
 	if (whole_container(x, p, end, (struct spot){0, x->ops->root}, 0) == end)
 		return true;
 	x->output_bytes = output_bytes;
-	stage_clear(&x->ev);
+	stage_clear(x);
 	return false;
 }
 
@@ -343,98 +506,160 @@ static void take_name(char *dst, const char *src, size_t size)
 		(void)slice_to_cstr(slice_of(src), dst, size);
 }
 
+static void take_names(struct names *dst, const struct names *n)
+{
+	take_name(dst->model, n->model, sizeof(n->model));
+	take_name(dst->side_model, n->side_model, sizeof(n->side_model));
+	take_name(dst->tier, n->tier, sizeof(n->tier));
+	take_name(dst->speed, n->speed, sizeof(n->speed));
+	take_name(dst->geo, n->geo, sizeof(n->geo));
+	take_name(dst->id, n->id, sizeof(n->id));
+	take_name(dst->file, n->file, sizeof(n->file));
+}
+
+static void take_usage(struct extract *x)
+{
+	struct staged *ev = &x->ev;
+
+	if (!ev->byok) /* else it is what the caller's own vendor charges; without, a part of the cost */
+		counts_drop(&ev->counts, RAW_UPSTREAM_PUSD);
+	counts_settle(&ev->counts, strncmp(x->names.model, "grok", 4) == 0);
+	if (x->ops->take == TAKE_REPLACE)
+		x->counts = ev->counts;
+	else if (x->ops->take == TAKE_MERGE)
+		counts_merge(&x->counts, &ev->counts);
+	else
+		counts_sum(&x->counts, &ev->counts);
+	x->usage_seen = true;
+}
+
+static bool is_terminal(const struct extract *x)
+{
+	const char *const *type = x->ops->terminal;
+
+	while (*type && strcmp(*type, x->ev.type) != 0)
+		type++;
+	return *type != NULL;
+}
+
+static bool is_final(const struct extract *x)
+{
+	if (x->ops->final == FINAL_HOOK)
+		return false;
+	if (!x->stream)
+		return x->usage_seen || (x->ops->zero & ZERO_BODY);
+	if (x->ops->final == FINAL_FINISH)
+		return x->usage_seen && x->finish_seen;
+	return x->ev.usage && (x->ops->final == FINAL_USAGE || is_terminal(x));
+}
+
 void extract_commit(struct extract *x)
 {
-	const struct names *n = &x->ev.names;
+	struct staged *ev = &x->ev;
 
-	take_name(x->names.model, n->model, sizeof(n->model));
-	take_name(x->names.tier, n->tier, sizeof(n->tier));
-	take_name(x->names.speed, n->speed, sizeof(n->speed));
-	take_name(x->names.geo, n->geo, sizeof(n->geo));
-	take_name(x->names.id, n->id, sizeof(n->id));
-	if (x->ev.error)
-		x->error_seen = true;
-	x->ops->commit(x);
+	if (x->ops->commit)
+		x->ops->commit(x);
+	take_names(&x->names, &ev->names);
+	take_name(x->session, ev->session, sizeof(x->session));
+	if (ev->error || event_is(x, "error"))
+		x->fatal = x->error_seen = true;
+	x->finish_seen |= ev->finish;
+	if (x->ops->take == TAKE_ADD)
+		counts_sum(&x->found, &ev->found);
+	else
+		counts_merge(&x->found, &ev->found);
+	if (ev->parts_seen) {
+		x->sum = ev->sum;
+		x->others = ev->others;
+	}
+	if (ev->usage)
+		take_usage(x);
+	x->final |= is_final(x);
+}
+
+void extract_event_lost(struct extract *x)
+{
+	x->lost = true;
 }
 
 void extract_element_end(struct extract *x)
 {
 	x->stream = true;
 	extract_commit(x);
-	stage_clear(&x->ev);
+	stage_clear(x);
 }
 
 void extract_done_marker(struct extract *x)
 {
-	if (x->usage_seen && x->kind == API_CHAT)
+	if (x->usage_seen && x->ops == &extract_chat)
 		x->final = true;
 }
 
 /* --- the normalised record ---------------------------------------------------------------------------------------- */
 
-static uint64_t total(const struct extract *x, enum raw raw)
+static struct counts all_counts(const struct extract *x)
 {
-	uint64_t v = (x->counts.have & BIT(raw)) ? x->counts.n[raw] : 0;
+	struct counts c = x->counts;
 
-	return add_capped(v, (x->sum.have & BIT(raw)) ? x->sum.n[raw] : 0);
+	if (!x->usage_seen)
+		counts_merge(&c, &x->head);
+	else if (counts_have(&x->head, RAW_CACHED_ALT) && !counts_have(&c, RAW_CACHED))
+		counts_set(&c, RAW_CACHED, x->head.n[RAW_CACHED_ALT]);
+	counts_sum(&c, &x->sum);
+	counts_raise(&c, &x->found);
+	counts_settle(&c, false);
+	return c;
 }
 
-static bool has(const struct extract *x, enum raw raw)
+static void names_to_usage(const struct extract *x, struct usage *u)
 {
-	return (x->counts.have & BIT(raw)) != 0;
-}
+	bool batch = x->kind == API_BATCH || x->kind == API_BATCH_SUBMIT || x->kind == API_BATCH_RESULTS;
 
-static void normalise_totals(const struct extract *x, struct usage *u)
-{
-	u->input_tokens = total(x, RAW_INPUT);
-	u->output_tokens = total(x, RAW_OUTPUT);
-	u->has_input = has(x, RAW_INPUT);
-	u->has_output = has(x, RAW_OUTPUT);
-	switch (x->kind) {
-	case API_MESSAGES: /* the vendor counts cache reads and writes beside the input */
-		u->input_tokens =
-		    add_capped(u->input_tokens, add_capped(u->cached_input_tokens, u->cache_write_tokens));
-		break;
-	case API_GENERATE: /* thoughts and tool results stand beside; an absent counter is 0 */
-		u->input_tokens = add_capped(u->input_tokens, total(x, RAW_TOOL_INPUT));
-		u->output_tokens = add_capped(u->output_tokens, u->reasoning_tokens);
-		u->has_input = u->has_output = x->usage_seen;
-		break;
-	case API_EMBEDDINGS:
-		u->has_output = u->has_output || u->has_input;
-		break;
-	default:
-		break;
-	}
-}
-
-void extract_result(const struct extract *x, struct usage *ret)
-{
-	struct usage *u = ret;
-
-	memset(u, 0, sizeof(*u));
 	take_name(u->model, x->names.model, sizeof(u->model));
-	take_name(u->service_tier, x->names.tier, sizeof(u->service_tier));
+	take_name(u->service_tier, x->names.tier[0] == '\0' && batch ? "batch" : x->names.tier,
+		  sizeof(u->service_tier));
 	take_name(u->speed, x->names.speed, sizeof(u->speed));
 	take_name(u->inference_geo, x->names.geo, sizeof(u->inference_geo));
 	take_name(u->dedupe_key, x->names.id, sizeof(u->dedupe_key));
-	u->output_bytes = x->output_bytes;
+	take_name(u->also_key, x->names.file, sizeof(u->also_key));
+}
+
+/* What is not reported because there is none of it. */
+static void fill_zeros(const struct extract *x, bool final, struct usage *u)
+{
+	uint8_t zero = x->ops->zero;
+	bool nothing = (zero & ZERO_RUNS) && final && u->requests == 0;
+
+	nothing = nothing || ((zero & ZERO_BODY) && final && !x->usage_seen);
+	u->has_input |= nothing || ((zero & ZERO_INPUT) && x->usage_seen);
+	u->has_output |= nothing || ((zero & ZERO_OUTPUT) && x->usage_seen) || (zero & ZERO_NO_OUTPUT);
+}
+
+static uint64_t opaque_tokens_at_most(const struct extract *x)
+{
+	return x->kind == API_SPEECH && x->opaque_bytes > 0 ? x->opaque_bytes / AUDIO_BYTES_PER_TOKEN + 1
+							    : x->opaque_bytes;
+}
+
+void extract_result(const struct extract *x, bool clean, struct usage *ret)
+{
+	struct counts c = all_counts(x);
+	bool runs = (x->ops->zero & ZERO_RUNS) != 0, final = x->final;
+	struct usage *u = ret;
+
+	if (runs) /* of a list of results that was cut, some may be missing; a socket may close at any time */
+		final = x->open_runs == 0 && (clean || x->kind != API_BATCH_RESULTS);
+	else if (!x->usage_seen && x->kind == API_INVOKE && !x->stream)
+		final = counts_have(&x->head, RAW_INPUT_FRESH) && counts_have(&x->head, RAW_OUTPUT);
+	memset(u, 0, sizeof(*u));
+	names_to_usage(x, u);
+	counts_to_usage(&c, u);
+	memcpy(u->others, x->others.v, x->others.n * sizeof(u->others[0]));
+	u->n_others = x->others.n;
+	u->output_bytes = x->output_bytes + opaque_tokens_at_most(x);
 	u->error_seen = x->error_seen;
 	u->stream = x->stream;
-	u->requests = 1;
-	u->cached_input_tokens = total(x, RAW_CACHED);
-	u->cache_write_tokens = total(x, RAW_CACHE_WRITE);
-	u->cache_write_1h_tokens = total(x, RAW_CACHE_WRITE_1H);
-	if (u->cache_write_1h_tokens > u->cache_write_tokens)
-		u->cache_write_1h_tokens = u->cache_write_tokens;
-	u->reasoning_tokens = total(x, RAW_REASONING);
-	u->audio_input_tokens = total(x, RAW_AUDIO_IN);
-	u->cached_audio_tokens = total(x, RAW_CACHED_AUDIO);
-	u->audio_output_tokens = total(x, RAW_AUDIO_OUT);
-	u->image_input_tokens = total(x, RAW_IMAGE_IN);
-	u->image_output_tokens = total(x, RAW_IMAGE_OUT);
-	u->web_searches = total(x, RAW_WEB);
-	u->file_searches = total(x, RAW_FILES);
-	normalise_totals(x, u);
-	u->complete = x->final && !x->fatal && u->has_input && u->has_output;
+	u->requests = runs || counts_have(&c, RAW_REQUESTS) ? counts_get(&c, RAW_REQUESTS) : 1;
+	fill_zeros(x, final, u);
+	u->complete = final && !x->fatal && !x->lost && !x->others.full && u->has_input && u->has_output;
 }

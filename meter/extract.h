@@ -1,4 +1,10 @@
-/* extract.h - from JSON tokens of an answer to usage: one small table per vendor API. Internal to the meter room.
+/* extract.h - from JSON tokens of an answer to usage, by tables: one for each vendor API. Internal to the meter room.
+ *
+ * A table of places (walk.h) says for each key of an answer what its value means: a mark. A word is kept, a flag is
+ * raised, a number becomes a raw count, text is measured. The raw a number is kept under says what it includes, so one
+ * rule turns the counts of every vendor into the record of usage.h. Three choices (`take`, `final`, `zero`) say how the
+ * events of a stream make one answer; two hooks are there for what a table cannot say. A vendor's API is added by such
+ * a table and a row in `ops_by_kind` of extract.c.
  *
  * An answer is one or more events (a whole JSON body is one). What an event says is staged and taken over only when the
  * event proved to be complete, valid JSON. Pure; one owner thread. */
@@ -8,75 +14,138 @@
 #include "base/attr.h"
 #include "base/json.h"
 #include "meter/api.h"
+#include "meter/counts.h"
 #include "meter/usage.h"
 #include "meter/walk.h"
 
-/* Counts as reported, before normalising. Each is a bit in `have`. */
-enum raw {
-	RAW_INPUT,
-	RAW_OUTPUT,
-	RAW_CACHED,
-	RAW_CACHE_WRITE,
-	RAW_CACHE_WRITE_1H,
-	RAW_REASONING,
-	RAW_TOOL_INPUT,
-	RAW_AUDIO_IN,
-	RAW_CACHED_AUDIO,
-	RAW_AUDIO_OUT,
-	RAW_IMAGE_IN,
-	RAW_IMAGE_OUT,
-	RAW_WEB,
-	RAW_FILES,
-	RAW_COUNT,
+/* What a value means. */
+enum mark {
+	MARK_NONE,
+	/* words */
+	MARK_MODEL,
+	MARK_ID,   /* under which the bill is known */
+	MARK_FILE, /* of a batch's results */
+	MARK_TIER,
+	MARK_SPEED,
+	MARK_GEO,
+	MARK_TYPE, /* of the event */
+	MARK_STATUS,
+	MARK_SIDE_MODEL, /* a second model at work, for as long as the answer lasts */
+	MARK_ENTRY_TYPE, /* of one element of a list */
+	MARK_ENTRY_MODEL,
+	MARK_ENTRY_KEY,
+	MARK_LAST_WORD = MARK_ENTRY_KEY,
+	/* flags; null raises none */
+	MARK_USAGE, /* an object: counts begin anew, for the last of two wins */
+	MARK_ITEMS, /* a list: what was found begins anew */
+	MARK_PARTS, /* a list of the parts of a usage */
+	MARK_ERROR,
+	MARK_FINISH,
+	MARK_LIST,
+	MARK_LIST_ITEM,
+	MARK_DONE,    /* true */
+	MARK_BYOK,    /* true */
+	MARK_METRICS, /* not null */
+	MARK_QUERY,   /* a string: one web search */
+	/* text that the model wrote */
+	MARK_TEXT,
+	MARK_DELTA, /* a piece of it, which a later event may repeat as MARK_TEXT */
+	MARK_AUDIO, /* base64 */
+	MARK_BLOB,  /* base64 */
+	/* numbers that are no whole counts */
+	MARK_COST,     /* USD */
+	MARK_UPSTREAM, /* USD */
+	MARK_TICKS,    /* 1e-10 USD */
+	MARK_SECONDS,
+	MARK_DURATION, /* s, stated outside of the usage */
+	/* counts, MARK_x_BASE + raw */
+	MARK_COUNT_BASE,                               /* in the usage object */
+	MARK_FOUND_BASE = MARK_COUNT_BASE + RAW_COUNT, /* elsewhere; may be in quotes */
+	MARK_ENTRY_BASE = MARK_FOUND_BASE + RAW_COUNT, /* in an element of a list */
+	MARK_END = MARK_ENTRY_BASE + RAW_COUNT,
 };
+_Static_assert(MARK_END <= UINT8_MAX, "a mark is an id of walk.h");
 
-/* Only what `have` names is set. */
-struct counts {
-	uint32_t have;
-	uint64_t n[RAW_COUNT];
-};
+/* Rows of the tables: a key whose value has a meaning, opens a place, is a count. */
+#define ROW_MARK(name, mark) WALK_KEY(name, mark, 0)
+#define ROW_OPEN(name, place) WALK_KEY(name, MARK_NONE, place)
+#define ROW_COUNT(name, raw) WALK_KEY(name, MARK_COUNT_BASE + (raw), 0)
+#define ROW_FOUND(name, raw) WALK_KEY(name, MARK_FOUND_BASE + (raw), 0)
+#define ROW_ENTRY(name, raw) WALK_KEY(name, MARK_ENTRY_BASE + (raw), 0)
+/* A place below which every text counts, keys included. */
+#define PLACE_TEXT(self)                                                                                               \
+	{                                                                                                              \
+		NULL, 0, self, MARK_TEXT, MARK_TEXT, self                                                              \
+	}
+/* A place of no interest in a list whose elements are counted. */
+#define PLACE_DEAD                                                                                                     \
+	{                                                                                                              \
+		NULL, 0, 0, 0, 0, 0                                                                                    \
+	}
 
 /* What an answer says of itself besides numbers; "" when it does not. */
 struct names {
-	char model[MODEL_NAME_MAX + 1];
-	char tier[16], speed[16], geo[16];
-	char id[64];
+	char model[MODEL_NAME_MAX + 1], side_model[MODEL_NAME_MAX + 1];
+	char tier[32], speed[16], geo[16];
+	char id[64], file[64];
 };
 
 /* What the event at hand says. */
 struct staged {
-	bool usage;  /* a usage object, not null */
-	bool finish; /* finish_reason, stop_reason, finishReason, promptFeedback */
-	bool error;
-	bool list_seen, list_any; /* choices: present; not empty */
-	bool entry_other;         /* the element's action is named and is none that counts */
-	bool sum_seen;
-	uint64_t web, files;
-	/* from here on only `have` and the first byte of texts are cleared between events */
-	struct counts counts;
-	struct counts entry; /* one element of a list inside the usage */
-	struct counts sum;   /* of such elements that count beside the totals */
-	char type[40], entry_type[24];
+	bool usage, error, finish, done, byok, metrics;
+	bool list_seen, list_any;
+	bool parts_seen;      /* the usage comes in parts: `sum` and `others` say it all, and replace what was said */
+	struct counts counts; /* of the usage object */
+	/* from here on only `have`, `n` and the first byte of texts are cleared between events */
+	struct counts found; /* of the rest */
+	struct counts entry; /* of one element of a list */
+	struct counts sum;   /* of elements that count beside the totals */
+	char type[64], status[24], entry_type[32], entry_key[64], entry_model[MODEL_NAME_MAX + 1];
+	char session[64]; /* of code execution, the last one met */
 	struct names names;
+	struct others others;
 };
 
 /* A value that is no container, or a key that counts as text. */
 struct scalar {
-	struct slice text; /* of numbers, and of strings whose id wants it; cut to JSON_CAPTURE_MAX */
+	struct slice text; /* of numbers, and of strings whose mark wants it; cut to JSON_CAPTURE_MAX */
 	uint64_t length_bytes;
 	bool cut;
+};
+
+/* How the usage of one event joins that of the earlier ones. */
+enum extract_take {
+	TAKE_REPLACE, /* a snapshot of all so far */
+	TAKE_MERGE,   /* so is each count; one that is absent stands as before */
+	TAKE_ADD,     /* it is of this event only */
+};
+
+/* When the usage of a stream is final; that of a whole body is when it is there. */
+enum extract_final {
+	FINAL_USAGE,  /* it comes once, at the end */
+	FINAL_TYPE,   /* it stands in an event of a `terminal` type */
+	FINAL_FINISH, /* once the answer has finished, in an earlier event or in this one */
+	FINAL_HOOK,   /* the hook says so, for whole bodies as well */
+};
+
+enum extract_zero {
+	ZERO_INPUT = 1,     /* where no input is reported it is 0, once there is usage */
+	ZERO_OUTPUT = 2,    /* likewise */
+	ZERO_NO_OUTPUT = 4, /* there is no output, usage or not */
+	ZERO_BODY = 8,      /* a whole body without usage says that nothing is counted */
+	ZERO_RUNS = 16,     /* stands for as many runs as were counted; without any there was nothing to bill */
 };
 
 struct extract;
 
 struct extract_ops {
 	const struct walk_place *places;
-	const bool *wants_text; /* by id */
 	uint8_t root;
-	void (*begin)(struct extract *, uint8_t id, bool object);
-	void (*end)(struct extract *, uint8_t place);
-	void (*scalar)(struct extract *, uint8_t id, enum json_token, const struct scalar *);
-	void (*commit)(struct extract *);
+	uint8_t take, final, zero;                    /* enum extract_take, extract_final; bits of extract_zero */
+	bool deltas_only;                             /* in a stream text counts as MARK_DELTA only */
+	const char *const *terminal;                  /* types, NULL at the end */
+	void (*end)(struct extract *, uint8_t place); /* a place was closed; or NULL */
+	void (*commit)(struct extract *);             /* the event was whole; before it is taken over; or NULL */
 };
 
 struct extract {
@@ -87,21 +156,23 @@ struct extract {
 	struct counts head; /* what the answer's head said; the body knows better */
 	uint64_t opaque_bytes;
 	/* taken over from complete events */
-	struct counts counts, sum;
-	uint64_t items_web, items_files; /* finished items of a stream, until the final event counts them all */
+	struct counts counts, found, sum;
+	struct others others;
+	uint64_t open_runs; /* begun and not ended, in an answer of several runs */
 	uint64_t output_bytes;
-	bool stream, usage_seen, finish_seen, started, final, fatal, error_seen;
+	bool stream, usage_seen, finish_seen, started, final, fatal, error_seen, lost;
+	char session[64];
 	struct names names;
 };
 
 void extract_init(struct extract *, enum api_kind, bool stream) NONNULL(1);
+/* A field of the answer's head, before the body: some vendors count there (Bedrock, Fireworks). Any name may come. */
+void extract_header(struct extract *, struct slice name, struct slice value) NONNULL(1);
 /* Before each event; readies the reader as well. */
 void extract_event_begin(struct extract *, struct json_reader *) NONNULL(1, 2);
 /* The short way, instead of extract_event_begin and the tokens: p[0..n) is a whole event and an object. False: nothing
  * was done, the reader must look at it. */
 bool extract_whole(struct extract *, const char *p, size_t n) NONNULL(1, 2) MUST_USE;
-/* A field of the answer's head, before the body: some vendors count there (Bedrock, Fireworks). Any name may come. */
-void extract_header(struct extract *, struct slice name, struct slice value) NONNULL(1);
 /* After extract_event_begin: what the framing calls this event (`:event-type` of an AWS event stream). An exception is
  * the vendor's error inside a 200 answer. */
 void extract_event_name(struct extract *, struct slice name, bool exception) NONNULL(1);
@@ -109,24 +180,40 @@ void extract_event_name(struct extract *, struct slice name, bool exception) NON
 bool extract_token(struct extract *, struct json_reader *, enum json_token) NONNULL(1, 2);
 /* The event was whole: take it over. */
 void extract_commit(struct extract *) NONNULL(1);
+/* The event was no valid JSON. To be called where each one is a bill of its own (lines of results, frames). */
+void extract_event_lost(struct extract *) NONNULL(1);
 /* One object of a JSON array answer was whole: take it over and go on with the next. */
 void extract_element_end(struct extract *) NONNULL(1);
 /* "[DONE]" */
 void extract_done_marker(struct extract *) NONNULL(1);
 /* Bytes of a body that is no JSON (audio, subtitles). */
 void extract_opaque(struct extract *, size_t n) NONNULL(1);
-void extract_result(const struct extract *, struct usage *ret) NONNULL(1, 2);
+/* `clean`: the body ended as framed. */
+void extract_result(const struct extract *, bool clean, struct usage *ret) NONNULL(1, 3);
 
-/* For the vendors' tables. */
-void extract_set(struct counts *, enum raw, const struct scalar *) NONNULL(1, 3); /* bad numbers are not reported */
-void extract_add(struct counts *, enum raw, uint64_t) NONNULL(1);
-void extract_merge(struct counts *, const struct counts *newer) NONNULL(1, 2);
-void extract_word(char *dst, size_t dst_size, const struct scalar *) NONNULL(1, 3);
-static inline void extract_text(struct extract *x, const struct scalar *s)
+/* --- for the hooks of the tables ---------------------------------------------------------------------------------- */
+
+static inline bool event_is(const struct extract *x, const char *type)
 {
-	x->output_bytes += s->length_bytes;
+	return strcmp(x->ev.type, type) == 0;
 }
-
-extern const struct extract_ops extract_chat, extract_responses, extract_messages, extract_generate;
+static inline bool entry_is(const struct extract *x, const char *type)
+{
+	return strcmp(x->ev.entry_type, type) == 0;
+}
+/* The element of a list is over. */
+void extract_entry_clear(struct extract *) NONNULL(1);
+extern const struct extract_ops extract_chat, extract_responses;                          /* usage_openai.c */
+extern const struct extract_ops extract_embeddings, extract_moderations, extract_images;  /* usage_media.c */
+extern const struct extract_ops extract_speech, extract_transcriptions;                   /* usage_media.c */
+extern const struct extract_ops extract_batch, extract_batch_results;                     /* usage_batch.c */
+extern const struct extract_ops extract_realtime;                                         /* usage_realtime.c */
+extern const struct extract_ops extract_messages;                                         /* usage_anthropic.c */
+extern const struct extract_ops extract_generate, extract_embed_content, extract_predict; /* usage_gemini.c */
+extern const struct extract_ops extract_interactions;                                     /* usage_gemini.c */
+extern const struct extract_ops extract_converse, extract_invoke;                         /* usage_bedrock.c */
+extern const struct extract_ops extract_cohere;                                           /* usage_cohere.c */
+extern const struct extract_ops extract_ocr;                                              /* usage_mistral.c */
+extern const struct extract_ops extract_ollama;                                           /* usage_ollama.c */
 
 #endif

@@ -546,7 +546,7 @@ void tap_peek(const struct tap *t, struct usage *ret)
 		ret->requests = 1;
 		return;
 	}
-	extract_result(&t->extract, ret);
+	extract_result(&t->extract, true, ret);
 	if (lost_track(t)) {
 		/* what was seen is no bound of what was not: the caller must take the worst case */
 		ret->complete = ret->has_output = false;

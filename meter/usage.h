@@ -35,15 +35,18 @@ struct usage {
 	uint64_t requests;         /* model runs it stands for: 1 for a 2xx call, 0 for refused and control calls */
 	char service_tier[32], speed[16], inference_geo[16]; /* as reported; "" when not */
 	char dedupe_key[64];                                 /* several exchanges with the same key are one bill */
-	char deployment[64];                                 /* Azure: from the path */
-	bool has_reported_cost;                              /* the vendor says itself what the call cost */
+	char also_key[64];      /* under which the same bill may come too: the file with a batch's results */
+	char deployment[64];    /* Azure: from the path */
+	bool has_reported_cost; /* the vendor says itself what the call cost */
 	int64_t reported_cost_pusd;
+	int64_t
+	    upstream_cost_pusd; /* what a vendor behind the reporting one charges besides, on the caller's own key */
 	/* tokens billed to other models inside the same exchange; not part of the counts above */
 	struct usage_other {
 		char model[MODEL_NAME_MAX + 1]; /* "" when not named */
 		char role[32];
 		uint64_t input_tokens, cached_input_tokens, cache_write_tokens, cache_write_1h_tokens,
-		    audio_input_tokens, output_tokens;
+		    audio_input_tokens, output_tokens, audio_ms;
 	} others[USAGE_OTHERS_MAX];
 	uint8_t n_others;
 	bool stream;           /* the answer came in pieces */

@@ -1,27 +1,5 @@
-/* Gemini generateContent: usageMetadata is cumulative and replaced whole by each newer one. */
+/* Gemini and Vertex: generateContent, embeddings, predict. */
 #include "meter/extract.h"
-
-enum id {
-	ID_NONE,
-	ID_ROOT,
-	ID_MODEL,
-	ID_USAGE,
-	ID_ERROR,
-	ID_FINISH, /* finishReason, promptFeedback */
-	ID_TEXT,
-	ID_BLOB,
-	ID_QUERIES,
-	ID_QUERY,
-	ID_TIER,
-	ID_INPUT,
-	ID_CACHED,
-	ID_TOOL_INPUT,
-	ID_OUTPUT,
-	ID_THOUGHTS,
-	ID_MODALITY,
-	ID_TOKEN_COUNT,
-	ID_COUNT,
-};
 
 enum place {
 	PL_IGNORE = WALK_IGNORE,
@@ -44,210 +22,178 @@ enum place {
 	PL_CACHE_DETAIL,
 	PL_OUTPUT_DETAILS,
 	PL_OUTPUT_DETAIL,
+	PL_PREDICT,
+	PL_PREDICTIONS,
+	PL_PREDICTION,
+	PL_EMBEDDINGS,
+	PL_STATISTICS,
+	PL_METADATA,
 };
 
 static const struct walk_key root_keys[] = {
-    WALK_KEY("candidates", ID_NONE, PL_CANDIDATES),
-    WALK_KEY("usageMetadata", ID_USAGE, PL_USAGE),
-    WALK_KEY("modelVersion", ID_MODEL, 0),
-    WALK_KEY("promptFeedback", ID_FINISH, 0),
-    WALK_KEY("error", ID_ERROR, 0),
+    ROW_OPEN("candidates", PL_CANDIDATES), WALK_KEY("usageMetadata", MARK_USAGE, PL_USAGE),
+    ROW_MARK("modelVersion", MARK_MODEL),  ROW_MARK("promptFeedback", MARK_FINISH),
+    ROW_MARK("error", MARK_ERROR),
 };
 static const struct walk_key candidate_keys[] = {
-    WALK_KEY("content", ID_NONE, PL_CONTENT),
-    WALK_KEY("finishReason", ID_FINISH, 0),
-    WALK_KEY("groundingMetadata", ID_NONE, PL_GROUNDING),
+    ROW_OPEN("content", PL_CONTENT),
+    ROW_MARK("finishReason", MARK_FINISH),
+    ROW_OPEN("groundingMetadata", PL_GROUNDING),
 };
-static const struct walk_key content_keys[] = {WALK_KEY("parts", ID_NONE, PL_PARTS)};
+static const struct walk_key content_keys[] = {ROW_OPEN("parts", PL_PARTS)};
 static const struct walk_key part_keys[] = {
-    WALK_KEY("text", ID_TEXT, 0),
-    WALK_KEY("functionCall", ID_TEXT, PL_WHOLE),
-    WALK_KEY("executableCode", ID_TEXT, PL_WHOLE),
-    WALK_KEY("codeExecutionResult", ID_TEXT, PL_WHOLE),
-    WALK_KEY("inlineData", ID_NONE, PL_BLOB),
+    ROW_MARK("text", MARK_TEXT),
+    WALK_KEY("functionCall", MARK_TEXT, PL_WHOLE),
+    WALK_KEY("executableCode", MARK_TEXT, PL_WHOLE),
+    WALK_KEY("codeExecutionResult", MARK_TEXT, PL_WHOLE),
+    ROW_OPEN("inlineData", PL_BLOB),
 };
-static const struct walk_key blob_keys[] = {WALK_KEY("data", ID_BLOB, 0)};
-static const struct walk_key grounding_keys[] = {WALK_KEY("webSearchQueries", ID_QUERIES, PL_QUERIES)};
+static const struct walk_key blob_keys[] = {
+    ROW_MARK("data", MARK_BLOB),
+    ROW_MARK("mimeType", MARK_ENTRY_TYPE),
+};
+static const struct walk_key grounding_keys[] = {ROW_OPEN("webSearchQueries", PL_QUERIES)};
 static const struct walk_key usage_keys[] = {
-    WALK_KEY("promptTokenCount", ID_INPUT, 0),
-    WALK_KEY("candidatesTokenCount", ID_OUTPUT, 0),
-    WALK_KEY("thoughtsTokenCount", ID_THOUGHTS, 0),
-    WALK_KEY("cachedContentTokenCount", ID_CACHED, 0),
-    WALK_KEY("toolUsePromptTokenCount", ID_TOOL_INPUT, 0),
-    WALK_KEY("promptTokensDetails", ID_NONE, PL_INPUT_DETAILS),
-    WALK_KEY("toolUsePromptTokensDetails", ID_NONE, PL_INPUT_DETAILS),
-    WALK_KEY("cacheTokensDetails", ID_NONE, PL_CACHE_DETAILS),
-    WALK_KEY("candidatesTokensDetails", ID_NONE, PL_OUTPUT_DETAILS),
-    WALK_KEY("serviceTier", ID_TIER, 0),
-    WALK_KEY("trafficType", ID_TIER, 0),
+    ROW_COUNT("promptTokenCount", RAW_INPUT),
+    ROW_COUNT("candidatesTokenCount", RAW_OUTPUT),
+    ROW_COUNT("thoughtsTokenCount", RAW_REASONING_BESIDE),
+    ROW_COUNT("cachedContentTokenCount", RAW_CACHED),
+    ROW_COUNT("toolUsePromptTokenCount", RAW_INPUT_TOOL),
+    ROW_OPEN("promptTokensDetails", PL_INPUT_DETAILS),
+    ROW_OPEN("toolUsePromptTokensDetails", PL_INPUT_DETAILS),
+    ROW_OPEN("cacheTokensDetails", PL_CACHE_DETAILS),
+    ROW_OPEN("candidatesTokensDetails", PL_OUTPUT_DETAILS),
+    ROW_MARK("serviceTier", MARK_TIER),
+    ROW_MARK("trafficType", MARK_TIER),
 };
 static const struct walk_key detail_keys[] = {
-    WALK_KEY("modality", ID_MODALITY, 0),
-    WALK_KEY("tokenCount", ID_TOKEN_COUNT, 0),
+    ROW_MARK("modality", MARK_ENTRY_TYPE),
+    ROW_ENTRY("tokenCount", RAW_INPUT),
 };
+static const struct walk_key predict_keys[] = {
+    ROW_OPEN("predictions", PL_PREDICTIONS),
+    ROW_OPEN("metadata", PL_METADATA),
+    ROW_MARK("error", MARK_ERROR),
+};
+static const struct walk_key prediction_keys[] = {
+    ROW_OPEN("embeddings", PL_EMBEDDINGS),
+    WALK_KEY("bytesBase64Encoded", MARK_BLOB, 0),
+    ROW_MARK("mimeType", MARK_ENTRY_TYPE),
+};
+static const struct walk_key embeddings_keys[] = {ROW_OPEN("statistics", PL_STATISTICS)};
+static const struct walk_key statistics_keys[] = {ROW_ENTRY("token_count", RAW_INPUT)};
+static const struct walk_key metadata_keys[] = {ROW_FOUND("billableCharacterCount", RAW_CHARS)};
 
 static const struct walk_place places[] = {
-    [PL_IGNORE] = {NULL, 0, 0, 0, 0, 0},
-    [PL_ROOT_LIST] = WALK_ARRAY(PL_ROOT, ID_ROOT),
+    [PL_IGNORE] = PLACE_DEAD,
+    [PL_ROOT_LIST] = WALK_ARRAY(PL_ROOT, MARK_NONE),
     [PL_ROOT] = WALK_OBJECT(root_keys),
-    [PL_CANDIDATES] = WALK_ARRAY(PL_CANDIDATE, ID_NONE),
+    [PL_CANDIDATES] = WALK_ARRAY(PL_CANDIDATE, MARK_NONE),
     [PL_CANDIDATE] = WALK_OBJECT(candidate_keys),
     [PL_CONTENT] = WALK_OBJECT(content_keys),
-    [PL_PARTS] = WALK_ARRAY(PL_PART, ID_NONE),
+    [PL_PARTS] = WALK_ARRAY(PL_PART, MARK_NONE),
     [PL_PART] = WALK_OBJECT(part_keys),
     [PL_BLOB] = WALK_OBJECT(blob_keys),
-    [PL_WHOLE] = {NULL, 0, PL_WHOLE, ID_TEXT, ID_TEXT, PL_WHOLE},
+    [PL_WHOLE] = PLACE_TEXT(PL_WHOLE),
     [PL_GROUNDING] = WALK_OBJECT(grounding_keys),
-    [PL_QUERIES] = WALK_ARRAY(PL_DEAD, ID_QUERY),
-    [PL_DEAD] = {NULL, 0, 0, 0, 0, 0},
+    [PL_QUERIES] = WALK_ARRAY(PL_DEAD, MARK_QUERY),
+    [PL_DEAD] = PLACE_DEAD,
     [PL_USAGE] = WALK_OBJECT(usage_keys),
-    [PL_INPUT_DETAILS] = WALK_ARRAY(PL_INPUT_DETAIL, ID_NONE),
+    [PL_INPUT_DETAILS] = WALK_ARRAY(PL_INPUT_DETAIL, MARK_NONE),
     [PL_INPUT_DETAIL] = WALK_OBJECT(detail_keys),
-    [PL_CACHE_DETAILS] = WALK_ARRAY(PL_CACHE_DETAIL, ID_NONE),
+    [PL_CACHE_DETAILS] = WALK_ARRAY(PL_CACHE_DETAIL, MARK_NONE),
     [PL_CACHE_DETAIL] = WALK_OBJECT(detail_keys),
-    [PL_OUTPUT_DETAILS] = WALK_ARRAY(PL_OUTPUT_DETAIL, ID_NONE),
+    [PL_OUTPUT_DETAILS] = WALK_ARRAY(PL_OUTPUT_DETAIL, MARK_NONE),
     [PL_OUTPUT_DETAIL] = WALK_OBJECT(detail_keys),
+    [PL_PREDICT] = WALK_OBJECT(predict_keys),
+    [PL_PREDICTIONS] = WALK_ARRAY(PL_PREDICTION, MARK_NONE),
+    [PL_PREDICTION] = WALK_OBJECT(prediction_keys),
+    [PL_EMBEDDINGS] = WALK_OBJECT(embeddings_keys),
+    [PL_STATISTICS] = WALK_OBJECT(statistics_keys),
+    [PL_METADATA] = WALK_OBJECT(metadata_keys),
 };
 
-static const bool wants_text[ID_COUNT] = {[ID_MODEL] = true, [ID_TIER] = true, [ID_MODALITY] = true};
-
-/* An image is at most a few thousand tokens, however many bytes it has. */
-#define BLOB_BYTES_COUNTED 4096
-
-/* --- tokens ------------------------------------------------------------------------------------------------------- */
-
-static void on_begin(struct extract *x, uint8_t id, bool object)
+/* Tokens of one modality, in the list that stands at `place`. */
+static void detail_end(struct staged *ev, uint8_t place)
 {
-	switch ((enum id)id) {
-	case ID_USAGE:
-		if (!object)
-			break;
-		x->ev.usage = true;
-		x->ev.counts.have = 0;
-		break;
-	case ID_FINISH:
-		x->ev.finish = true;
-		break;
-	case ID_ERROR:
-		x->ev.error = true;
-		break;
-	default:
-		break;
-	}
-}
-
-static bool modality_is(const struct staged *ev, const char *name)
-{
-	return strcmp(ev->entry_type, name) == 0;
-}
-
-static void close_detail(struct staged *ev, uint8_t place)
-{
-	uint64_t n = (ev->entry.have & 1u << RAW_INPUT) ? ev->entry.n[RAW_INPUT] : 0;
-
-	if (modality_is(ev, "AUDIO"))
-		extract_add(&ev->counts,
-			    place == PL_INPUT_DETAIL   ? RAW_AUDIO_IN
-			    : place == PL_CACHE_DETAIL ? RAW_CACHED_AUDIO
-						       : RAW_AUDIO_OUT,
-			    n);
-	else if (modality_is(ev, "IMAGE") && place != PL_CACHE_DETAIL)
-		extract_add(&ev->counts, place == PL_INPUT_DETAIL ? RAW_IMAGE_IN : RAW_IMAGE_OUT, n);
-	ev->entry.have = 0;
-	ev->entry_type[0] = '\0';
-}
-
-static void on_end(struct extract *x, uint8_t place)
-{
-	if (place == PL_INPUT_DETAIL || place == PL_CACHE_DETAIL || place == PL_OUTPUT_DETAIL)
-		close_detail(&x->ev, place);
-}
-
-static void on_number(struct extract *x, uint8_t id, const struct scalar *s)
-{
-	static const int8_t raws[ID_COUNT] = {
-	    [ID_INPUT] = RAW_INPUT + 1,   [ID_CACHED] = RAW_CACHED + 1,      [ID_TOOL_INPUT] = RAW_TOOL_INPUT + 1,
-	    [ID_OUTPUT] = RAW_OUTPUT + 1, [ID_THOUGHTS] = RAW_REASONING + 1,
+	static const struct {
+		uint8_t place;
+		const char *modality;
+		enum raw raw;
+	} kinds[] = {
+	    {PL_INPUT_DETAIL, "AUDIO", RAW_AUDIO_IN},   {PL_CACHE_DETAIL, "AUDIO", RAW_CACHED_AUDIO},
+	    {PL_OUTPUT_DETAIL, "AUDIO", RAW_AUDIO_OUT}, {PL_INPUT_DETAIL, "IMAGE", RAW_IMAGE_IN},
+	    {PL_OUTPUT_DETAIL, "IMAGE", RAW_IMAGE_OUT},
 	};
 
-	if (id == ID_TOKEN_COUNT)
-		extract_set(&x->ev.entry, RAW_INPUT, s);
-	else if (raws[id] != 0)
-		extract_set(&x->ev.counts, (enum raw)(raws[id] - 1), s);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (kinds[i].place == place && strcmp(kinds[i].modality, ev->entry_type) == 0)
+			counts_add(&ev->counts, kinds[i].raw, counts_get(&ev->entry, RAW_INPUT));
 }
 
-/* "ON_DEMAND_PRIORITY" and "priority" are the same tier under two names. */
-static void take_tier(struct staged *ev, struct slice tier)
-{
-	static const char prefix[] = "ON_DEMAND";
-	static const struct {
-		const char *cloud, *name;
-	} tiers[] = {{"", "standard"}, {"_PRIORITY", "priority"}, {"_FLEX", "flex"}, {"_OFFPEAK", "standard"}};
-	size_t i;
-
-	if (slice_starts(tier, SLICE(prefix)))
-		for (i = 0; i < ARRAY_LEN(tiers); i++)
-			if (slice_eq(slice_sub(tier, sizeof(prefix) - 1, tier.n), slice_of(tiers[i].cloud)))
-				tier = slice_of(tiers[i].name);
-	(void)slice_to_cstr(tier, ev->names.tier, sizeof(ev->names.tier));
-}
-
-static void on_string(struct extract *x, uint8_t id, const struct scalar *s)
+static void end(struct extract *x, uint8_t place)
 {
 	struct staged *ev = &x->ev;
 
-	if (id == ID_MODEL)
-		extract_word(ev->names.model, sizeof(ev->names.model), s);
-	else if (id == ID_TIER)
-		take_tier(ev, s->text);
-	else if (id == ID_MODALITY)
-		extract_word(ev->entry_type, sizeof(ev->entry_type), s);
-	else if (id == ID_QUERY)
-		ev->web++;
+	if (place == PL_INPUT_DETAIL || place == PL_CACHE_DETAIL || place == PL_OUTPUT_DETAIL)
+		detail_end(ev, place);
+	else if (place == PL_BLOB && strncmp(ev->entry_type, "image/", 6) == 0)
+		counts_add(&ev->found, RAW_IMAGES, 1);
+	else if (place != PL_BLOB)
+		return;
+	extract_entry_clear(x);
 }
 
-static void on_scalar(struct extract *x, uint8_t id, enum json_token t, const struct scalar *s)
+/* Later chunks repeat the list of queries, but not pictures. */
+static void commit_generate(struct extract *x)
 {
-	switch ((enum id)id) {
-	case ID_TEXT:
-		if (t == JT_STRING || t == JT_NUMBER)
-			extract_text(x, s);
-		break;
-	case ID_BLOB:
-		if (t == JT_STRING)
-			x->output_bytes += s->length_bytes < BLOB_BYTES_COUNTED ? s->length_bytes : BLOB_BYTES_COUNTED;
-		break;
-	case ID_FINISH:
-		x->ev.finish |= t != JT_NULL;
-		break;
-	case ID_ERROR:
-		x->ev.error |= t != JT_NULL;
-		break;
-	default:
-		if (t == JT_STRING)
-			on_string(x, id, s);
-		else if (t == JT_NUMBER)
-			on_number(x, id, s);
-		break;
-	}
+	struct counts *found = &x->ev.found;
+
+	if (counts_have(found, RAW_WEB) && counts_get(&x->found, RAW_WEB) > found->n[RAW_WEB])
+		counts_drop(found, RAW_WEB);
+	if (counts_have(found, RAW_IMAGES))
+		counts_add(found, RAW_IMAGES, counts_get(&x->found, RAW_IMAGES));
 }
 
-static void commit(struct extract *x)
+static void end_predict(struct extract *x, uint8_t place)
 {
-	const struct staged *ev = &x->ev;
+	struct staged *ev = &x->ev;
 
-	x->fatal |= ev->error;
-	x->finish_seen |= ev->finish;
-	if (ev->web > x->items_web)
-		x->items_web = ev->web; /* later chunks repeat the list */
-	if (ev->usage) {
-		x->counts = ev->counts;
-		x->usage_seen = true;
+	if (place != PL_PREDICTION)
+		return;
+	if (counts_have(&ev->entry, RAW_INPUT)) {
+		counts_add(&ev->counts, RAW_INPUT, ev->entry.n[RAW_INPUT]);
+		ev->usage = true;
+	} else if (strncmp(ev->entry_type, "image/", 6) == 0) {
+		counts_add(&ev->found, RAW_IMAGES, 1);
+		counts_set(&ev->counts, RAW_INPUT, 0);
+		ev->usage = true;
 	}
-	x->counts.n[RAW_WEB] = x->items_web;
-	x->counts.have |= 1u << RAW_WEB;
-	if (x->usage_seen && (!x->stream || x->finish_seen))
-		x->final = true;
+	extract_entry_clear(x);
 }
 
-const struct extract_ops extract_generate = {places, wants_text, PL_ROOT_LIST, on_begin, on_end, on_scalar, commit};
+const struct extract_ops extract_generate = {
+    .places = places,
+    .root = PL_ROOT_LIST,
+    .take = TAKE_REPLACE,
+    .final = FINAL_FINISH,
+    .zero = ZERO_INPUT | ZERO_OUTPUT,
+    .end = end,
+    .commit = commit_generate,
+};
+const struct extract_ops extract_embed_content = {
+    .places = places,
+    .root = PL_ROOT,
+    .take = TAKE_REPLACE,
+    .final = FINAL_USAGE,
+    .zero = ZERO_NO_OUTPUT,
+    .end = end,
+};
+const struct extract_ops extract_predict = {
+    .places = places,
+    .root = PL_PREDICT,
+    .take = TAKE_REPLACE,
+    .final = FINAL_USAGE,
+    .zero = ZERO_NO_OUTPUT,
+    .end = end_predict,
+};

@@ -1,340 +1,338 @@
-/* OpenAI: chat completions, embeddings, responses. The usage objects of both generations share one table. */
-#include "meter/extract.h"
+/* OpenAI's shape: chat completions, completions, responses, and the places of all its other answers. */
+#include "meter/usage_openai.h"
 
-enum id {
-	ID_NONE,
-	ID_MODEL,
-	ID_TIER,
-	ID_ID,
-	ID_TYPE,
-	ID_ERROR,
-	ID_USAGE,
-	ID_CHOICES,
-	ID_CHOICE,
-	ID_FINISH,
-	ID_TEXT,  /* text of the answer */
-	ID_AUDIO, /* base64 */
-	ID_DELTA, /* text of a responses stream */
-	ID_OUTPUT,
-	ID_ITEM_TYPE,
-	ID_ACTION,
-	ID_ACTION_TYPE,
-	ID_INPUT_TOKENS,
-	ID_OUTPUT_TOKENS,
-	ID_CACHED,
-	ID_CACHE_WRITE,
-	ID_AUDIO_IN,
-	ID_IMAGE_IN,
-	ID_REASONING,
-	ID_AUDIO_OUT,
-	ID_IMAGE_OUT,
-	ID_COUNT,
-};
+#include "meter/usage_anthropic.h"
 
-enum place {
-	PL_IGNORE = WALK_IGNORE,
-	PL_CHAT,
-	PL_CHOICES,
-	PL_CHOICE,
-	PL_DELTA,
-	PL_CALLS,
-	PL_CALL,
-	PL_FUNCTION,
-	PL_AUDIO,
-	PL_WHOLE, /* every text below counts */
-	PL_USAGE,
-	PL_INPUT_DETAILS,
-	PL_OUTPUT_DETAILS,
-	PL_EVENT, /* a response, or an event of its stream */
-	PL_RESPONSE,
-	PL_OUTPUT,
-	PL_ITEM,
-	PL_ACTION,
-};
+/* --- usage ------------------------------------------------------------------------------------------------------- */
 
-static const struct walk_key chat_keys[] = {
-    WALK_KEY("id", ID_NONE, 0),     WALK_KEY("choices", ID_CHOICES, PL_CHOICES), WALK_KEY("usage", ID_USAGE, PL_USAGE),
-    WALK_KEY("model", ID_MODEL, 0), WALK_KEY("service_tier", ID_TIER, 0),        WALK_KEY("error", ID_ERROR, 0),
-};
-static const struct walk_key choice_keys[] = {
-    WALK_KEY("delta", ID_NONE, PL_DELTA),
-    WALK_KEY("message", ID_NONE, PL_DELTA),
-    WALK_KEY("finish_reason", ID_FINISH, 0),
-    WALK_KEY("text", ID_TEXT, 0),
-};
-static const struct walk_key delta_keys[] = {
-    WALK_KEY("content", ID_TEXT, PL_WHOLE),    WALK_KEY("reasoning_content", ID_TEXT, PL_WHOLE),
-    WALK_KEY("reasoning", ID_TEXT, PL_WHOLE),  WALK_KEY("refusal", ID_TEXT, 0),
-    WALK_KEY("tool_calls", ID_NONE, PL_CALLS), WALK_KEY("function_call", ID_NONE, PL_FUNCTION),
-    WALK_KEY("audio", ID_NONE, PL_AUDIO),
-};
-static const struct walk_key call_keys[] = {
-    WALK_KEY("function", ID_NONE, PL_FUNCTION),
-    WALK_KEY("custom", ID_NONE, PL_FUNCTION),
-};
-static const struct walk_key function_keys[] = {
-    WALK_KEY("arguments", ID_TEXT, PL_WHOLE),
-    WALK_KEY("name", ID_TEXT, 0),
-    WALK_KEY("input", ID_TEXT, 0),
-};
-static const struct walk_key audio_keys[] = {
-    WALK_KEY("data", ID_AUDIO, 0),
-    WALK_KEY("transcript", ID_TEXT, 0),
-};
+/* Both generations' names, and what compatibles add: cached tokens by other names (DeepSeek's hits, Together, Mistral),
+ * Perplexity's and xAI's fees and costs, OpenRouter's costs, Mistral's connectors and audio. */
 static const struct walk_key usage_keys[] = {
-    WALK_KEY("prompt_tokens", ID_INPUT_TOKENS, 0),
-    WALK_KEY("input_tokens", ID_INPUT_TOKENS, 0),
-    WALK_KEY("completion_tokens", ID_OUTPUT_TOKENS, 0),
-    WALK_KEY("output_tokens", ID_OUTPUT_TOKENS, 0),
-    WALK_KEY("prompt_tokens_details", ID_NONE, PL_INPUT_DETAILS),
-    WALK_KEY("input_tokens_details", ID_NONE, PL_INPUT_DETAILS),
-    WALK_KEY("completion_tokens_details", ID_NONE, PL_OUTPUT_DETAILS),
-    WALK_KEY("output_tokens_details", ID_NONE, PL_OUTPUT_DETAILS),
+    ROW_COUNT("prompt_tokens", RAW_INPUT),
+    ROW_COUNT("input_tokens", RAW_INPUT),
+    ROW_COUNT("completion_tokens", RAW_OUTPUT),
+    ROW_COUNT("output_tokens", RAW_OUTPUT),
+    ROW_COUNT("total_tokens", RAW_TOTAL),
+    ROW_OPEN("prompt_tokens_details", PL_INPUT_DETAILS),
+    ROW_OPEN("input_tokens_details", PL_INPUT_DETAILS),
+    ROW_OPEN("input_token_details", PL_INPUT_DETAILS),
+    ROW_OPEN("completion_tokens_details", PL_OUTPUT_DETAILS),
+    ROW_OPEN("output_tokens_details", PL_OUTPUT_DETAILS),
+    ROW_OPEN("output_token_details", PL_OUTPUT_DETAILS),
+    ROW_COUNT("prompt_cache_hit_tokens", RAW_CACHED_ALT),
+    ROW_COUNT("cached_tokens", RAW_CACHED_ALT),
+    ROW_COUNT("num_cached_tokens", RAW_CACHED_ALT),
+    ROW_COUNT("reasoning_tokens", RAW_REASONING_TOP),
+    ROW_COUNT("citation_tokens", RAW_CITATION),
+    ROW_COUNT("num_search_queries", RAW_WEB),
+    ROW_COUNT("num_sources_used", RAW_XAI),
+    ROW_MARK("cost_in_usd_ticks", MARK_TICKS),
+    WALK_KEY("cost", MARK_COST, PL_COST),
+    ROW_MARK("is_byok", MARK_BYOK),
+    ROW_OPEN("cost_details", PL_COST_DETAILS),
+    ROW_OPEN("server_tool_use", PL_SERVER_TOOLS),
+    ROW_OPEN("server_tool_use_details", PL_SERVER_TOOLS),
+    ROW_OPEN("server_side_tool_usage_details", PL_SERVER_TOOLS),
+    ROW_COUNT("connector_tokens", RAW_INPUT_TOOL),
+    ROW_OPEN("connectors", PL_CONNECTORS),
+    ROW_MARK("prompt_audio_seconds", MARK_SECONDS),
+    ROW_MARK("seconds", MARK_SECONDS),
 };
 static const struct walk_key input_detail_keys[] = {
-    WALK_KEY("cached_tokens", ID_CACHED, 0),
-    WALK_KEY("cache_write_tokens", ID_CACHE_WRITE, 0),
-    WALK_KEY("audio_tokens", ID_AUDIO_IN, 0),
-    WALK_KEY("image_tokens", ID_IMAGE_IN, 0),
+    ROW_COUNT("cached_tokens", RAW_CACHED),
+    ROW_COUNT("cache_write_tokens", RAW_CACHE_WRITE),
+    ROW_COUNT("audio_tokens", RAW_AUDIO_IN),
+    ROW_COUNT("image_tokens", RAW_IMAGE_IN),
+    ROW_OPEN("cached_tokens_details", PL_CACHED_DETAILS),
 };
+static const struct walk_key cached_detail_keys[] = {ROW_COUNT("audio_tokens", RAW_CACHED_AUDIO)};
 static const struct walk_key output_detail_keys[] = {
-    WALK_KEY("reasoning_tokens", ID_REASONING, 0),
-    WALK_KEY("audio_tokens", ID_AUDIO_OUT, 0),
-    WALK_KEY("image_tokens", ID_IMAGE_OUT, 0),
+    ROW_COUNT("reasoning_tokens", RAW_REASONING),
+    ROW_COUNT("audio_tokens", RAW_AUDIO_OUT),
+    ROW_COUNT("image_tokens", RAW_IMAGE_OUT),
 };
+static const struct walk_key cost_keys[] = {ROW_MARK("total_cost", MARK_COST)};
+static const struct walk_key cost_detail_keys[] = {ROW_MARK("upstream_inference_cost", MARK_UPSTREAM)};
+static const struct walk_key server_tool_keys[] = {
+    ROW_COUNT("web_search_requests", RAW_WEB),
+    ROW_COUNT("web_search_calls", RAW_WEB),
+    ROW_COUNT("file_search_calls", RAW_FILES),
+    ROW_COUNT("code_interpreter_calls", RAW_CODE),
+};
+static const struct walk_key connector_keys[] = {
+    ROW_COUNT("web_search", RAW_WEB),
+    ROW_COUNT("code_interpreter", RAW_CODE),
+    ROW_COUNT("image_generation", RAW_IMAGES),
+};
+
+/* --- chat, completions -------------------------------------------------------------------------------------------- */
+
+static const struct walk_key chat_keys[] = {
+    WALK_KEY("choices", MARK_LIST, PL_CHOICES),
+    WALK_KEY("usage", MARK_USAGE, PL_USAGE),
+    ROW_MARK("model", MARK_MODEL),
+    ROW_MARK("service_tier", MARK_TIER),
+    ROW_MARK("error", MARK_ERROR),
+    ROW_MARK("type", MARK_TYPE),
+    ROW_MARK("content", MARK_TEXT),
+    ROW_OPEN("x_groq", PL_X_GROQ),
+    ROW_OPEN("perf_metrics", PL_PERF_METRICS),
+};
+static const struct walk_key choice_keys[] = {
+    ROW_OPEN("delta", PL_DELTA),
+    ROW_OPEN("message", PL_DELTA),
+    ROW_MARK("finish_reason", MARK_FINISH),
+    ROW_MARK("text", MARK_TEXT),
+};
+static const struct walk_key delta_keys[] = {
+    WALK_KEY("content", MARK_TEXT, PL_WHOLE),
+    WALK_KEY("reasoning_content", MARK_TEXT, PL_WHOLE),
+    WALK_KEY("reasoning", MARK_TEXT, PL_WHOLE),
+    ROW_MARK("refusal", MARK_TEXT),
+    ROW_OPEN("tool_calls", PL_CALLS),
+    ROW_OPEN("function_call", PL_FUNCTION),
+    ROW_OPEN("audio", PL_AUDIO),
+};
+static const struct walk_key call_keys[] = {
+    ROW_OPEN("function", PL_FUNCTION),
+    ROW_OPEN("custom", PL_FUNCTION),
+};
+static const struct walk_key function_keys[] = {
+    WALK_KEY("arguments", MARK_TEXT, PL_WHOLE),
+    ROW_MARK("name", MARK_TEXT),
+    ROW_MARK("input", MARK_TEXT),
+};
+static const struct walk_key audio_keys[] = {
+    ROW_MARK("data", MARK_AUDIO),
+    ROW_MARK("transcript", MARK_TEXT),
+};
+static const struct walk_key x_groq_keys[] = {
+    WALK_KEY("usage", MARK_USAGE, PL_USAGE),
+    ROW_MARK("error", MARK_ERROR),
+};
+static const struct walk_key perf_metrics_keys[] = {ROW_FOUND("cached-prompt-tokens", RAW_CACHED_ALT)};
+
+/* --- responses, sockets ------------------------------------------------------------------------------------------- */
+
+#define RESPONSE_ROWS                                                                                                  \
+	ROW_MARK("id", MARK_ID), ROW_MARK("model", MARK_MODEL), ROW_MARK("service_tier", MARK_TIER),                   \
+	    WALK_KEY("output", MARK_ITEMS, PL_OUTPUT), WALK_KEY("usage", MARK_USAGE, PL_USAGE)
+
+static const struct walk_key response_keys[] = {RESPONSE_ROWS};
 static const struct walk_key event_keys[] = {
-    WALK_KEY("type", ID_TYPE, 0),
-    WALK_KEY("delta", ID_DELTA, 0),
-    WALK_KEY("response", ID_NONE, PL_RESPONSE),
-    WALK_KEY("item", ID_NONE, PL_ITEM),
-    /* a whole response, not an event */
-    WALK_KEY("id", ID_ID, 0),
-    WALK_KEY("model", ID_MODEL, 0),
-    WALK_KEY("service_tier", ID_TIER, 0),
-    WALK_KEY("output", ID_OUTPUT, PL_OUTPUT),
-    WALK_KEY("usage", ID_USAGE, PL_USAGE),
-    WALK_KEY("error", ID_ERROR, 0),
-};
-static const struct walk_key response_keys[] = {
-    WALK_KEY("id", ID_ID, 0),
-    WALK_KEY("model", ID_MODEL, 0),
-    WALK_KEY("service_tier", ID_TIER, 0),
-    WALK_KEY("output", ID_OUTPUT, PL_OUTPUT),
-    WALK_KEY("usage", ID_USAGE, PL_USAGE),
+    ROW_MARK("type", MARK_TYPE), ROW_MARK("delta", MARK_DELTA), ROW_OPEN("response", PL_RESPONSE),
+    ROW_OPEN("item", PL_ITEM),   ROW_MARK("error", MARK_ERROR), RESPONSE_ROWS, /* a whole response, not an event */
 };
 static const struct walk_key item_keys[] = {
-    WALK_KEY("type", ID_ITEM_TYPE, 0),      WALK_KEY("action", ID_ACTION, PL_ACTION),
-    WALK_KEY("content", ID_TEXT, PL_WHOLE), WALK_KEY("summary", ID_TEXT, PL_WHOLE),
-    WALK_KEY("arguments", ID_TEXT, 0),      WALK_KEY("input", ID_TEXT, 0),
-    WALK_KEY("code", ID_TEXT, 0),
+    ROW_MARK("type", MARK_ENTRY_TYPE),
+    ROW_MARK("container_id", MARK_ENTRY_KEY),
+    ROW_MARK("status", MARK_STATUS),
+    ROW_OPEN("action", PL_ACTION),
+    WALK_KEY("content", MARK_TEXT, PL_WHOLE),
+    WALK_KEY("summary", MARK_TEXT, PL_WHOLE),
+    ROW_MARK("arguments", MARK_TEXT),
+    ROW_MARK("input", MARK_TEXT),
+    ROW_MARK("code", MARK_TEXT),
 };
-static const struct walk_key action_keys[] = {WALK_KEY("type", ID_ACTION_TYPE, 0)};
+static const struct walk_key action_keys[] = {ROW_MARK("type", MARK_ENTRY_MODEL)};
+static const struct walk_key socket_keys[] = {
+    ROW_MARK("type", MARK_TYPE),
+    ROW_MARK("delta", MARK_DELTA),
+    ROW_OPEN("response", PL_RESPONSE),
+    ROW_OPEN("session", PL_SESSION),
+    ROW_MARK("error", MARK_ERROR),
+    ROW_OPEN("item", PL_ITEM),
+    WALK_KEY("usage", MARK_USAGE, PL_USAGE),
+};
+static const struct walk_key session_keys[] = {
+    ROW_MARK("model", MARK_MODEL),
+    ROW_OPEN("input_audio_transcription", PL_TRANSCRIPTION),
+    ROW_OPEN("audio", PL_SESSION_AUDIO),
+};
+static const struct walk_key session_audio_keys[] = {ROW_OPEN("input", PL_SESSION_INPUT)};
+static const struct walk_key session_input_keys[] = {ROW_OPEN("transcription", PL_TRANSCRIPTION)};
+static const struct walk_key transcription_keys[] = {ROW_MARK("model", MARK_SIDE_MODEL)};
 
-static const struct walk_place places[] = {
-    [PL_IGNORE] = {NULL, 0, 0, 0, 0, 0},
-    [PL_CHAT] = WALK_OBJECT(chat_keys),
-    [PL_CHOICES] = WALK_ARRAY(PL_CHOICE, ID_CHOICE),
-    [PL_CHOICE] = WALK_OBJECT(choice_keys),
+/* --- pictures, speech, transcripts -------------------------------------------------------------------------------- */
+
+static const struct walk_key media_keys[] = {
+    ROW_MARK("type", MARK_TYPE),
+    ROW_MARK("model", MARK_MODEL),
+    WALK_KEY("data", MARK_ITEMS, PL_DATA),
+    WALK_KEY("usage", MARK_USAGE, PL_USAGE),
+    ROW_MARK("error", MARK_ERROR),
+    ROW_MARK("delta", MARK_DELTA),
+    ROW_MARK("text", MARK_TEXT),
+    ROW_MARK("audio", MARK_AUDIO),
+    ROW_MARK("b64_json", MARK_BLOB),
+    /* whole transcripts without usage say how long the audio was */
+    ROW_MARK("duration", MARK_DURATION),
+};
+static const struct walk_key datum_keys[] = {ROW_MARK("b64_json", MARK_BLOB)};
+
+/* --- batches ------------------------------------------------------------------------------------------------------ */
+
+static const struct walk_key batch_keys[] = {
+    ROW_MARK("id", MARK_ID),
+    ROW_MARK("name", MARK_ID), /* Google */
+    ROW_MARK("model", MARK_MODEL),
+    ROW_MARK("status", MARK_STATUS),
+    ROW_MARK("output_file_id", MARK_FILE),
+    ROW_MARK("output_file", MARK_FILE), /* Mistral */
+    ROW_OPEN("request_counts", PL_REQUEST_COUNTS),
+    WALK_KEY("usage", MARK_USAGE, PL_USAGE),
+};
+static const struct walk_key request_count_keys[] = {ROW_ENTRY("completed", RAW_REQUESTS)};
+static const struct walk_key line_keys[] = {
+    ROW_OPEN("response", PL_LINE_RESPONSE), ROW_OPEN("result", PL_LINE_RESULT), /* Anthropic */
+};
+static const struct walk_key line_response_keys[] = {
+    ROW_ENTRY("status_code", RAW_REQUESTS),
+    ROW_OPEN("body", PL_LINE_BODY),
+};
+static const struct walk_key line_body_keys[] = {
+    ROW_MARK("model", MARK_MODEL),
+    WALK_KEY("usage", MARK_USAGE, PL_USAGE),
+    WALK_KEY("output", MARK_ITEMS, PL_OUTPUT),
+    WALK_KEY("data", MARK_LIST, PL_IGNORE),
+};
+static const struct walk_key line_result_keys[] = {
+    ROW_MARK("type", MARK_STATUS),
+    ROW_OPEN("message", PL_LINE_MESSAGE),
+};
+static const struct walk_key line_message_keys[] = {
+    ROW_MARK("model", MARK_MODEL),
+    WALK_KEY("usage", MARK_USAGE, PL_MESSAGE_USAGE),
+};
+static const struct walk_key message_usage_keys[] = {
+    MESSAGE_USAGE_ROWS(PL_CACHE_CREATION, PL_MESSAGE_DETAILS, PL_SERVER_TOOLS)};
+static const struct walk_key cache_creation_keys[] = {CACHE_CREATION_ROWS};
+static const struct walk_key message_detail_keys[] = {MESSAGE_DETAIL_ROWS};
+
+const struct walk_place openai_places[] = {
+    [PL_IGNORE] = PLACE_DEAD,
+    [PL_USAGE] = WALK_OBJECT(usage_keys),
+    [PL_INPUT_DETAILS] = WALK_OBJECT(input_detail_keys),
+    [PL_CACHED_DETAILS] = WALK_OBJECT(cached_detail_keys),
+    [PL_OUTPUT_DETAILS] = WALK_OBJECT(output_detail_keys),
+    [PL_COST] = WALK_OBJECT(cost_keys),
+    [PL_COST_DETAILS] = WALK_OBJECT(cost_detail_keys),
+    [PL_SERVER_TOOLS] = WALK_OBJECT(server_tool_keys),
+    [PL_CONNECTORS] = WALK_OBJECT(connector_keys),
     [PL_DELTA] = WALK_OBJECT(delta_keys),
-    [PL_CALLS] = WALK_ARRAY(PL_CALL, ID_NONE),
+    [PL_CALLS] = WALK_ARRAY(PL_CALL, MARK_NONE),
     [PL_CALL] = WALK_OBJECT(call_keys),
     [PL_FUNCTION] = WALK_OBJECT(function_keys),
     [PL_AUDIO] = WALK_OBJECT(audio_keys),
-    [PL_WHOLE] = {NULL, 0, PL_WHOLE, ID_TEXT, ID_TEXT, PL_WHOLE},
-    [PL_USAGE] = WALK_OBJECT(usage_keys),
-    [PL_INPUT_DETAILS] = WALK_OBJECT(input_detail_keys),
-    [PL_OUTPUT_DETAILS] = WALK_OBJECT(output_detail_keys),
+    [PL_WHOLE] = PLACE_TEXT(PL_WHOLE),
+    [PL_CHAT] = WALK_OBJECT(chat_keys),
+    [PL_CHOICES] = WALK_ARRAY(PL_CHOICE, MARK_LIST_ITEM),
+    [PL_CHOICE] = WALK_OBJECT(choice_keys),
+    [PL_X_GROQ] = WALK_OBJECT(x_groq_keys),
+    [PL_PERF_METRICS] = WALK_OBJECT(perf_metrics_keys),
     [PL_EVENT] = WALK_OBJECT(event_keys),
     [PL_RESPONSE] = WALK_OBJECT(response_keys),
-    [PL_OUTPUT] = WALK_ARRAY(PL_ITEM, ID_NONE),
+    [PL_OUTPUT] = WALK_ARRAY(PL_ITEM, MARK_NONE),
     [PL_ITEM] = WALK_OBJECT(item_keys),
     [PL_ACTION] = WALK_OBJECT(action_keys),
+    [PL_SOCKET] = WALK_OBJECT(socket_keys),
+    [PL_SESSION] = WALK_OBJECT(session_keys),
+    [PL_SESSION_AUDIO] = WALK_OBJECT(session_audio_keys),
+    [PL_SESSION_INPUT] = WALK_OBJECT(session_input_keys),
+    [PL_TRANSCRIPTION] = WALK_OBJECT(transcription_keys),
+    [PL_MEDIA] = WALK_OBJECT(media_keys),
+    [PL_DATA] = WALK_ARRAY(PL_DATUM, MARK_NONE),
+    [PL_DATUM] = WALK_OBJECT(datum_keys),
+    [PL_BATCH] = WALK_OBJECT(batch_keys),
+    [PL_REQUEST_COUNTS] = WALK_OBJECT(request_count_keys),
+    [PL_LINE] = WALK_OBJECT(line_keys),
+    [PL_LINE_RESPONSE] = WALK_OBJECT(line_response_keys),
+    [PL_LINE_BODY] = WALK_OBJECT(line_body_keys),
+    [PL_LINE_RESULT] = WALK_OBJECT(line_result_keys),
+    [PL_LINE_MESSAGE] = WALK_OBJECT(line_message_keys),
+    [PL_MESSAGE_USAGE] = WALK_OBJECT(message_usage_keys),
+    [PL_CACHE_CREATION] = WALK_OBJECT(cache_creation_keys),
+    [PL_MESSAGE_DETAILS] = WALK_OBJECT(message_detail_keys),
 };
 
-static const bool wants_text[ID_COUNT] = {
-    [ID_MODEL] = true, [ID_TIER] = true,      [ID_ID] = true,
-    [ID_TYPE] = true,  [ID_ITEM_TYPE] = true, [ID_ACTION_TYPE] = true,
-};
+/* --- hooks -------------------------------------------------------------------------------------------------------- */
 
-/* Audio tokens last 50 ms or more; at the lowest bit rate in use that is far over 64 bytes of base64. */
-#define AUDIO_BYTES_PER_TOKEN 64
-
-/* --- tokens ------------------------------------------------------------------------------------------------------- */
-
-static void on_begin(struct extract *x, uint8_t id, bool object)
-{
-	switch ((enum id)id) {
-	case ID_USAGE:
-		if (!object)
-			break;
-		x->ev.usage = true;
-		x->ev.counts.have = 0; /* a second usage object: the last one wins */
-		break;
-	case ID_CHOICES:
-		x->ev.list_seen = true;
-		break;
-	case ID_CHOICE:
-		x->ev.list_any = true;
-		break;
-	case ID_ERROR:
-		x->ev.error = true;
-		break;
-	case ID_OUTPUT:
-		x->ev.web = x->ev.files = 0;
-		break;
-	default:
-		break;
-	}
-}
-
-/* Only searches cost a fee; opening or searching in a page does not. An item that names no action is a search. */
-static void close_item(struct staged *ev)
-{
-	if (strcmp(ev->entry_type, "web_search_call") == 0 && !ev->entry_other)
-		ev->web++;
-	else if (strcmp(ev->entry_type, "file_search_call") == 0)
-		ev->files++;
-	ev->entry_type[0] = '\0';
-	ev->entry_other = false;
-}
-
-static void on_end(struct extract *x, uint8_t place)
-{
-	if (place == PL_ITEM)
-		close_item(&x->ev);
-}
-
-static void on_text(struct extract *x, uint8_t id, enum json_token t, const struct scalar *s)
-{
-	if (t != JT_STRING && t != JT_NUMBER)
-		return;
-	if (id == ID_AUDIO)
-		x->output_bytes += s->length_bytes / AUDIO_BYTES_PER_TOKEN + 1;
-	else if (id == ID_DELTA || x->kind != API_RESPONSES || !x->stream)
-		extract_text(x, s); /* the items of a responses stream only repeat what came as deltas */
-}
-
-static void on_string(struct extract *x, uint8_t id, const struct scalar *s)
-{
-	struct staged *ev = &x->ev;
-
-	switch ((enum id)id) {
-	case ID_MODEL:
-		extract_word(ev->names.model, sizeof(ev->names.model), s);
-		break;
-	case ID_TIER:
-		extract_word(ev->names.tier, sizeof(ev->names.tier), s);
-		break;
-	case ID_ID:
-		extract_word(ev->names.id, sizeof(ev->names.id), s);
-		break;
-	case ID_TYPE:
-		extract_word(ev->type, sizeof(ev->type), s);
-		break;
-	case ID_ITEM_TYPE:
-		extract_word(ev->entry_type, sizeof(ev->entry_type), s);
-		break;
-	case ID_ACTION_TYPE:
-		ev->entry_other = !slice_eq(s->text, SLICE("search"));
-		break;
-	default:
-		break;
-	}
-}
-
-static void on_number(struct extract *x, uint8_t id, const struct scalar *s)
-{
-	static const int8_t raws[ID_COUNT] = {
-	    [ID_INPUT_TOKENS] = RAW_INPUT + 1,  [ID_OUTPUT_TOKENS] = RAW_OUTPUT + 1,
-	    [ID_CACHED] = RAW_CACHED + 1,       [ID_CACHE_WRITE] = RAW_CACHE_WRITE + 1,
-	    [ID_AUDIO_IN] = RAW_AUDIO_IN + 1,   [ID_IMAGE_IN] = RAW_IMAGE_IN + 1,
-	    [ID_REASONING] = RAW_REASONING + 1, [ID_AUDIO_OUT] = RAW_AUDIO_OUT + 1,
-	    [ID_IMAGE_OUT] = RAW_IMAGE_OUT + 1,
-	};
-
-	if (raws[id] != 0)
-		extract_set(&x->ev.counts, (enum raw)(raws[id] - 1), s);
-}
-
-static void on_scalar(struct extract *x, uint8_t id, enum json_token t, const struct scalar *s)
-{
-	if (id == ID_TEXT || id == ID_DELTA || id == ID_AUDIO)
-		on_text(x, id, t, s);
-	else if (id == ID_FINISH || id == ID_ERROR)
-		*(id == ID_FINISH ? &x->ev.finish : &x->ev.error) |= t != JT_NULL;
-	else if (id == ID_CHOICE)
-		x->ev.list_any = true;
-	else if (t == JT_STRING)
-		on_string(x, id, s);
-	else if (t == JT_NUMBER)
-		on_number(x, id, s);
-}
-
-/* --- events ------------------------------------------------------------------------------------------------------- */
-
-static void take_usage(struct extract *x)
-{
-	x->counts = x->ev.counts;
-	x->usage_seen = true;
-}
-
-/* Usage is cumulative and the last one wins. It is final in a chunk without choices, or once a choice has finished. */
+/* Usage is final in a chunk without choices, or once a choice has finished; Mistral's conversations say it in words. */
 static void commit_chat(struct extract *x)
 {
 	const struct staged *ev = &x->ev;
 
-	x->fatal |= ev->error;
-	x->finish_seen |= ev->finish;
-	if (!ev->usage)
-		return;
-	take_usage(x);
-	if (!x->stream || x->finish_seen || (ev->list_seen && !ev->list_any))
+	if (ev->usage && (!x->stream || x->finish_seen || ev->finish || (ev->list_seen && !ev->list_any) ||
+			  event_is(x, "conversation.response.done")))
 		x->final = true;
 }
 
-static bool is_terminal(const char *type)
+static bool is_new_session(const struct extract *x)
 {
-	return strcmp(type, "response.completed") == 0 || strcmp(type, "response.incomplete") == 0 ||
-	       strcmp(type, "response.failed") == 0;
+	const char *last = x->ev.session[0] != '\0' ? x->ev.session : x->session;
+
+	return x->ev.entry_key[0] == '\0' || strcmp(x->ev.entry_key, last) != 0;
 }
 
-static void set_fees(struct extract *x, uint64_t web, uint64_t files)
+/* Only searches cost a fee; opening or searching in a page does not. An item that names no action is a search. Code is
+ * billed by the container it runs in. */
+static void item_end(struct extract *x)
 {
-	x->counts.n[RAW_WEB] = web;
-	x->counts.n[RAW_FILES] = files;
-	x->counts.have |= 1u << RAW_WEB | 1u << RAW_FILES;
+	struct staged *ev = &x->ev;
+	const char *action = ev->entry_model;
+
+	if (entry_is(x, "web_search_call") && (action[0] == '\0' || strcmp(action, "search") == 0)) {
+		counts_add(&ev->found, RAW_WEB, 1);
+	} else if (entry_is(x, "file_search_call")) {
+		counts_add(&ev->found, RAW_FILES, 1);
+	} else if (entry_is(x, "code_interpreter_call") && is_new_session(x)) {
+		counts_add(&ev->found, RAW_CODE, 1);
+		memcpy(ev->session, ev->entry_key, sizeof(ev->session));
+	} else if (entry_is(x, "image_generation_call") && strcmp(ev->status, "completed") == 0) {
+		counts_add(&ev->found, RAW_IMAGES, 1);
+	}
+	ev->status[0] = ev->entry_type[0] = ev->entry_key[0] = ev->entry_model[0] = '\0';
 }
 
+void openai_end(struct extract *x, uint8_t place)
+{
+	if (place == PL_ITEM)
+		item_end(x);
+}
+
+/* Items of a stream are counted as they are done; the terminal event repeats them all. */
 static void commit_responses(struct extract *x)
 {
-	const struct staged *ev = &x->ev;
-	bool whole = !x->stream, terminal = whole || is_terminal(ev->type);
+	struct staged *ev = &x->ev;
 
-	/* inside a response an error explains why it failed; beside one it ends the stream */
-	if (!whole && (ev->error || strcmp(ev->type, "error") == 0))
-		x->fatal = x->error_seen = true;
-	if (strcmp(ev->type, "response.output_item.done") == 0) {
-		x->items_web += ev->web;
-		x->items_files += ev->files;
-		set_fees(x, x->items_web, x->items_files);
+	if (!x->stream || event_is(x, "response.failed")) {
+		/* inside a response an error explains why it failed; beside one it ends the stream */
+		x->error_seen |= ev->error || x->stream;
+		ev->error = false;
 	}
-	if (strcmp(ev->type, "response.failed") == 0)
-		x->error_seen = true;
-	if (ev->usage) {
-		uint64_t web = x->items_web, files = x->items_files;
-
-		take_usage(x);
-		set_fees(x, web, files);
-	}
-	if (!terminal)
-		return;
-	if (ev->web > x->items_web || ev->files > x->items_files || whole)
-		set_fees(x, ev->web > x->items_web ? ev->web : x->items_web,
-			 ev->files > x->items_files ? ev->files : x->items_files);
-	if (ev->usage)
-		x->final = true;
+	if (event_is(x, "response.output_item.done"))
+		counts_sum(&x->found, &ev->found);
+	else if (!event_is(x, "response.output_item.added"))
+		counts_raise(&x->found, &ev->found);
+	ev->found.have = 0;
 }
 
-const struct extract_ops extract_chat = {places, wants_text, PL_CHAT, on_begin, on_end, on_scalar, commit_chat};
-const struct extract_ops extract_responses = {places, wants_text, PL_EVENT,        on_begin,
-					      on_end, on_scalar,  commit_responses};
+static const char *const terminal[] = {"response.completed", "response.incomplete", "response.failed", NULL};
+
+const struct extract_ops extract_chat = {
+    .places = openai_places,
+    .root = PL_CHAT,
+    .take = TAKE_REPLACE,
+    .final = FINAL_HOOK,
+    .commit = commit_chat,
+};
+const struct extract_ops extract_responses = {
+    .places = openai_places,
+    .root = PL_EVENT,
+    .take = TAKE_REPLACE,
+    .final = FINAL_TYPE,
+    .terminal = terminal,
+    .deltas_only = true,
+    .end = openai_end,
+    .commit = commit_responses,
+};

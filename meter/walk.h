@@ -17,7 +17,7 @@
 struct walk_key {
 	uint8_t id, child;
 	uint8_t n;
-	char name[29]; /* behind n: both are compared at once; no NUL needed */
+	char name[37]; /* behind n: both are compared at once; no NUL needed */
 };
 #define WALK_KEY(name, id, child)                                                                                      \
 	{                                                                                                              \

@@ -541,7 +541,7 @@ static void test_generate(void **state)
 	assert_int_equal(u.cached_audio_tokens, 1000);
 	assert_int_equal(u.image_input_tokens, 7);
 	assert_int_equal(u.image_output_tokens, 1290);
-	assert_string_equal(u.service_tier, "priority");
+	assert_string_equal(u.service_tier, "ON_DEMAND_PRIORITY");
 }
 
 static void test_output_bytes(void **state)

@@ -1,0 +1,149 @@
+#include "meter/counts.h"
+
+#include <string.h>
+
+#include "base/slice.h"
+
+static uint64_t add_capped(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	if (__builtin_add_overflow(a, b, &sum) || sum > INT64_MAX)
+		return INT64_MAX;
+	return sum;
+}
+
+static uint64_t at_most(uint64_t v, uint64_t max)
+{
+	return v < max ? v : max;
+}
+
+void counts_add(struct counts *c, enum raw raw, uint64_t v)
+{
+	counts_set(c, raw, add_capped(counts_get(c, raw), v));
+}
+
+void counts_sum(struct counts *c, const struct counts *more)
+{
+	for (int i = 0; i < RAW_COUNT; i++)
+		if (counts_have(more, (enum raw)i))
+			counts_add(c, (enum raw)i, more->n[i]);
+}
+
+void counts_merge(struct counts *c, const struct counts *newer)
+{
+	for (int i = 0; i < RAW_COUNT; i++)
+		if (counts_have(newer, (enum raw)i))
+			c->n[i] = newer->n[i];
+	c->have |= newer->have;
+}
+
+void counts_raise(struct counts *c, const struct counts *other)
+{
+	for (int i = 0; i < RAW_COUNT; i++)
+		if (counts_have(other, (enum raw)i) && counts_get(c, (enum raw)i) <= other->n[i])
+			counts_set(c, (enum raw)i, other->n[i]);
+}
+
+static void rename_raw(struct counts *c, enum raw from, enum raw to)
+{
+	if (counts_have(c, from) && !counts_have(c, to))
+		counts_set(c, to, c->n[from]);
+	counts_drop(c, from);
+}
+
+/* The total tells whether the reasoning is in the output. */
+static bool reasoning_is_beside(const struct counts *c)
+{
+	uint64_t two = add_capped(counts_get(c, RAW_INPUT), counts_get(c, RAW_OUTPUT));
+	uint64_t reasoning = counts_get(c, RAW_REASONING);
+
+	return reasoning > 0 && counts_have(c, RAW_TOTAL) && c->n[RAW_TOTAL] == add_capped(two, reasoning);
+}
+
+void counts_settle(struct counts *c, bool xai)
+{
+	rename_raw(c, RAW_CACHED_ALT, RAW_CACHED);
+	rename_raw(c, RAW_REASONING_TOP, counts_have(c, RAW_CITATION) ? RAW_REASONING_BESIDE : RAW_REASONING);
+	if ((xai || counts_have(c, RAW_XAI)) && reasoning_is_beside(c))
+		rename_raw(c, RAW_REASONING, RAW_REASONING_BESIDE);
+	counts_drop(c, RAW_TOTAL);
+}
+
+static void input_to_usage(const struct counts *c, struct usage *u)
+{
+	uint64_t cached = counts_get(c, RAW_CACHED), written = counts_get(c, RAW_CACHE_WRITE);
+	uint64_t input = add_capped(counts_get(c, RAW_INPUT), counts_get(c, RAW_INPUT_FRESH));
+
+	if (counts_have(c, RAW_INPUT_FRESH))
+		input = add_capped(input, add_capped(cached, written));
+	input = add_capped(input, add_capped(counts_get(c, RAW_INPUT_TOOL), counts_get(c, RAW_INPUT_IMAGE)));
+	u->has_input = counts_have(c, RAW_INPUT) || counts_have(c, RAW_INPUT_FRESH) || counts_have(c, RAW_INPUT_IMAGE);
+	u->input_tokens = input;
+	/* a part is never more than what it is a part of, whatever the vendor says */
+	u->cached_input_tokens = at_most(cached, input);
+	u->cache_write_tokens = at_most(written, input - u->cached_input_tokens);
+	u->cache_write_1h_tokens = at_most(counts_get(c, RAW_CACHE_WRITE_1H), u->cache_write_tokens);
+	u->audio_input_tokens = at_most(counts_get(c, RAW_AUDIO_IN), input);
+	u->cached_audio_tokens = at_most(counts_get(c, RAW_CACHED_AUDIO), u->cached_input_tokens);
+	u->image_input_tokens = at_most(add_capped(counts_get(c, RAW_IMAGE_IN), counts_get(c, RAW_INPUT_IMAGE)), input);
+}
+
+static void output_to_usage(const struct counts *c, struct usage *u)
+{
+	uint64_t beside = add_capped(counts_get(c, RAW_REASONING_BESIDE), counts_get(c, RAW_CITATION));
+	uint64_t output = add_capped(counts_get(c, RAW_OUTPUT), beside);
+
+	u->has_output = counts_have(c, RAW_OUTPUT) || counts_have(c, RAW_REASONING_BESIDE);
+	u->output_tokens = output;
+	u->reasoning_tokens =
+	    at_most(add_capped(counts_get(c, RAW_REASONING), counts_get(c, RAW_REASONING_BESIDE)), output);
+	u->citation_tokens = counts_get(c, RAW_CITATION);
+	u->audio_output_tokens = at_most(counts_get(c, RAW_AUDIO_OUT), output);
+	u->image_output_tokens = at_most(counts_get(c, RAW_IMAGE_OUT), output);
+}
+
+void counts_to_usage(const struct counts *c, struct usage *u)
+{
+	input_to_usage(c, u);
+	output_to_usage(c, u);
+	u->web_searches = counts_get(c, RAW_WEB);
+	u->file_searches = counts_get(c, RAW_FILES);
+	u->code_sessions = counts_get(c, RAW_CODE);
+	u->images = counts_get(c, RAW_IMAGES);
+	u->search_units = counts_get(c, RAW_SEARCH_UNITS);
+	u->pages = counts_get(c, RAW_PAGES);
+	u->pages_annotated = at_most(counts_get(c, RAW_PAGES_ANNOTATED), u->pages);
+	u->audio_ms = counts_get(c, RAW_AUDIO_MS);
+	u->input_characters = counts_get(c, RAW_CHARS);
+	u->has_reported_cost = counts_have(c, RAW_COST_PUSD);
+	u->reported_cost_pusd = (int64_t)counts_get(c, RAW_COST_PUSD);
+	u->upstream_cost_pusd = (int64_t)counts_get(c, RAW_UPSTREAM_PUSD);
+}
+
+void others_add(struct others *o, const char *model, const char *role, const struct counts *c)
+{
+	struct usage_other *v = o->v, *end = o->v + o->n;
+	struct usage u = {0};
+
+	while (v < end && (strcmp(v->model, model) != 0 || strcmp(v->role, role) != 0))
+		v++;
+	if (v == end) {
+		if (o->n == USAGE_OTHERS_MAX) {
+			o->full = true;
+			return;
+		}
+		o->n++;
+		memset(v, 0, sizeof(*v));
+		(void)slice_to_cstr(slice_of(model), v->model, sizeof(v->model));
+		(void)slice_to_cstr(slice_of(role), v->role, sizeof(v->role));
+	}
+	counts_to_usage(c, &u);
+	v->input_tokens = add_capped(v->input_tokens, u.input_tokens);
+	v->cached_input_tokens = add_capped(v->cached_input_tokens, u.cached_input_tokens);
+	v->cache_write_tokens = add_capped(v->cache_write_tokens, u.cache_write_tokens);
+	v->cache_write_1h_tokens = add_capped(v->cache_write_1h_tokens, u.cache_write_1h_tokens);
+	v->audio_input_tokens = add_capped(v->audio_input_tokens, u.audio_input_tokens);
+	v->output_tokens = add_capped(v->output_tokens, u.output_tokens);
+	v->audio_ms = add_capped(v->audio_ms, u.audio_ms);
+}

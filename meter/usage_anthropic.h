@@ -1,0 +1,19 @@
+/* usage_anthropic.h - rows of Anthropic's usage object, which stands in messages, in results of batches and in
+ * Bedrock's answers. Internal to the meter room. */
+#ifndef METER_USAGE_ANTHROPIC_H
+#define METER_USAGE_ANTHROPIC_H
+
+#include "meter/extract.h"
+
+/* The arguments are places whose tables hold the rows below. */
+#define MESSAGE_USAGE_ROWS(creation, details, tools)                                                                   \
+	ROW_COUNT("input_tokens", RAW_INPUT_FRESH), ROW_COUNT("output_tokens", RAW_OUTPUT),                            \
+	    ROW_COUNT("cache_creation_input_tokens", RAW_CACHE_WRITE),                                                 \
+	    ROW_COUNT("cache_read_input_tokens", RAW_CACHED), ROW_OPEN("cache_creation", creation),                    \
+	    ROW_OPEN("output_tokens_details", details), ROW_OPEN("server_tool_use", tools),                            \
+	    ROW_MARK("service_tier", MARK_TIER), ROW_MARK("speed", MARK_SPEED), ROW_MARK("inference_geo", MARK_GEO)
+#define CACHE_CREATION_ROWS ROW_COUNT("ephemeral_1h_input_tokens", RAW_CACHE_WRITE_1H)
+#define MESSAGE_DETAIL_ROWS ROW_COUNT("thinking_tokens", RAW_REASONING)
+#define MESSAGE_TOOL_ROWS ROW_COUNT("web_search_requests", RAW_WEB)
+
+#endif

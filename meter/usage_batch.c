@@ -1,0 +1,80 @@
+/* Batches: the object that tells how far one is, and the lines of its results. */
+#include "meter/usage_openai.h"
+
+static bool is_one_of(const char *word, const char *const *list)
+{
+	while (*list && strcmp(*list, word) != 0)
+		list++;
+	return *list != NULL;
+}
+
+/* Until a batch has ended it stands for no run, and its usage is only a floor. */
+static void commit_batch(struct extract *x)
+{
+	static const char *const ended[] = {"completed", "failed", "expired", "cancelled", NULL};
+	struct staged *ev = &x->ev;
+	bool over = is_one_of(ev->status, ended);
+
+	counts_set(&ev->found, RAW_REQUESTS, over ? counts_get(&ev->entry, RAW_REQUESTS) : 0);
+	if (strcmp(ev->status, "failed") == 0 && !ev->usage) { /* refused as a whole: nothing ran */
+		ev->usage = true;
+		counts_set(&ev->counts, RAW_INPUT, 0);
+		counts_set(&ev->counts, RAW_OUTPUT, 0);
+	}
+	x->final = over && ev->usage;
+}
+
+static bool line_succeeded(const struct extract *x)
+{
+	uint64_t status = counts_get(&x->ev.entry, RAW_REQUESTS);
+
+	return strcmp(x->ev.status, "succeeded") == 0 || (status >= 200 && status <= 299);
+}
+
+/* The tokens of the model that the first line names are the answer's; those of others stand beside. */
+static void take_line(struct extract *x)
+{
+	struct staged *ev = &x->ev;
+	const char *model = ev->names.model;
+
+	counts_add(&ev->found, RAW_REQUESTS, 1);
+	if (ev->list_seen) /* vectors: there is no output */
+		counts_set(&ev->counts, RAW_OUTPUT, counts_get(&ev->counts, RAW_OUTPUT));
+	x->lost |= !ev->usage;
+	if (!ev->usage || x->names.model[0] == '\0' || model[0] == '\0' || strcmp(model, x->names.model) == 0)
+		return;
+	counts_settle(&ev->counts, false);
+	others_add(&x->others, model, "batch", &ev->counts);
+	ev->usage = false;
+	ev->names.model[0] = '\0';
+}
+
+static void commit_line(struct extract *x)
+{
+	struct staged *ev = &x->ev;
+
+	if (line_succeeded(x)) {
+		take_line(x);
+		return;
+	}
+	ev->usage = false; /* what failed is not billed */
+	ev->found.have = 0;
+	ev->names.model[0] = '\0';
+}
+
+const struct extract_ops extract_batch = {
+    .places = openai_places,
+    .root = PL_BATCH,
+    .take = TAKE_REPLACE,
+    .final = FINAL_HOOK,
+    .commit = commit_batch,
+};
+const struct extract_ops extract_batch_results = {
+    .places = openai_places,
+    .root = PL_LINE,
+    .take = TAKE_ADD,
+    .final = FINAL_HOOK,
+    .zero = ZERO_RUNS,
+    .end = openai_end,
+    .commit = commit_line,
+};
