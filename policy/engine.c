@@ -638,6 +638,55 @@ int engine_void(struct engine *e, struct hold *h)
 	return r;
 }
 
+/* --- corrections -------------------------------------------------------------------------------------------------- */
+
+static struct meter *meter_by_uid(struct engine *e, uint64_t uid)
+{
+	for (size_t i = table_place(e, uid);; i = (i + 1) & e->table_mask) {
+		uint32_t place = atomic_load_explicit(&e->table[i], memory_order_acquire);
+		struct meter *m;
+
+		if (place == 0)
+			return NULL;
+		m = atomic_load_explicit(&e->meters[place - 1], memory_order_relaxed);
+		if (m->uid == uid)
+			return m;
+	}
+}
+
+static struct instance *instance_of(struct meter *m, int64_t win_start)
+{
+	for (size_t i = 0; i < INSTANCES_MAX; i++) {
+		struct instance *in = &m->instance[i];
+
+		/* A window of no length: the counter was not used yet. */
+		if ((i == m->current || in->open > 0) && in->win_start == win_start && in->win_end > in->win_start)
+			return in;
+	}
+	return NULL;
+}
+
+int engine_post(struct engine *e, uint64_t uid, int64_t win_start, int64_t delta)
+{
+	struct meter *m = meter_by_uid(e, uid);
+	struct instance *in;
+	int r = BUR_NOTFOUND;
+	wide posted;
+
+	if (!m)
+		return r;
+	engine_lock(e);
+	in = instance_of(m, win_start);
+	if (in) {
+		posted = (wide)in->posted + delta;
+		r = posted < 0 || posted + in->held > INT64_MAX ? BUR_OVERFLOW : BUR_OK;
+		if (r == BUR_OK)
+			in->posted = (int64_t)posted;
+	}
+	engine_unlock(e);
+	return r;
+}
+
 /* --- start-up ----------------------------------------------------------------------------------------------------- */
 
 static struct entry *entry_named(struct engine *e, struct slice name)

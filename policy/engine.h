@@ -121,6 +121,12 @@ int engine_settle(struct engine *, struct hold *, const struct amounts *actual, 
 /* RESERVED, or SENT when the request provably did not reach the vendor. BUR_ALREADY when resolved. */
 int engine_void(struct engine *, struct hold *) NONNULL(1, 2) MUST_USE;
 
+/* A correction or a late bill: `delta`, in the counter's unit, goes to what the counter `uid` has posted in the window
+ * that began at win_start. Limits do not matter: it was spent. Steps that it crosses are told with the next call.
+ * BUR_NOTFOUND: no such counter here, or that window is over and forgotten (no hold left in it): nothing to do.
+ * BUR_OVERFLOW: posted would be negative or too large; nothing was changed. */
+int engine_post(struct engine *, uint64_t uid, int64_t win_start, int64_t delta) NONNULL(1) MUST_USE;
+
 /* Name and scope of a meter, as in struct hold. They live as long as the engine. */
 void engine_meter_name(const struct engine *, uint32_t meter, const struct budget **ret_budget, const char **ret_scope)
     NONNULL(1, 3, 4);

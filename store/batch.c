@@ -145,7 +145,9 @@ static void row_column(sqlite3_context *ctx, const struct row *r, int i)
 		sqlite3_result_blob(ctx, r->uid, sizeof r->uid, SQLITE_STATIC);
 		break;
 	case 2:
-		break; /* NULL: no row of ours refers to another */
+		if (r->has_ref)
+			sqlite3_result_blob(ctx, r->ref_uid, sizeof r->ref_uid, SQLITE_STATIC);
+		break;
 	case 3:
 		if (r->extra.p)
 			sqlite3_result_text(ctx, r->extra.p, (int)r->extra.n, SQLITE_STATIC);

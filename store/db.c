@@ -45,6 +45,10 @@ static const char *const migrations[] = {
     " not_after_s INTEGER NOT NULL, revoked_s INTEGER NOT NULL) STRICT;"
     "CREATE TABLE journal_quarantine(id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, slot INTEGER NOT NULL,"
     " raw BLOB NOT NULL) STRICT;",
+    /* 2: corrections, and the numbers under which calls' bills can be learned later; ids ascend with time */
+    "CREATE INDEX ledger_ref ON ledger(ref_uid) WHERE ref_uid IS NOT NULL;"
+    "CREATE TABLE late(id INTEGER PRIMARY KEY, key INTEGER NOT NULL UNIQUE, uid BLOB NOT NULL CHECK(length(uid)=16),"
+    " state INTEGER NOT NULL, bills INTEGER NOT NULL, ts INTEGER NOT NULL) STRICT;",
 };
 
 int db_schema_version(void)

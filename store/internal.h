@@ -2,7 +2,8 @@
  *
  * db.c connection, schema, meta | names.c interned names and meters | seal.c rows and their hash chain |
  * batch.c batches as virtual tables | writer.c transactions and the thread | recover.c journal and counters at start |
- * open.c opening and closing | store.c calls, sync, upkeep | health.c storage state | fault.c faults for tests. */
+ * adjust.c rows that correct rows, what the budgets are told | late.c bills that come later | open.c opening and
+ * closing | store.c calls, sync, upkeep | health.c storage state | fault.c faults for tests. */
 #ifndef STORE_INTERNAL_H
 #define STORE_INTERNAL_H
 
@@ -13,6 +14,8 @@
 #include <string.h>
 
 #include "base/ring.h"
+#include "store/adjust.h"
+#include "store/late.h"
 #include "store/ledger.h"
 #include "store/store.h"
 
@@ -20,6 +23,7 @@
 #define STORE_WORKERS_MAX 256
 #define BATCH_ROWS 1000
 #define EVENTS_PER_WORKER 256
+#define BILLS_PER_WORKER 256
 #define HASH_BYTES 32
 
 /* --- fault.c: only armed by tests -------------------------------------------------------------------------------- */
@@ -137,6 +141,7 @@ struct row {
 	bool has_ref, malformed; /* malformed: a column has a type that this program never writes */
 	bool fresh;              /* writing: it was not in the ledger before */
 	bool charged;            /* recovery: what was owed is not known, so it is the worst case */
+	uint64_t late_key;       /* writing: see late.h */
 	struct slice extra;      /* .p NULL = SQL NULL */
 	int64_t v[R_INTS];
 	struct slice names[JOURNAL_NAMES];
@@ -205,7 +210,34 @@ enum writer_stmt {
 	W_QUARANTINE,
 	W_NAME,
 	W_METER_DEF,
+	W_UID,
+	W_ROW_OF,
+	W_POSTINGS_OF,
+	W_CALL_OF,
+	W_LATE_FIND,
+	W_LATE_ADD,
+	W_LATE_SET,
+	W_LATE_OVER,
+	W_LATE_OLD,
 	W_COUNT,
+};
+/* A call's row and those that refer to it: what sums need. */
+#define CALL_COLUMNS                                                                                                   \
+	"kind,amount_n,input_tokens,output_tokens,cached_tokens,cache_write_tokens,cache_write_1h_tokens,"             \
+	"reasoning_tokens,requests,searches"
+#define CALL_SELECT                                                                                                    \
+	"SELECT " CALL_COLUMNS " FROM ledger WHERE uid=?1 UNION ALL SELECT " CALL_COLUMNS                              \
+	" FROM ledger WHERE ref_uid=?1"
+/* A row whose postings the engine does not know of yet. */
+struct post_row {
+	uint8_t uid[16];
+	size_t n;
+	struct posting at[ROW_POSTINGS_MAX];
+};
+#define POSTS_MAX (2 * BATCH_ROWS) /* late calls and late bills of one batch */
+struct late_unknown {
+	uint64_t key;
+	int64_t nanousd;
 };
 /* Sums of one batch by counter and window. */
 #define SUMS_SIZE 32768 /* over BATCH_ROWS * JOURNAL_METERS_MAX */
@@ -225,10 +257,16 @@ struct writer {
 	uint32_t turn; /* the worker that goes first */
 	struct batch_item {
 		uint32_t worker, slot;
-	} items[BATCH_ROWS];
-	size_t n_items;
+	} items[BATCH_ROWS], late[BATCH_ROWS];
+	size_t n_items, n_late;
 	uint32_t taken[STORE_WORKERS_MAX], events[STORE_WORKERS_MAX];
-	bool retrying; /* the last commit failed: rows may be there already */
+	bool retrying;                   /* the last commit failed: rows may be there already */
+	size_t n_known;                  /* rows of this batch that were in the ledger before */
+	struct post_row *posts, *unsure; /* POSTS_MAX; of this transaction, and of one that may have been committed */
+	size_t n_posts, n_unsure;
+	uint32_t bills[STORE_WORKERS_MAX]; /* in this batch */
+	struct late_unknown unknown[BATCH_ROWS];
+	size_t n_bills, n_unknown, n_late_keys;
 };
 int writer_init(struct writer *) NONNULL(1) MUST_USE; /* db is open */
 void writer_done(struct writer *) NONNULL(1);
@@ -246,6 +284,50 @@ int writer_commit(struct writer *) NONNULL(1) MUST_USE;
 /* All that is waiting, in as many transactions as it takes. BUR_OK or the failure, which health has noted. */
 int writer_drain(struct store *) NONNULL(1) MUST_USE;
 int writer_execute(struct store *, int (*fn)(sqlite3 *, void *), void *arg) NONNULL(1, 2) MUST_USE;
+
+/* --- adjust.c ----------------------------------------------------------------------------------------------------- */
+/* A correction on its way into the ledger. Kind LEDGER_SPEND: a row of its own that only borrows names and counters. */
+struct correction {
+	const uint8_t *uid, *ref_uid;
+	int kind;
+	int64_t nanousd;
+	struct adjust_units units;
+	uint32_t price_version, flags; /* price_version 0, source 0: the row's own */
+	int source;
+	struct slice extra;
+	int64_t now_ns;
+};
+/* Writes it inside the transaction under way, n_rows being 0. SQLite's code; *ret_result as in struct adjustment. */
+int correction_put(struct writer *, const struct correction *, int *ret_result) NONNULL(1, 2, 3) MUST_USE;
+/* Is this id in the ledger? SQLite's code. */
+int adjust_known(struct writer *, const uint8_t uid[16], bool *ret) NONNULL(1, 2, 3) MUST_USE;
+/* The call's sums inside the transaction. SQLite's code; *ret_found false: no such row of kind spend. */
+int adjust_sums(struct writer *, const uint8_t uid[16], struct adjust_total *ret, bool *ret_found)
+    NONNULL(1, 2, 3, 4) MUST_USE;
+/* After a commit the engine hears of this row. */
+void posts_add(struct writer *, const struct row *) NONNULL(1, 2);
+/* First in each transaction: what became of the posts of one whose commit had no answer? SQLite's code. */
+int posts_resolve(struct store *) NONNULL(1) MUST_USE;
+void posts_committed(struct store *) NONNULL(1);
+void posts_failed(struct writer *) NONNULL(1);
+
+/* --- late.c ------------------------------------------------------------------------------------------------------- */
+struct late_item {
+	uint64_t key;
+	struct late_bill bill;
+};
+/* Keeps the numbers of rows that were just written. SQLite's code. */
+int late_note(struct writer *, const struct row *) NONNULL(1, 2) MUST_USE;
+/* Writes the row of a call that ended with ROW_LATE, and what it changes elsewhere. n_rows is 0 before; after, 1 when
+ * the row was written. SQLite's code. */
+int late_call(struct writer *, const struct journal_entry *, int64_t settled_ns, struct slice extra, struct names *)
+    NONNULL(1, 2, 5) MUST_USE;
+/* Bills beside calls: how many there are at most in this batch, and writing them. */
+bool late_gather(struct store *) NONNULL(1);
+int late_bills(struct store *, int64_t now_ns) NONNULL(1) MUST_USE;
+void late_committed(struct store *) NONNULL(1);
+/* Some of the oldest numbers go, if there are too many or they are too old. SQLite's code. */
+int late_prune(struct writer *, int64_t now_ns) NONNULL(1) MUST_USE;
 
 /* --- batch.c ------------------------------------------------------------------------------------------------------ */
 int batch_register(struct writer *) NONNULL(1) MUST_USE; /* SQLite's code */
@@ -291,8 +373,9 @@ struct worker {
 	uint32_t *free;    /* stack; worker only */
 	uint32_t n_free;
 	uint64_t counter, random;
-	struct ring settled, back, events; /* u32 slot to the writer; u32 slot from it; struct threshold_event */
-	_Atomic uint64_t begun, voided;    /* worker writes */
+	/* u32 slot to the writer; u32 slot from it; struct threshold_event; struct late_item */
+	struct ring settled, back, events, bills;
+	_Atomic uint64_t begun, voided; /* worker writes */
 	_Atomic int64_t settled_nanousd;
 	CACHE_ALIGNED _Atomic uint64_t released; /* writer writes */
 	_Atomic int64_t written_nanousd;
@@ -315,6 +398,7 @@ struct store {
 	struct worker *workers;
 	struct end_note *ends; /* one per slot */
 	struct writer writer;
+	struct store_hooks hooks;
 	struct health health;
 	bool clean_possible; /* recovery is over: an orderly end may be noted */
 

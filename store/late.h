@@ -37,7 +37,9 @@ uint64_t late_key(struct slice provider, struct slice id) MUST_USE;
 struct late_bill {
 	int64_t nanousd;
 	struct adjust_units units; /* the bill's, not differences */
-	uint8_t learned_by[16]; /* the call in whose answer it stood: pays when the number is unknown; zeros = nobody */
+	/* The call in whose answer it stood. When the number is unknown, the bill becomes a row of its own with this call's
+	 * names and counters. Zeros = nobody: store_hooks.late_unknown is told. */
+	uint8_t learned_by[16];
 	bool final;
 };
 /* Bounded: BUR_FULL, or BUR_INVALID (a negative figure, key 0). Unlike the end of a call this is not in the journal: a

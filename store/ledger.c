@@ -10,9 +10,9 @@
 
 #define LIMIT_MAX 1000
 
-static uint64_t units(int64_t v)
+static int64_t units(const struct row *r, enum row_int i)
 {
-	return v > 0 ? (uint64_t)v : 0;
+	return r->has_ref || r->v[i] > 0 ? r->v[i] : 0;
 }
 
 static void to_public(const struct row *r, struct ledger_row *l)
@@ -21,6 +21,7 @@ static void to_public(const struct row *r, struct ledger_row *l)
 
 	*l = (struct ledger_row){
 	    .seq = r->seq,
+	    .has_ref = r->has_ref,
 	    .kind = (int)v[R_KIND],
 	    .ts_admit_ns = v[R_TS_ADMIT],
 	    .ts_settle_ns = v[R_TS_SETTLE],
@@ -35,20 +36,21 @@ static void to_public(const struct row *r, struct ledger_row *l)
 	    .provider = r->names[NAME_PROVIDER],
 	    .model = r->names[NAME_MODEL],
 	    .route = r->names[NAME_ROUTE],
-	    .input_tokens = units(v[R_INPUT]),
-	    .output_tokens = units(v[R_OUTPUT]),
-	    .cached_tokens = units(v[R_CACHED]),
-	    .cache_write_tokens = units(v[R_CACHE_WRITE]),
-	    .cache_write_1h_tokens = units(v[R_CACHE_WRITE_1H]),
-	    .reasoning_tokens = units(v[R_REASONING]),
-	    .requests = units(v[R_REQUESTS]),
-	    .searches = units(v[R_SEARCHES]),
+	    .input_tokens = units(r, R_INPUT),
+	    .output_tokens = units(r, R_OUTPUT),
+	    .cached_tokens = units(r, R_CACHED),
+	    .cache_write_tokens = units(r, R_CACHE_WRITE),
+	    .cache_write_1h_tokens = units(r, R_CACHE_WRITE_1H),
+	    .reasoning_tokens = units(r, R_REASONING),
+	    .requests = units(r, R_REQUESTS),
+	    .searches = units(r, R_SEARCHES),
 	    .tier = (int)v[R_TIER],
 	    .status = (int)v[R_STATUS],
 	    .price_version = (uint32_t)v[R_PRICE_VERSION],
 	    .extra = r->extra,
 	};
 	memcpy(l->uid, r->uid, sizeof l->uid);
+	memcpy(l->ref_uid, r->ref_uid, sizeof l->ref_uid);
 }
 
 /* --- pages -------------------------------------------------------------------------------------------------------- */
@@ -236,6 +238,26 @@ static int check_meters(sqlite3 *db, struct verify_report *rep)
 	return rc == SQLITE_DONE ? BUR_OK : db_err(rc);
 }
 
+/* Corrections correct a call, and never to less than nothing. */
+static int check_corrections(sqlite3 *db, struct verify_report *rep)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = db_prepare(db,
+			    "SELECT c.seq FROM ledger c LEFT JOIN ledger r ON r.uid=c.ref_uid AND r.kind=1"
+			    " WHERE c.ref_uid IS NOT NULL GROUP BY c.ref_uid"
+			    " HAVING r.seq IS NULL OR r.amount_n+total(c.amount_n)<0",
+			    &st);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(st);
+	while (rc == SQLITE_ROW) {
+		sum_error(rep, "a correction of no call, or of more than it cost: row", sqlite3_column_int64(st, 0));
+		rc = sqlite3_step(st);
+	}
+	(void)sqlite3_finalize(st);
+	return rc == SQLITE_DONE ? BUR_OK : db_err(rc);
+}
+
 static int count_quarantined(sqlite3 *db, struct verify_report *rep)
 {
 	sqlite3_stmt *st = NULL;
@@ -268,6 +290,8 @@ int ledger_verify(struct sqlite3 *db, int (*price)(void *ctx, const struct ledge
 		memcpy(ret->first_error, seals.first_error, sizeof ret->first_error);
 	if (r == BUR_OK)
 		r = check_meters(db, ret);
+	if (r == BUR_OK)
+		r = check_corrections(db, ret);
 	if (r == BUR_OK)
 		r = count_quarantined(db, ret);
 	db_rollback(db);

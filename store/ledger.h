@@ -10,13 +10,16 @@ enum ledger_kind { LEDGER_SPEND = 1, LEDGER_ADJUST = 2, LEDGER_REFUND = 3, LEDGE
 struct ledger_row {
 	int64_t seq;
 	uint8_t uid[16];
+	bool has_ref; /* it corrects the row ref_uid; units are then differences */
+	uint8_t ref_uid[16];
 	int kind;
 	int64_t ts_admit_ns, ts_settle_ns, amount_nanousd, worst_nanousd;
 	int source;
 	uint32_t flags;
 	struct slice key, user, team, project, provider, model, route;
-	uint64_t input_tokens, output_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens,
-	    reasoning_tokens, requests, searches;
+	/* never below 0 in rows of kind spend */
+	int64_t input_tokens, output_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens,
+	    requests, searches;
 	int tier, status;
 	uint32_t price_version;
 	struct slice extra; /* JSON */

@@ -34,6 +34,12 @@ static void conclude(struct journal_entry *e, uint32_t last_id)
 		e->cell.actual_nanousd = e->cell.worst_nanousd;
 		e->cell.source = SOURCE_WORST;
 		e->cell.flags |= ROW_ESTIMATED;
+		/* Its bill may be learned later; what was fetched to learn another's is not known. */
+		if (e->cell.flags & ROW_LATE)
+			e->cell.late_key = 0;
+		if (e->cell.late_key != 0)
+			e->cell.flags |= ROW_PENDING;
+		e->cell.flags &= ~ROW_LATE;
 	}
 	for (int i = 0; i < JOURNAL_NAMES; i++) {
 		if (e->ids[i] > last_id)
@@ -80,9 +86,26 @@ static int recover_slot(struct store *s, uint32_t slot, uint32_t last_id, struct
 		return SQLITE_OK;
 	}
 	conclude(&e, last_id);
+	if (e.cell.flags & ROW_LATE)
+		return SQLITE_OK; /* after all others, see recover_late */
 	writer_row(&s->writer, &e, clock_wall_ns(), trace_extra(&e, &s->ends[slot]), s->names);
 	s->writer.rows[s->writer.n_rows - 1].charged = e.state == SLOT_SENT;
 	return s->writer.n_rows == BATCH_ROWS ? flush(&s->writer, rep) : SQLITE_OK;
+}
+
+static int recover_late(struct store *s, uint32_t slot, uint32_t last_id, struct recovery_report *rep)
+{
+	struct writer *w = &s->writer;
+	struct journal_entry e;
+	int rc;
+
+	if (journal_read(s->journal, slot, &e) != BUR_OK || e.state != SLOT_SETTLED || !(e.cell.flags & ROW_LATE))
+		return SQLITE_OK;
+	conclude(&e, last_id);
+	rc = late_call(w, &e, clock_wall_ns(), trace_extra(&e, &s->ends[slot]), s->names);
+	rep->settled += (uint32_t)w->n_rows;
+	w->n_rows = w->n_posts = 0; /* the counters are read after this */
+	return rc;
 }
 
 static int recover_rows(struct store *s, struct recovery_report *rep)
@@ -92,7 +115,11 @@ static int recover_rows(struct store *s, struct recovery_report *rep)
 
 	for (uint32_t i = 0; i < journal_slots(s->journal) && rc == SQLITE_OK; i++)
 		rc = recover_slot(s, i, last_id, rep);
-	return rc == SQLITE_OK ? flush(&s->writer, rep) : rc;
+	if (rc == SQLITE_OK)
+		rc = flush(&s->writer, rep);
+	for (uint32_t i = 0; i < journal_slots(s->journal) && rc == SQLITE_OK; i++)
+		rc = recover_late(s, i, last_id, rep);
+	return rc;
 }
 
 static void release_all(struct store *s)

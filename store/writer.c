@@ -31,6 +31,18 @@ static const char *const texts[W_COUNT] = {
     [W_QUARANTINE] = "INSERT INTO journal_quarantine(ts,slot,raw) VALUES(?1,?2,?3)",
     [W_NAME] = "INSERT INTO name(id,kind,text) VALUES(?1,?2,?3) ON CONFLICT(id) DO NOTHING",
     [W_METER_DEF] = "INSERT INTO meter_def(uid,budget,scope,unit) VALUES(?1,?2,?3,?4) ON CONFLICT(uid) DO NOTHING",
+    [W_UID] = "SELECT 1 FROM ledger WHERE uid=?1",
+    [W_ROW_OF] = ROW_SELECT "WHERE uid=?1",
+    [W_POSTINGS_OF] = "SELECT meter_uid,win_start,coalesce(unit,0) FROM posting LEFT JOIN meter_def ON uid=meter_uid"
+		      " WHERE seq=?1 ORDER BY meter_uid,win_start",
+    [W_CALL_OF] = CALL_SELECT,
+    [W_LATE_FIND] = "SELECT uid,state,bills FROM late WHERE key=?1",
+    [W_LATE_ADD] = "INSERT INTO late(key,uid,state,bills,ts) VALUES(?1,?2,?3,0,?4) ON CONFLICT(key) DO NOTHING",
+    [W_LATE_SET] = "UPDATE late SET state=?2,bills=bills+1 WHERE key=?1",
+    [W_LATE_OVER] = "DELETE FROM late WHERE id IN (SELECT id FROM late WHERE id<=(SELECT max(id) FROM late)-?1"
+		    " ORDER BY id LIMIT ?2)",
+    [W_LATE_OLD] = "DELETE FROM late WHERE id IN (SELECT id FROM (SELECT id,ts FROM late ORDER BY id LIMIT ?2)"
+		   " WHERE ts<?1)",
 };
 
 int writer_init(struct writer *w)
@@ -40,7 +52,9 @@ int writer_init(struct writer *w)
 	w->rows = malloc(BATCH_ROWS * sizeof *w->rows);
 	w->sums = calloc(SUMS_SIZE, sizeof *w->sums);
 	w->sums_used = malloc(SUMS_SIZE * sizeof *w->sums_used);
-	if (!w->rows || !w->sums || !w->sums_used)
+	w->posts = malloc(POSTS_MAX * sizeof *w->posts);
+	w->unsure = malloc(POSTS_MAX * sizeof *w->unsure);
+	if (!w->rows || !w->sums || !w->sums_used || !w->posts || !w->unsure)
 		return BUR_NOMEM;
 	rc = batch_register(w);
 	for (int i = 0; i < W_COUNT && rc == SQLITE_OK; i++)
@@ -58,6 +72,8 @@ void writer_done(struct writer *w)
 	free(w->rows);
 	free(w->sums);
 	free(w->sums_used);
+	free(w->posts);
+	free(w->unsure);
 	(void)sqlite3_close(w->db);
 	*w = (struct writer){0};
 }
@@ -149,6 +165,7 @@ void writer_row(struct writer *w, const struct journal_entry *e, int64_t settled
 	row_units(r, c);
 	r->v[R_PRICE_VERSION] = e->price_version;
 	r->v[R_FX_PPB] = 0;
+	r->late_key = c->late_key;
 	row_postings(r, e, names);
 }
 
@@ -176,7 +193,7 @@ static void sum_add(struct writer *w, const struct row *r)
 		struct meter_sum *m = sum_of(w, r->postings[i].meter_uid, r->postings[i].win_start);
 
 		if (__builtin_add_overflow(m->amount, r->postings[i].amount, &m->amount))
-			m->amount = INT64_MAX;
+			m->amount = r->postings[i].amount > 0 ? INT64_MAX : INT64_MIN;
 		if (r->v[R_TS_SETTLE] > m->last_ts)
 			m->last_ts = r->v[R_TS_SETTLE];
 	}
@@ -241,6 +258,8 @@ int writer_flush(struct writer *w)
 	if (rc == SQLITE_OK)
 		rc = db_run(w->st[W_SUMS]);
 	kill_point();
+	for (size_t i = 0; i < w->n_rows && rc == SQLITE_OK; i++)
+		rc = late_note(w, &w->rows[i]);
 	return rc;
 }
 
@@ -271,6 +290,7 @@ static bool gather(struct store *s)
 
 	w->n_items = 0;
 	memset(w->taken, 0, sizeof w->taken);
+	any = late_gather(s) || any;
 	gather_events(s); /* first: the row that crossed a threshold is then in this batch or before it */
 	for (uint32_t k = 0; k < s->cfg.workers; k++) {
 		uint32_t i = (w->turn + k) % s->cfg.workers;
@@ -295,19 +315,52 @@ static int add_item(struct store *s, const struct batch_item *it, int64_t now_ns
 			it->slot);
 		return writer_quarantine(&s->writer, it->slot, journal_raw(s->journal, it->slot), now_ns);
 	}
-	writer_row(&s->writer, &e, end->settled_ns, slice_mem(end->extra, end->extra_n), s->names);
+	if (UNLIKELY(e.cell.flags & ROW_LATE))
+		s->writer.late[s->writer.n_late++] = *it;
+	else
+		writer_row(&s->writer, &e, end->settled_ns, slice_mem(end->extra, end->extra_n), s->names);
 	return SQLITE_OK;
+}
+
+/* After all other rows of the batch: the call that the bill belongs to is then known. */
+static int add_late(struct store *s)
+{
+	struct writer *w = &s->writer;
+	int rc = SQLITE_OK;
+
+	for (size_t i = 0; i < w->n_late && rc == SQLITE_OK; i++) {
+		const struct end_note *end = &s->ends[w->late[i].slot];
+		struct journal_entry e;
+
+		CHECK(journal_read(s->journal, w->late[i].slot, &e) == BUR_OK);
+		w->n_rows = 0;
+		rc = late_call(w, &e, end->settled_ns, slice_mem(end->extra, end->extra_n), s->names);
+		w->n_known += w->n_rows == 0;
+	}
+	w->n_rows = 0;
+	return rc;
+}
+
+static int add_items(struct store *s, int64_t now_ns)
+{
+	struct writer *w = &s->writer;
+	int rc = SQLITE_OK;
+
+	w->n_late = w->n_known = 0;
+	for (size_t i = 0; i < w->n_items && rc == SQLITE_OK; i++)
+		rc = add_item(s, &w->items[i], now_ns);
+	if (rc == SQLITE_OK)
+		rc = writer_flush(w);
+	for (size_t i = 0; i < w->n_rows; i++)
+		w->n_known += !w->rows[i].fresh;
+	return rc == SQLITE_OK ? add_late(s) : rc;
 }
 
 static void report_known(const struct writer *w)
 {
-	size_t known = 0;
-
-	for (size_t i = 0; i < w->n_rows; i++)
-		known += !w->rows[i].fresh;
-	if (known > 0 && !w->retrying)
+	if (w->n_known > 0 && !w->retrying)
 		log_msg(LOG_ERROR, "store.ledger", "%zu calls have ids that are in the ledger already; left out",
-			known);
+			w->n_known);
 }
 
 static int event_payload(const struct threshold_event *e, char *dst, size_t size)
@@ -383,7 +436,7 @@ int writer_begin(struct writer *w)
 {
 	int rc;
 
-	w->n_rows = 0;
+	w->n_rows = w->n_posts = w->n_unknown = w->n_late_keys = 0;
 	kill_point();
 	rc = db_run(w->st[W_BEGIN]);
 	return rc == SQLITE_OK ? seal_begin(&w->seal, w->db) : rc;
@@ -397,10 +450,14 @@ static int write_batch(struct store *s)
 
 	if (rc == SQLITE_OK)
 		rc = names_mirror(s->names, w->st[W_NAME], w->st[W_METER_DEF]);
-	for (size_t i = 0; i < w->n_items && rc == SQLITE_OK; i++)
-		rc = add_item(s, &w->items[i], now_ns);
 	if (rc == SQLITE_OK)
-		rc = writer_flush(w);
+		rc = posts_resolve(s);
+	if (rc == SQLITE_OK)
+		rc = add_items(s, now_ns);
+	if (rc == SQLITE_OK)
+		rc = late_bills(s, now_ns);
+	if (rc == SQLITE_OK)
+		rc = late_prune(w, now_ns);
 	if (rc == SQLITE_OK)
 		rc = add_events(s);
 	if (rc == SQLITE_OK)
@@ -452,15 +509,18 @@ static int batch(struct store *s, size_t *ret_n)
 		(void)snprintf(cause, sizeof cause, "%s", sqlite3_errstr(rc));
 		db_rollback(w->db);
 		seal_unknown(&w->seal);
+		posts_failed(w);
 		w->retrying = true;
 		health_failed(s, rc, cause);
 		return db_err(rc);
 	}
-	*ret_n = w->n_items;
+	*ret_n = w->n_items > w->n_bills ? w->n_items : w->n_bills;
 	report_known(w);
 	w->retrying = false;
 	names_mirrored(s->names);
 	seal_committed(&w->seal);
+	posts_committed(s);
+	late_committed(s);
 	batch_done(s);
 	health_committed(s);
 	return BUR_OK;
@@ -485,9 +545,12 @@ static int run_in_transaction(struct store *s, int (*fn)(sqlite3 *, void *), voi
 	struct writer *w = &s->writer;
 	int rc, r = BUR_IO;
 
+	w->n_posts = 0;
 	rc = db_run(w->st[W_BEGIN]);
 	if (rc == SQLITE_OK)
 		rc = names_mirror(s->names, w->st[W_NAME], w->st[W_METER_DEF]);
+	if (rc == SQLITE_OK)
+		rc = posts_resolve(s);
 	if (rc == SQLITE_OK)
 		r = fn(w->db, arg);
 	if (rc == SQLITE_OK && r == BUR_OK) {
@@ -498,12 +561,14 @@ static int run_in_transaction(struct store *s, int (*fn)(sqlite3 *, void *), voi
 	if (rc == SQLITE_OK && r == BUR_OK) {
 		names_mirrored(s->names);
 		seal_committed(&w->seal);
+		posts_committed(s);
 		return BUR_OK;
 	}
 	if (db_is_damage(rc))
 		health_damaged(s, sqlite3_errstr(rc));
 	db_rollback(w->db);
 	seal_unknown(&w->seal);
+	posts_failed(w);
 	return rc != SQLITE_OK ? BUR_IO : r;
 }
 

@@ -991,6 +991,57 @@ static int restore(struct world *w, const char *name, const char *scope, int64_t
 	return engine_restore(w->e, slice_of(name), slice_of(scope), start, start + DAY_S, posted, credit, 0, NOON);
 }
 
+/* R5.5, R5.7: corrections and late bills move an open window at once, and nothing else. */
+static void r5_5_corrections_move_open_windows(void **state)
+{
+	struct budget b = budget_of("b", 1000);
+	struct world w = world_of(&b, 1);
+	struct hold h;
+	uint64_t uid;
+	int64_t start;
+
+	(void)state;
+	h = sent(&w, 600, NOON);
+	uid = h.m[0].uid;
+	start = h.m[0].win_start;
+	settled(&w, &h, 600);
+	assert_int_equal(engine_post(w.e, uid, start, -500), BUR_OK);
+	h = sent(&w, 800, NOON);
+	assert_int_equal(engine_post(w.e, uid, start, 400), BUR_OK); /* beyond the limit: it was spent */
+	assert_denied(&w, 1, NOON, VERDICT_HELD);
+	settled(&w, &h, 0);
+	assert_denied(&w, 501, NOON, VERDICT_SPENT);
+	spend(&w, 500, NOON);
+	assert_int_equal(engine_post(w.e, uid, start, -1001), BUR_OVERFLOW);
+	assert_int_equal(engine_post(w.e, uid, start, INT64_MAX), BUR_OVERFLOW);
+	assert_int_equal(engine_post(w.e, uid, start, INT64_MIN), BUR_OVERFLOW);
+	assert_denied(&w, 1, NOON, VERDICT_SPENT);
+	world_done(&w);
+}
+
+static void r5_5_closed_windows_are_left_alone(void **state)
+{
+	struct budget b = budget_of("b", 1000);
+	struct world w = world_of(&b, 1);
+	struct hold old, h;
+	uint64_t uid;
+	int64_t start;
+
+	(void)state;
+	assert_int_equal(engine_post(w.e, meter_uid("b", SLICE_NONE), 0, 5), BUR_NOTFOUND); /* not used yet */
+	old = sent(&w, 600, NOON);
+	uid = old.m[0].uid;
+	start = old.m[0].win_start;
+	spend(&w, 100, NOON + DAY_S);
+	assert_int_equal(engine_post(w.e, uid, start, 50), BUR_OK); /* a call is still under way in it */
+	settled(&w, &old, 600);
+	assert_int_equal(engine_post(w.e, uid, start, 50), BUR_NOTFOUND);
+	assert_int_equal(engine_post(w.e, uid + 1, start, 50), BUR_NOTFOUND);
+	h = sent(&w, 900, NOON + DAY_S); /* the new window knows nothing of it */
+	settled(&w, &h, 900);
+	world_done(&w);
+}
+
 static void restore_adds_to_the_open_window(void **state)
 {
 	struct budget defs[2] = {budget_of("all", 100), budget_of("user", 100)};
@@ -1137,6 +1188,8 @@ int main(void)
 	    cmocka_unit_test(two_counters_never_share_an_identity),
 	    cmocka_unit_test(deny_without_budget),
 	    cmocka_unit_test(strictest_hard_budget_answers_for_unknown_models),
+	    cmocka_unit_test(r5_5_corrections_move_open_windows),
+	    cmocka_unit_test(r5_5_closed_windows_are_left_alone),
 	    cmocka_unit_test(restore_adds_to_the_open_window),
 	    cmocka_unit_test(r5_8_credit_lasts_one_window),
 	    cmocka_unit_test(restore_skips_what_is_gone),
