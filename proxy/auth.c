@@ -11,6 +11,19 @@ static struct slice bearer(struct slice value)
 	return slice_istarts(value, SLICE("bearer ")) ? slice_trim(slice_sub(value, 7, value.n)) : SLICE_NONE;
 }
 
+/* "AWS4-HMAC-SHA256 Credential=AKIA…/20261121/us-east-1/bedrock/aws4_request, …": the access key id. The signature is
+ * not ours to check: like any other credential, the id is known to its owner alone. */
+static struct slice access_key(struct slice value)
+{
+	struct slice name = SLICE("Credential="), key, rest;
+	const char *at = slice_istarts(value, SLICE("AWS4-")) ? memmem(value.p, value.n, name.p, name.n) : NULL;
+
+	if (!at)
+		return SLICE_NONE;
+	rest = slice_sub(value, (size_t)(at - value.p) + name.n, value.n);
+	return slice_cut(rest, '/', &key, &rest) ? key : SLICE_NONE;
+}
+
 static struct slice query_key(struct slice query)
 {
 	struct slice part, rest = query;
@@ -29,6 +42,8 @@ struct slice auth_credential(const struct h1_head *h, struct slice query)
 	const struct h1_field *f = h1_find(h, H1_F_AUTHORIZATION);
 	struct slice s = f ? bearer(f->value) : SLICE_NONE;
 
+	if (f && s.n == 0)
+		s = access_key(f->value);
 	if (s.n > 0)
 		return s;
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++) {

@@ -5,8 +5,8 @@
 #include "net/h1.h"
 #include "proxy/client.h"
 
-/* The credential a head carries for the vendor or for us: Bearer token, x-api-key, x-goog-api-key, api-key, or `key=`
- * of the query. Empty when none. */
+/* The credential a head carries for the vendor or for us: Bearer token, the access key id of an AWS signature,
+ * x-api-key, x-goog-api-key, api-key, or `key=` of the query. Empty when none. */
 struct slice auth_credential(const struct h1_head *, struct slice query) NONNULL(1);
 /* Proxy-Authorization: Basic user:KEY or Bearer KEY. Decodes into dst; empty when absent or malformed. */
 struct slice auth_proxy_credential(const struct h1_head *, char *dst, size_t dst_size) NONNULL(1, 2);

@@ -3,13 +3,52 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proxy/auth.h"
+
+static char lower(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+}
+
+/* Recursion as deep as the pattern has stars; patterns are ours. */
+static bool glob_matches(struct slice pattern, struct slice host)
+{
+	for (; pattern.n > 0 && pattern.p[0] != '*'; pattern.p++, pattern.n--, host.p++, host.n--)
+		if (host.n == 0 || lower(host.p[0]) != pattern.p[0])
+			return false;
+	if (pattern.n == 0)
+		return host.n == 0;
+	pattern = slice_sub(pattern, 1, pattern.n);
+	for (size_t i = 1; i <= host.n && host.p[i - 1] != '.'; i++)
+		if (glob_matches(pattern, slice_sub(host, i, host.n)))
+			return true;
+	return false;
+}
+
+bool route_host_matches(struct slice pattern, struct slice host)
+{
+	size_t from = slice_starts(pattern, SLICE("*.")) ? 2 : 0;
+
+	if (pattern.n == 1 || slice_find(slice_sub(pattern, from, pattern.n), '*') + from >= pattern.n)
+		return host_matches(pattern, host);
+	return glob_matches(pattern, host);
+}
+
+const char *route_price_model(const struct proxy_provider *p, struct slice model)
+{
+	for (size_t i = 0; i < p->n_models; i++)
+		if (slice_ieq(slice_of(p->models[i].name), model))
+			return p->models[i].price_model;
+	return NULL;
+}
+
 const struct proxy_provider *route_provider_of(const struct proxy_config *cfg, const char *host)
 {
 	struct slice h = slice_of(host);
 
 	for (size_t i = 0; i < cfg->n_providers; i++)
 		for (const char *const *p = cfg->providers[i].hosts; p && *p; p++)
-			if (host_matches(slice_of(*p), h))
+			if (route_host_matches(slice_of(*p), h))
 				return &cfg->providers[i];
 	return NULL;
 }
@@ -89,6 +128,12 @@ static size_t profile_of(const struct proxy_config *cfg, const struct proxy_prov
 	return p ? 2 + (size_t)(p - cfg->providers) : 1;
 }
 
+static void set_provider(struct target *t, const struct proxy_provider *p)
+{
+	t->provider = p;
+	t->api.family = p ? api_family_shape(p->family) : FAMILY_OTHER;
+}
+
 static void split_query(struct target *t)
 {
 	struct slice rest;
@@ -140,7 +185,7 @@ static int resolve_intercepted(const struct proxy_config *cfg, const struct auth
 	t->host = arena_dup(arena, slice_of(a->host)).p;
 	t->port = a->port;
 	t->path_query = target;
-	t->provider = route_provider_of(cfg, a->host);
+	set_provider(t, route_provider_of(cfg, a->host));
 	t->tls_profile = profile_of(cfg, t->provider, true);
 	return BUR_OK;
 }
@@ -163,7 +208,7 @@ static int resolve_absolute(const struct proxy_config *cfg, const struct h1_head
 	t->way = WAY_ABSOLUTE;
 	t->host = arena_dup(arena, slice_of(a.host)).p;
 	t->port = a.port;
-	t->provider = route_provider_of(cfg, a.host);
+	set_provider(t, route_provider_of(cfg, a.host));
 	t->tls_profile = profile_of(cfg, t->provider, tls);
 	why = absolute_denied(cfg, &a, t->provider);
 	if (why) {
@@ -179,6 +224,19 @@ static int resolve_absolute(const struct proxy_config *cfg, const struct h1_head
 	else
 		t->path_query = rest;
 	return t->path_query.p ? BUR_OK : fail(arena, REFUSE_OVERLOADED, reterr, msg, "out of memory");
+}
+
+/* Customers of this vendor have addresses of their own. */
+static int no_origin(struct arena *arena, const struct proxy_provider *p, enum refusal_reason *reterr,
+		     struct slice *msg)
+{
+	*reterr = REFUSE_NOT_FOUND;
+	*msg =
+	    arena_printf(arena,
+			 "bursar does not know your endpoint of %s: set providers.%s.base_url to its address, or call "
+			 "it through the forward proxy",
+			 p->name, p->name);
+	return BUR_INVALID;
 }
 
 static int resolve_gateway(const struct proxy_config *cfg, const struct h1_head *h, struct arena *arena,
@@ -199,7 +257,9 @@ static int resolve_gateway(const struct proxy_config *cfg, const struct h1_head 
 		if (!slice_eq(first, slice_of(p->gateway_prefix)))
 			continue;
 		t->way = WAY_GATEWAY;
-		t->provider = p;
+		set_provider(t, p);
+		if (p->host[0] == '\0')
+			return no_origin(arena, p, reterr, msg);
 		t->host = p->host;
 		t->port = p->port;
 		t->tls_profile = profile_of(cfg, p, p->tls);
@@ -211,8 +271,29 @@ static int resolve_gateway(const struct proxy_config *cfg, const struct h1_head 
 		return t->path_query.p ? BUR_OK : fail(arena, REFUSE_OVERLOADED, reterr, msg, "out of memory");
 	}
 	return fail(arena, REFUSE_NOT_FOUND, reterr, msg,
-		    "no provider is served under this path; use /openai/v1, /anthropic, /gemini or a prefix of your "
-		    "configuration");
+		    "no provider is served under this path; use /openai/v1, /anthropic, /gemini, the name of "
+		    "another provider, or a prefix of your configuration");
+}
+
+/* What a configured base_url puts before the path is no part of the vendor's routes. */
+static struct api_match classify(const struct proxy_provider *p, struct slice method, struct slice path)
+{
+	struct slice base = slice_of(p->base_path);
+	struct api_match m = {.kind = API_UNKNOWN};
+
+	if (base.n > 0 && slice_starts(path, base) && path.n > base.n && path.p[base.n] == '/')
+		m = api_classify(p->family, method, slice_sub(path, base.n, path.n));
+	return m.kind != API_UNKNOWN ? m : api_classify(p->family, method, path);
+}
+
+/* A signature made with one of our keys as access key id is a way to show that key, and goes no further. */
+static bool is_signed(const struct h1_head *h, struct slice query)
+{
+	const struct h1_field *f = h1_find(h, H1_F_AUTHORIZATION);
+
+	if (f && slice_istarts(f->value, SLICE("AWS4-")))
+		return !auth_has_virtual(f->value);
+	return query.n > 0 && memmem(query.p, query.n, "X-Amz-Signature=", 16) != NULL;
 }
 
 int route_resolve(const struct proxy_config *cfg, const struct authority *authority, const struct h1_head *h,
@@ -232,7 +313,14 @@ int route_resolve(const struct proxy_config *cfg, const struct authority *author
 	if (!t->host)
 		return fail(arena, REFUSE_OVERLOADED, reterr, ret_message, "out of memory");
 	split_query(t);
-	if (t->provider)
-		t->api = api_classify(t->provider->family, h->method_text, t->path);
+	if (!t->provider)
+		return BUR_OK;
+	t->api = classify(t->provider, h->method_text, t->path);
+	t->signed_by_client = t->provider->family == FAMILY_AWS && is_signed(h, t->query);
+	if (t->signed_by_client && t->way == WAY_GATEWAY)
+		return fail(
+		    arena, REFUSE_BAD_REQUEST, reterr, ret_message,
+		    "this request is signed for bursar's address, so AWS would refuse it: show a virtual key as "
+		    "AWS_BEARER_TOKEN_BEDROCK or as access key id, or call through the forward proxy");
 	return BUR_OK;
 }

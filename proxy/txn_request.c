@@ -408,30 +408,70 @@ static bool stays_here(const struct txn *t, const struct h1_field *f)
 		return true;
 	if ((is_credential(f) && t->swap_credential) || auth_has_virtual(f->value))
 		return true;
+	if (t->swap_credential && slice_ieq(f->name, SLICE("x-amz-security-token")))
+		return true; /* belongs to the signature that goes */
 	for (size_t i = 0; t->target.provider && i < ARRAY_LEN(overrides); i++)
 		if (slice_ieq(f->name, slice_of(overrides[i])))
 			return true;
 	return false;
 }
 
+/* The field in which this vendor wants its key on this route; NULL: as a bearer token. Tokens of an identity provider
+ * (Google's ya29., a JWT, Anthropic's OAuth) are bearer tokens everywhere. */
+static const char *key_field(const struct txn *t)
+{
+	struct slice key = t->vendor_credential;
+
+	if (slice_starts(key, SLICE("ya29.")) || slice_starts(key, SLICE("eyJ")) ||
+	    slice_starts(key, SLICE("sk-ant-oat")))
+		return NULL;
+	switch (t->target.provider->family) {
+	case FAMILY_AZURE:
+		return "api-key";
+	case FAMILY_ANTHROPIC:
+		return t->target.api.family == FAMILY_OPENAI ? NULL : "x-api-key";
+	case FAMILY_GOOGLE:
+		return t->target.api.family == FAMILY_OPENAI ? NULL : "x-goog-api-key";
+	default:
+		/* vendors that take Anthropic's requests too take them as Anthropic's SDK sends them */
+		return t->target.api.family == FAMILY_ANTHROPIC && h1_find(t->head, H1_F_X_API_KEY) ? "x-api-key"
+												    : NULL;
+	}
+}
+
 static void write_credential(struct h1_writer *w, struct txn *t)
 {
-	switch (t->target.provider->family) {
-	case FAMILY_ANTHROPIC:
-		h1_write_field(w, SLICE("x-api-key"), t->vendor_credential);
-		return;
-	case FAMILY_GOOGLE:
-		h1_write_field(w, SLICE("x-goog-api-key"), t->vendor_credential);
-		return;
-	default:
-		break;
-	}
-	struct slice v = arena_printf(&t->arena, "Bearer " SLICE_FMT, SLICE_ARG(t->vendor_credential));
+	const char *field = key_field(t);
+	struct slice v;
 
+	if (field) {
+		h1_write_field(w, slice_of(field), t->vendor_credential);
+		return;
+	}
+	v = arena_printf(&t->arena, "Bearer " SLICE_FMT, SLICE_ARG(t->vendor_credential));
 	if (v.p)
 		h1_write_field(w, SLICE("authorization"), v);
 	else
 		w->err = BUR_NOMEM;
+}
+
+/* A field that the client's signature covers is the signature's, whatever we would rather say. */
+static bool is_field_signed(const struct txn *t, struct slice name)
+{
+	const struct h1_field *f = t->target.signed_by_client ? h1_find(t->head, H1_F_AUTHORIZATION) : NULL;
+	struct slice list, one, key = SLICE("SignedHeaders=");
+	const char *at = f ? memmem(f->value.p, f->value.n, key.p, key.n) : NULL;
+
+	if (!at)
+		return false;
+	list = slice_sub(f->value, (size_t)(at - f->value.p) + key.n, f->value.n);
+	(void)slice_cut(list, ',', &list, &one);
+	while (list.n > 0) {
+		(void)slice_cut(list, ';', &one, &list);
+		if (slice_ieq(slice_trim(one), name))
+			return true;
+	}
+	return false;
 }
 
 /* `?key=` with a virtual key must not reach the vendor. */
@@ -464,7 +504,7 @@ static void write_accept_encoding(struct h1_writer *w, struct txn *t, const stru
 	char cut[128];
 	size_t n;
 
-	if (!t->metered) {
+	if (!t->metered || is_field_signed(t, f->name)) {
 		h1_write_field(w, f->name, f->value);
 		return;
 	}
@@ -535,6 +575,9 @@ int txn_write_request_head(struct txn *t)
 
 	if (!target.p)
 		return BUR_NOMEM;
+	/* some vendors tell usage unasked; and what the client signed is the client's to say */
+	if (t->metered && (!t->target.provider->ask_usage || t->target.signed_by_client))
+		t->info.has_usage_edit = false;
 	if (t->target.port == (t->target.tls_profile ? 443 : 80))
 		(void)snprintf(host, sizeof(host), v6 ? "[%s]" : "%s", t->target.host);
 	else
