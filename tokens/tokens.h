@@ -36,13 +36,17 @@ size_t tok_encode(enum tok_encoding, const char *p, size_t n, uint32_t *dst, siz
 struct slice tok_bytes(enum tok_encoding, uint32_t id);
 
 /* Counting as the text comes: any split gives the count of the whole. Fixed memory: a piece that is still open is
- * kept up to TOK_OPEN_MAX bytes; behind that it is counted as if it ended there (never fewer tokens). */
+ * kept up to TOK_OPEN_MAX bytes. One that goes on behind that is cut where a token ends; what follows is a piece of its
+ * own. For letters and punctuation this changes nothing, for kilobytes of white space a few tokens. */
 #define TOK_OPEN_MAX 4096
 struct tok_stream {
 	enum tok_encoding encoding;
 	struct tok_cache *cache; /* borrowed; may be NULL */
 	uint64_t closed;         /* tokens of what can change no more */
 	uint32_t open_n;
+	uint32_t look_at; /* bytes that must be open before it pays to look for the end of a piece again */
+	uint8_t cut_n;    /* bytes of a character whose rest is to come */
+	char cut[4];
 	char open[TOK_OPEN_MAX];
 };
 void tok_stream_init(struct tok_stream *, enum tok_encoding, struct tok_cache *) NONNULL(1);

@@ -1,0 +1,204 @@
+#include "tokens/bpe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+#define SMALL_BYTES 64
+#define WINDOW_BYTES 4096
+
+/* May b follow a? Not when merging in order of rank would have joined something across the seam before both were whole.
+ * So the two are taken apart again, latest merge first: `limit` is the rank a join must have to come before that merge.
+ * A single byte comes apart into itself. */
+static bool may_follow(const struct vocab *v, uint32_t a, uint32_t b)
+{
+	uint32_t limit = UINT32_MAX;
+
+	for (;;) {
+		uint32_t merged = vocab_merged(v, a, b), right = TOKEN_RIGHT(v->token[a]),
+			 left = TOKEN_LEFT(v->token[b]);
+
+		if (merged != VOCAB_NONE && merged < limit)
+			return false;
+		if (right == a && left == b)
+			return true;
+		if (left == b || (a > b && right != a)) {
+			limit = a;
+			a = right;
+		} else {
+			limit = b + 1;
+			b = left;
+		}
+	}
+}
+
+static size_t give(uint32_t *dst, size_t max, size_t at, const uint32_t *ids, size_t n)
+{
+	size_t room = at < max ? max - at : 0;
+
+	if (room > 0 && n > 0)
+		memcpy(dst + at, ids, (n < room ? n : room) * sizeof(*dst));
+	return at + n;
+}
+
+/* Up to SMALL_BYTES: everything in registers and a few lines of stack. */
+static size_t encode_small(const struct vocab *v, const uint8_t *p, size_t n, uint32_t next, uint32_t *dst, size_t max)
+{
+	uint32_t stack[SMALL_BYTES];
+	uint64_t dead = 0; /* bit i: no encoding reaches the end with a token's end at i */
+	size_t pos = 0, k = 0;
+
+	for (;;) {
+		size_t end = pos + TOKEN_BYTES(v->token[next]);
+
+		if ((end == n || !(dead >> end & 1)) && (k == 0 || may_follow(v, stack[k - 1], next))) {
+			stack[k++] = next;
+			pos = end;
+			if (pos == n)
+				return give(dst, max, 0, stack, k);
+			next = vocab_longest(v, p + pos, n - pos);
+			continue;
+		}
+		next = TOKEN_PREFIX(v->token[next]);
+		while (next == VOCAB_NONE) {
+			CHECK(k > 0);
+			dead |= 1ull << pos;
+			next = stack[--k];
+			pos -= TOKEN_BYTES(v->token[next]);
+			next = TOKEN_PREFIX(v->token[next]);
+		}
+	}
+}
+
+struct window {
+	const struct vocab *v;
+	size_t bytes;
+	uint32_t *stack; /* tokens of [base, pos) */
+	uint64_t *dead;  /* a ring of a bit for each position */
+	size_t base, pos, k, given;
+};
+
+static bool is_dead(const struct window *w, size_t pos)
+{
+	size_t i = pos & (w->bytes - 1);
+
+	return w->dead[i / 64] >> (i % 64) & 1;
+}
+
+static void set_dead(struct window *w, size_t pos, bool dead)
+{
+	size_t i = pos & (w->bytes - 1);
+	uint64_t bit = 1ull << (i % 64);
+
+	w->dead[i / 64] = dead ? w->dead[i / 64] | bit : w->dead[i / 64] & ~bit;
+}
+
+/* Lets go of the oldest tokens: three quarters of the window. */
+static void window_slide(struct window *w, uint32_t *dst, size_t max)
+{
+	size_t from = w->base, n = 0;
+
+	while (w->pos - w->base > w->bytes / 4)
+		w->base += TOKEN_BYTES(w->v->token[w->stack[n++]]);
+	for (size_t i = from; i < w->base; i++)
+		set_dead(w, i, false);
+	w->given = give(dst, max, w->given, w->stack, n);
+	memmove(w->stack, w->stack + n, (w->k - n) * sizeof(w->stack[0]));
+	w->k -= n;
+}
+
+/* false: had to look back behind the window. */
+static bool window_run(struct window *w, const uint8_t *p, size_t n, uint32_t *dst, size_t max)
+{
+	const uint64_t *token = w->v->token;
+	uint32_t next = vocab_longest(w->v, p, n);
+
+	for (;;) {
+		size_t end = w->pos + TOKEN_BYTES(token[next]);
+
+		if (!is_dead(w, end) && (w->k == 0 || may_follow(w->v, w->stack[w->k - 1], next))) {
+			w->stack[w->k++] = next;
+			w->pos = end;
+			if (end == n)
+				return true;
+			if (end - w->base + w->v->max_token_bytes >= w->bytes)
+				window_slide(w, dst, max);
+			next = vocab_longest(w->v, p + end, n - end);
+			continue;
+		}
+		next = TOKEN_PREFIX(token[next]);
+		while (next == VOCAB_NONE) {
+			if (w->k == 0 || (w->k == 1 && w->base > 0))
+				return false;
+			set_dead(w, w->pos, true);
+			next = w->stack[--w->k];
+			w->pos -= TOKEN_BYTES(token[next]);
+			next = TOKEN_PREFIX(token[next]);
+		}
+	}
+}
+
+static bool encode_with(struct window *w, const uint8_t *p, size_t n, uint32_t *dst, size_t max, size_t *ret_n)
+{
+	size_t bits = n < w->bytes ? n + 1 : w->bytes;
+
+	memset(w->dead, 0, (bits + 63) / 64 * sizeof(w->dead[0]));
+	if (!window_run(w, p, n, dst, max))
+		return false;
+	*ret_n = give(dst, max, w->given, w->stack, w->k);
+	return true;
+}
+
+bool bpe_encode_within(const struct vocab *v, size_t window_bytes, const uint8_t *p, size_t n, uint32_t *dst,
+		       size_t max, size_t *ret_n)
+{
+	struct window w = {.v = v, .bytes = window_bytes};
+	bool found;
+
+	CHECK((window_bytes & (window_bytes - 1)) == 0 && window_bytes >= 4 * (size_t)v->max_token_bytes);
+	w.stack = malloc(window_bytes * sizeof(w.stack[0]));
+	w.dead = malloc(window_bytes / 8);
+	found = w.stack && w.dead && encode_with(&w, p, n, dst, max, ret_n);
+	free(w.stack);
+	free(w.dead);
+	return found;
+}
+
+/* No text is known that needs this: the way through is lost within a few tokens and found again, or never. */
+static size_t encode_unbounded(const struct vocab *v, const uint8_t *p, size_t n, uint32_t *dst, size_t max)
+{
+	size_t bytes = 4 * WINDOW_BYTES, found;
+
+	while (bytes < n + v->max_token_bytes && bytes < SIZE_MAX / 16)
+		bytes *= 2;
+	if (bpe_encode_within(v, bytes, p, n, dst, max, &found))
+		return found;
+	for (size_t i = 0; i < n; i++)
+		(void)give(dst, max, i, &(uint32_t){vocab_longest(v, p + i, 1)}, 1);
+	return n;
+}
+
+static size_t encode_long(const struct vocab *v, const uint8_t *p, size_t n, uint32_t *dst, size_t max)
+{
+	uint32_t stack[WINDOW_BYTES];
+	uint64_t dead[WINDOW_BYTES / 64];
+	struct window w = {.v = v, .bytes = WINDOW_BYTES, .stack = stack, .dead = dead};
+	size_t found;
+
+	if (encode_with(&w, p, n, dst, max, &found))
+		return found;
+	return encode_unbounded(v, p, n, dst, max);
+}
+
+size_t bpe_encode(const struct vocab *v, const uint8_t *p, size_t n, uint32_t *dst, size_t max)
+{
+	uint32_t first;
+
+	if (n > SMALL_BYTES)
+		return encode_long(v, p, n, dst, max);
+	first = vocab_longest(v, p, n);
+	if (TOKEN_BYTES(v->token[first]) == n)
+		return give(dst, max, 0, &first, 1);
+	return encode_small(v, p, n, first, dst, max);
+}

@@ -1,0 +1,20 @@
+/* bpe.h - the tokens of one piece of text: exactly those that merging pairs in order of rank gives, in linear time.
+ *
+ * Merging itself is not done. Whether two tokens may stand side by side is a question to the two alone, so the longest
+ * token that fits is taken, and taken back when it leads nowhere (github/rust-gems, crates/bpe, has the proof).
+ * Pure, any thread. */
+#ifndef TOKENS_BPE_H
+#define TOKENS_BPE_H
+
+#include "tokens/vocab.h"
+
+/* Tokens of p[0..n), n > 0; the first `max` ids go to dst, which may be NULL when max is 0. Stack: about 20 kB.
+ * A piece that needs more memory to be exact, and gets none, counts one token a byte. */
+size_t bpe_encode(const struct vocab *, const uint8_t *p, size_t n, uint32_t *dst, size_t max) NONNULL(1, 2);
+
+/* As bpe_encode, looking back no more than window_bytes (a power of two, at least 4 * max_token_bytes); false: that was
+ * not enough. For tests; bpe_encode chooses the window itself. */
+bool bpe_encode_within(const struct vocab *, size_t window_bytes, const uint8_t *p, size_t n, uint32_t *dst, size_t max,
+		       size_t *ret_n) NONNULL(1, 3, 7) MUST_USE;
+
+#endif
