@@ -1,11 +1,12 @@
-/* What the file says, checked against itself and turned into what the rooms take: listeners, providers, hosts, network.
- * Budgets have a file of their own. */
+/* What the file says, checked against itself and turned into what the rooms take: listeners, hosts, network. Providers,
+ * meters and budgets have files of their own. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/settings_file.h"
 #include "base/error.h"
+#include "proxy/route.h"
 
 #define WORKERS_MAX 64
 
@@ -81,7 +82,7 @@ static int check_listeners(struct settings_ctx *ctx)
 	return BUR_OK;
 }
 
-/* --- hosts and providers ------------------------------------------------------------------------------------------ */
+/* --- hosts ------------------------------------------------------------------------------------------------------ */
 
 /* "api.example.com", "*.example.com", "*", or an address. */
 static bool host_pattern_ok(const char *pattern)
@@ -99,7 +100,7 @@ static bool host_pattern_ok(const char *pattern)
 	return authority_parse(s, 443, &a) == BUR_OK && slice_eq(slice_of(a.host), s);
 }
 
-static int check_patterns(struct settings_ctx *ctx, const struct node *at, const char *const *list, size_t n)
+int settings_check_patterns(struct settings_ctx *ctx, const struct node *at, const char *const *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!host_pattern_ok(list[i]))
@@ -110,217 +111,11 @@ static int check_patterns(struct settings_ctx *ctx, const struct node *at, const
 	return BUR_OK;
 }
 
-/* "https://host[:port][/path]" */
-static int check_base_url(struct settings_ctx *ctx, const struct node *at, const char *text, struct proxy_provider *p)
-{
-	struct slice rest = slice_of(text), authority, path;
-	struct authority a;
-
-	if (slice_starts(rest, SLICE("https://")))
-		p->tls = true;
-	else if (slice_starts(rest, SLICE("http://")))
-		p->tls = false;
-	else
-		goto bad;
-	rest = slice_sub(rest, p->tls ? 8 : 7, rest.n);
-	authority = slice_sub(rest, 0, slice_find(rest, '/'));
-	path = slice_sub(rest, authority.n, rest.n);
-	for (size_t i = 0; i < path.n; i++)
-		if (path.p[i] <= ' ' || path.p[i] >= 127 || strchr("?#\\\"<>", path.p[i]))
-			goto bad;
-	while (slice_ends(path, SLICE("/")))
-		path.n--;
-	if (authority_parse(authority, p->tls ? 443 : 80, &a) < 0)
-		goto bad;
-	memcpy(p->host, a.host, sizeof(p->host));
-	p->port = a.port;
-	p->base_path = arena_dup(arena_of(ctx), path).p;
-	return p->base_path ? BUR_OK : BUR_NOMEM;
-bad:
-	return config_fail(ctx->err, ctx->file_name, at,
-			   "base_url: expected a URL such as `https://api.example.com/v1`, got `%s`", text);
-}
-
-static bool name_ok(const char *name)
-{
-	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_");
-
-	return n > 0 && n <= 32 && name[n] == '\0';
-}
-
-static int apply_hosts(struct settings_ctx *ctx, const struct file_provider *f, struct proxy_provider *p)
-{
-	const char **hosts;
-	int r;
-
-	if (f->hosts.n == 0 && p->hosts)
-		return BUR_OK;
-	r = check_patterns(ctx, settings_at(f->node, "hosts"), f->hosts.items, f->hosts.n);
-	if (r < 0)
-		return r;
-	/* a provider without hosts is reached by its own name only */
-	hosts = arena_zalloc(arena_of(ctx), (f->hosts.n + 2) * sizeof(*hosts));
-	if (!hosts)
-		return BUR_NOMEM;
-	for (size_t i = 0; i < f->hosts.n; i++)
-		hosts[i] = f->hosts.items[i];
-	if (f->hosts.n == 0)
-		hosts[0] = arena_dup(arena_of(ctx), slice_of(p->host)).p;
-	p->hosts = hosts;
-	return f->hosts.n > 0 || hosts[0] ? BUR_OK : BUR_NOMEM;
-}
-
-static int apply_family(struct settings_ctx *ctx, const struct file_provider *f, struct proxy_provider *p)
-{
-	enum api_family family;
-
-	if (!f->family)
-		return BUR_OK;
-	family = api_family_from_name(slice_of(f->family));
-	if (family == FAMILY_OTHER)
-		return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "family"),
-				   "family: expected openai, anthropic or google, got `%s`", f->family);
-	p->family = family;
-	return BUR_OK;
-}
-
-static int apply_key(struct settings_ctx *ctx, const struct file_provider *f, struct proxy_provider *p)
-{
-	const struct node *at = settings_at(f->node, "api_key");
-
-	if (!f->api_key)
-		return BUR_OK;
-	if (!at->secret)
-		return config_fail(ctx->err, ctx->file_name, at,
-				   "api_key: a key must not stand in the file; write ${ENV_NAME} or ${file:/path}");
-	for (const char *c = f->api_key; *c; c++)
-		if (*c <= ' ' || *c >= 127)
-			return config_fail(ctx->err, ctx->file_name, at,
-					   "api_key: has a space or control character; is the variable or file right?");
-	if (f->api_key[0] != '\0')
-		p->api_key = f->api_key;
-	return BUR_OK;
-}
-
-static int apply_provider(struct settings_ctx *ctx, const struct file_provider *f, struct proxy_provider *p)
-{
-	int r = BUR_OK;
-
-	if (f->base_url)
-		r = check_base_url(ctx, settings_at(f->node, "base_url"), f->base_url, p);
-	if (r == BUR_OK)
-		r = apply_hosts(ctx, f, p);
-	if (r == BUR_OK)
-		r = apply_family(ctx, f, p);
-	if (r == BUR_OK)
-		r = apply_key(ctx, f, p);
-	if (r < 0)
-		return r;
-	if (f->prefix) {
-		if (!name_ok(f->prefix))
-			return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "prefix"),
-					   "prefix: expected one lower-case path segment such as `openai`, got `%s`",
-					   f->prefix);
-		p->gateway_prefix = f->prefix;
-	}
-	if (f->ca_file)
-		p->extra_ca_file = f->ca_file;
-	if (f->block_status != 402 && f->block_status != 403 && f->block_status != 429)
-		return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "block_status"),
-				   "block_status: expected 402, 403 or 429");
-	p->block_status = (int)f->block_status;
-	return BUR_OK;
-}
-
-static void set_traits(struct proxy_provider *p, unsigned traits)
-{
-	p->ask_usage = !(traits & PROVIDER_SENDS_USAGE);
-	p->full_bill_on_abort = (traits & PROVIDER_FULL_BILL) != 0;
-}
-
-static int add_builtin(struct settings_ctx *ctx, const struct provider *b, struct proxy_provider *p)
-{
-	*p = (struct proxy_provider){.name = b->name,
-				     .family = b->family,
-				     .gateway_prefix = b->gateway_prefix,
-				     .hosts = b->hosts,
-				     .base_path = "",
-				     .block_status = 402,
-				     .price_id = b->price_id};
-	set_traits(p, b->traits);
-	return b->default_origin ? check_base_url(ctx, raw_of(ctx)->root, b->default_origin, p) : BUR_OK;
-}
-
-static struct proxy_provider *provider_find(struct proxy_provider *list, size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(list[i].name, name) == 0)
-			return &list[i];
-	return NULL;
-}
-
-static int add_from_file(struct settings_ctx *ctx, const struct file_provider *f, struct proxy_provider *list,
-			 size_t *inout_n)
-{
-	struct proxy_provider *p = provider_find(list, *inout_n, f->name);
-
-	if (!p) {
-		if (!name_ok(f->name))
-			return config_fail(ctx->err, ctx->file_name, f->node,
-					   "providers: a name has a-z, 0-9, - and _ only, got `%s`", f->name);
-		if (!f->base_url)
-			return config_fail(ctx->err, ctx->file_name, f->node,
-					   "providers.%s: base_url is needed for a provider that is not built in",
-					   f->name);
-		p = &list[(*inout_n)++];
-		*p = (struct proxy_provider){
-		    .name = f->name, .gateway_prefix = f->name, .family = FAMILY_OPENAI, .price_id = f->name};
-		set_traits(p, 0);
-	}
-	return apply_provider(ctx, f, p);
-}
-
-static int check_prefixes(struct settings_ctx *ctx, const struct proxy_provider *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = i + 1; k < n; k++)
-			if (strcmp(list[i].gateway_prefix, list[k].gateway_prefix) == 0)
-				return config_fail(ctx->err, ctx->file_name,
-						   settings_at(root_at(ctx, "providers", list[k].name), "prefix"),
-						   "prefix: `%s` is taken by provider %s", list[k].gateway_prefix,
-						   list[i].name);
-	return BUR_OK;
-}
-
-static int check_providers(struct settings_ctx *ctx)
-{
-	const struct record_list *from = &raw_of(ctx)->providers;
-	const struct file_provider *f = from->items;
-	const struct provider *builtin;
-	struct proxy_provider *list;
-	size_t n_builtin, n = 0;
-	int r = BUR_OK;
-
-	builtin = providers_builtin(&n_builtin);
-	list = arena_zalloc(arena_of(ctx), (n_builtin + from->n) * sizeof(*list));
-	if (!list)
-		return BUR_NOMEM;
-	for (; n < n_builtin && r == BUR_OK; n++)
-		r = add_builtin(ctx, &builtin[n], &list[n]);
-	for (size_t i = 0; i < from->n && r == BUR_OK; i++)
-		r = add_from_file(ctx, &f[i], list, &n);
-	if (r == BUR_OK)
-		r = check_prefixes(ctx, list, n);
-	ctx->s->proxy.providers = list;
-	ctx->s->proxy.n_providers = n;
-	return r;
-}
-
 static bool host_is_priced(const struct proxy_config *p, const char *pattern)
 {
 	for (size_t i = 0; i < p->n_providers; i++)
 		for (const char *const *h = p->providers[i].hosts; *h; h++)
-			if (host_matches(slice_of(*h), slice_of(pattern)) || strcmp(*h, pattern) == 0)
+			if (route_host_matches(slice_of(*h), slice_of(pattern)) || strcmp(*h, pattern) == 0)
 				return true;
 	return false;
 }
@@ -335,7 +130,7 @@ static int check_rules(struct settings_ctx *ctx)
 	if (!rules)
 		return BUR_NOMEM;
 	for (size_t i = 0; i < n; i++) {
-		r = check_patterns(ctx, settings_at(f[i].node, "host"), &f[i].host, 1);
+		r = settings_check_patterns(ctx, settings_at(f[i].node, "host"), &f[i].host, 1);
 		if (r < 0)
 			return r;
 		rules[i] = (struct host_rule){f[i].host, (enum host_verb)f[i].verb, f[i].allow_priced};
@@ -497,8 +292,11 @@ static void copy_plain(struct settings *s)
 int settings_check(struct settings_ctx *ctx)
 {
 	static int (*const parts[])(struct settings_ctx *) = {
-	    check_listeners, check_providers, settings_check_meters,  check_rules, collect_ca_hosts, check_network,
-	    check_storage,   check_limits,    settings_check_budgets,
+	    check_listeners,        settings_check_providers,
+	    settings_check_meters,  check_rules,
+	    collect_ca_hosts,       check_network,
+	    check_storage,          check_limits,
+	    settings_check_budgets,
 	};
 	int r = BUR_OK;
 

@@ -9,6 +9,13 @@ struct file_provider {
 	const char *base_url, *api_key, *prefix, *family, *ca_file;
 	struct string_list hosts;
 	int64_t block_status;
+	const char *price_as;
+	struct pair_list models;
+	int price;              /* 0 book, 1 free */
+	int ask_usage;          /* 0 auto, 1 never */
+	int full_bill_on_abort; /* 0 auto, 1 no, 2 yes */
+	int on_client_abort;    /* enum on_client_abort */
+	bool bills_errors;
 	const struct node *node;
 };
 
@@ -85,6 +92,12 @@ struct settings_ctx {
 int settings_check(struct settings_ctx *) NONNULL(1) MUST_USE;
 /* The budgets' part of it. */
 int settings_check_budgets(struct settings_ctx *) NONNULL(1) MUST_USE;
+/* The providers' part of it. */
+extern const struct option_table settings_provider_table;
+int settings_check_providers(struct settings_ctx *) NONNULL(1) MUST_USE;
+/* BUR_INVALID when one of the texts is no host pattern. */
+int settings_check_patterns(struct settings_ctx *, const struct node *at, const char *const *list, size_t n)
+    NONNULL(1) MUST_USE;
 /* The rules under `meters:`, each given to its provider, which may be a new one. After the providers. */
 int settings_check_meters(struct settings_ctx *) NONNULL(1) MUST_USE;
 /* The node of `key` in `map`, or the map itself, for messages. */

@@ -42,15 +42,23 @@ const char *route_price_model(const struct proxy_provider *p, struct slice model
 	return NULL;
 }
 
+/* A host that is spelled out is meant more than one that fits a pattern: a customer's own resource in a vendor's
+ * domain. */
 const struct proxy_provider *route_provider_of(const struct proxy_config *cfg, const char *host)
 {
+	const struct proxy_provider *by_pattern = NULL;
 	struct slice h = slice_of(host);
 
 	for (size_t i = 0; i < cfg->n_providers; i++)
-		for (const char *const *p = cfg->providers[i].hosts; p && *p; p++)
-			if (route_host_matches(slice_of(*p), h))
+		for (const char *const *p = cfg->providers[i].hosts; p && *p; p++) {
+			struct slice pattern = slice_of(*p);
+
+			if (slice_ieq(pattern, h))
 				return &cfg->providers[i];
-	return NULL;
+			if (!by_pattern && route_host_matches(pattern, h))
+				by_pattern = &cfg->providers[i];
+		}
+	return by_pattern;
 }
 
 static bool port_allowed(const struct proxy_config *cfg, uint16_t port)

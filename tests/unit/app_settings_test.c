@@ -95,6 +95,80 @@ static void providers_are_changed_and_added(void **state)
 	settings_free(s);
 }
 
+static void every_vendor_is_one_line(void **state)
+{
+	struct settings *s =
+	    good("providers:\n"
+		 "  mine: {base_url: 'https://llm.example.com/api/v1'}\n"
+		 "  prod:\n"
+		 "    base_url: https://contoso.openai.azure.com\n"
+		 "    models: {prod-gpt: gpt-5, Embed: text-embedding-3-small}\n"
+		 "  apim: {base_url: 'https://x.azure-api.net', family: azure}\n"
+		 "  eu: {base_url: 'https://bedrock-runtime.eu-west-1.amazonaws.com', full_bill_on_abort: 'no',\n"
+		 "       models: {'arn:aws:bedrock:eu-west-1:1:application-inference-profile/abc': "
+		 "amazon.nova-pro-v1:0}}\n"
+		 "  fast: {base_url: 'https://api.groq.com/openai/v1', price_as: x-ai}\n"
+		 "  router: {base_url: 'https://r.example', family: openrouter, on_client_abort: cancel,\n"
+		 "           bills_errors: true}\n"
+		 "  box: {base_url: 'http://192.168.1.5:8000', price: free, ask_usage: never}\n"
+		 "  host: {base_url: 'http://llm:8000', price: free}\n"
+		 "  vllm: {base_url: 'https://llm.corp.example', price: free}\n"
+		 "  ollama: {price: free}\n",
+		 NULL);
+	const struct proxy_provider *p = provider(s, "mine");
+
+	(void)state;
+	assert_string_equal(p->price_id, "mine");
+	assert_true(p->ask_usage && !p->price_free && !p->bills_errors && !p->full_bill_on_abort);
+	assert_int_equal(p->on_client_abort, ABORT_DRAIN);
+	p = provider(s, "prod");
+	assert_int_equal(p->family, FAMILY_AZURE);
+	assert_string_equal(p->price_id, "azure");
+	assert_int_equal(p->n_models, 2);
+	assert_string_equal(p->models[0].name, "prod-gpt");
+	assert_string_equal(p->models[0].price_model, "gpt-5");
+	assert_string_equal(p->hosts[0], "contoso.openai.azure.com");
+	assert_string_equal(provider(s, "apim")->price_id, "azure");
+	p = provider(s, "eu");
+	assert_int_equal(p->family, FAMILY_AWS);
+	assert_string_equal(p->price_id, "aws");
+	assert_false(p->full_bill_on_abort);
+	assert_int_equal(p->n_models, 1);
+	p = provider(s, "fast");
+	assert_string_equal(p->price_id, "x-ai");
+	assert_false(p->ask_usage);
+	p = provider(s, "router");
+	assert_true(!p->ask_usage && p->bills_errors && p->on_client_abort == ABORT_CANCEL);
+	p = provider(s, "box");
+	assert_true(p->price_free && !p->ask_usage);
+	assert_true(provider(s, "host")->price_free && provider(s, "ollama")->price_free);
+	p = provider(s, "vllm");
+	assert_true(p->price_free);
+	assert_string_equal(p->hosts[0], "llm.corp.example");
+	settings_free(s);
+}
+
+static void built_in_providers(void **state)
+{
+	struct settings *s = good("", NULL);
+	const struct proxy_provider *p = provider(s, "bedrock");
+
+	(void)state;
+	assert_true(p->full_bill_on_abort && p->host[0] == '\0');
+	assert_string_equal(p->price_id, "aws");
+	p = provider(s, "xai");
+	assert_string_equal(p->price_id, "x-ai");
+	assert_string_equal(p->host, "api.x.ai");
+	assert_false(provider(s, "mistral")->ask_usage);
+	assert_false(provider(s, "perplexity")->ask_usage);
+	assert_true(provider(s, "deepseek")->ask_usage);
+	p = provider(s, "ollama");
+	assert_true(!p->tls && p->port == 11434);
+	for (size_t i = 0; i < s->n_ca_hosts; i++) /* the certificate authority is held to names, not to whole clouds */
+		assert_null(strchr(s->ca_hosts[i] + (s->ca_hosts[i][0] == '*'), '*'));
+	settings_free(s);
+}
+
 static void hosts_and_network(void **state)
 {
 	struct settings *s = good("hosts:\n"
@@ -237,6 +311,20 @@ static const struct {
     {"providers: {mine: {base_url: 'https://x.example', prefix: openai}}", "b.yaml:1:51:", "taken"},
     {"providers: {mine: {base_url: 'https://x.example', prefix: a/b}}", "b.yaml:1:51:", "prefix"},
     {"providers: {openai: {family: acme}}", "b.yaml:1:22:", "family"},
+    {"providers: {openai: {famly: openai}}", "b.yaml:1:22:", "family"},
+    {"providers: {openai: {price: free}}", "b.yaml:1:22:", "own machines"},
+    {"providers: {azure: {price: free}}", "b.yaml:1:21:", "own machines"},
+    {"providers: {ollama: {base_url: 'https://ollama.com', price: free}}", "b.yaml:1:", "own machines"},
+    {"providers: {mine: {base_url: 'https://x.example', price: free}}", "b.yaml:1:51:", "own machines"},
+    {"providers: {mine: {base_url: 'http://8.8.8.8', price: free}}", "b.yaml:1:", "own machines"},
+    {"providers: {openai: {price: cheap}}", "b.yaml:1:22:", "book"},
+    {"providers: {openai: {price_as: 'Open AI'}}", "b.yaml:1:22:", "price_as"},
+    {"providers: {openai: {models: [a]}}", "b.yaml:1:22:", "models"},
+    {"providers: {openai: {models: {a: ''}}}", "b.yaml:1:", "models"},
+    {"providers: {openai: {ask_usage: always}}", "b.yaml:1:22:", "never"},
+    {"providers: {openai: {on_client_abort: stop}}", "b.yaml:1:22:", "cancel"},
+    {"providers: {openai: {full_bill_on_abort: maybe}}", "b.yaml:1:22:", "auto"},
+    {"providers: {openai: {bills_errors: sometimes}}", "b.yaml:1:22:", "bills_errors"},
     {"providers: {openai: {block_status: 410}}", "b.yaml:1:22:", "402"},
     {"providers: {openai: {hosts: ['API.openai.com']}}", "b.yaml:1:", "lower case"},
     {"hosts:\n  - {host: 'a b', do: deny}", "b.yaml:2:6:", "host pattern"},
@@ -424,6 +512,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(empty_file_has_defaults),
 	    cmocka_unit_test(providers_are_changed_and_added),
+	    cmocka_unit_test(every_vendor_is_one_line),
+	    cmocka_unit_test(built_in_providers),
 	    cmocka_unit_test(hosts_and_network),
 	    cmocka_unit_test(budgets_as_people_write_them),
 	    cmocka_unit_test(json_is_yaml_too),
