@@ -22,8 +22,8 @@ import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BURSAR_BUILD", "build/release")
-BURSAR = BUILD / "bursar"
-VENDOR = BUILD / "vendor"
+BURSAR = pathlib.Path(os.environ.get("BURSAR_PROGRAM", BUILD / "bursar"))
+VENDOR = pathlib.Path(os.environ.get("VENDOR_PROGRAM", BUILD / "vendor"))
 NANO = 1_000_000_000
 SANITIZED = "asan" in BUILD.name or "tsan" in BUILD.name
 PATIENCE = 30 if SANITIZED else 10

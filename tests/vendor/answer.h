@@ -9,7 +9,8 @@
 
 struct answer {
 	const struct request *request;
-	struct bill_usage usage; /* what will be billed when all is generated */
+	const struct tariff *tariff; /* NULL: not for sale */
+	struct bill_usage usage;     /* what will be billed when all is generated */
 	char id[CALL_NAME_MAX + 24];
 	uint64_t chunks;    /* content pieces of a stream */
 	uint64_t piece;     /* next piece: 0 is the preamble, then the content, then the end */
@@ -20,12 +21,16 @@ struct answer {
 
 /* `number` makes the ids of this answer when the client gave the call no name. */
 void answer_init(struct answer *, const struct request *, uint64_t number) NONNULL(1, 2);
+/* What is charged for it with so many output tokens. */
+int64_t answer_price(const struct answer *, uint64_t output) NONNULL(1);
+/* The usage with so many output tokens: what is charged when it ends there. */
+struct bill_usage answer_usage(const struct answer *, uint64_t output) NONNULL(1);
 int answer_whole(struct answer *, struct buf *out) NONNULL(1, 2) MUST_USE;
 /* Appends the next piece; *ret_done when it was the last one. */
 int answer_piece(struct answer *, struct buf *out, bool *ret_done) NONNULL(1, 2, 3) MUST_USE;
-/* The vendor's error body. */
-int answer_error(const struct request *, int status, const char *type, const char *message, struct buf *out)
-    NONNULL(1, 3, 4, 5) MUST_USE;
-const char *answer_stream_type(const struct request *) NONNULL(1);
+/* Header lines of this answer's own, CRLF after each. */
+int answer_fields(const struct answer *, struct buf *out) NONNULL(1, 2) MUST_USE;
+const char *answer_type(const struct request *) NONNULL(1); /* of the whole, or of the stream */
+bool answer_is_stream(const struct request *) NONNULL(1);
 
 #endif

@@ -1,6 +1,8 @@
 #include "tests/vendor/bill.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,24 +12,6 @@
 
 #define BILL_BUFFER_BYTES 65536
 #define BILL_LINE_MAX 1024
-
-/* Nano-USD per `per` tokens: whole numbers, copied by hand from the vendors' price pages. */
-struct tariff {
-	const char *provider, *model;
-	int64_t per, fresh, cached, write_5m, write_1h, output;
-};
-
-static const struct tariff tariffs[] = {
-    {"openai", "gpt-4o", 1, 2500, 1250, 2500, 2500, 10000},
-    {"openai", "gpt-4.1", 1, 2000, 500, 2000, 2000, 8000},
-    {"openai", "gpt-4.1-mini", 1, 400, 100, 400, 400, 1600},
-    {"openai", "gpt-5-mini", 1, 250, 25, 250, 250, 2000},
-    {"openai", "text-embedding-3-large", 1, 130, 130, 130, 130, 0},
-    {"anthropic", "claude-sonnet-4-6", 1, 3000, 300, 3750, 6000, 15000},
-    {"anthropic", "claude-haiku-4-5", 1, 1000, 100, 1250, 2000, 5000},
-    {"google", "gemini-2.5-flash-lite", 1, 100, 10, 100, 100, 400},
-    {"google", "gemini-flash-1.5-8b", 2, 75, 20, 75, 75, 300}, /* half nano-dollars: rounding shows */
-};
 
 struct bill {
 	int fd;
@@ -39,27 +23,24 @@ struct bill {
 
 static const char *const status_names[] = {"complete", "aborted", "cut", "error"};
 
-static const struct tariff *tariff_find(const char *provider, struct slice model)
+int64_t bill_price(const struct tariff *t, const struct bill_usage *u)
 {
-	for (size_t i = 0; i < ARRAY_LEN(tariffs); i++) {
-		if (strcmp(tariffs[i].provider, provider) == 0 && slice_eq(slice_of(tariffs[i].model), model))
-			return &tariffs[i];
-	}
-	return NULL;
-}
+	int64_t per = u->half_price ? 2 * t->per : t->per;
+	__int128 sum = 0;
 
-int64_t bill_price(const char *provider, struct slice model, const struct bill_usage *u)
-{
-	const struct tariff *t = tariff_find(provider, model);
-	__int128 sum;
-
-	if (!t)
-		return -1;
-	sum = (__int128)u->fresh * t->fresh + (__int128)u->cached * t->cached + (__int128)u->write_5m * t->write_5m +
-	      (__int128)u->write_1h * t->write_1h + (__int128)u->output * t->output;
-	sum = (sum + t->per - 1) / t->per;
+#define X(unit) sum += (__int128)u->unit * t->unit;
+	BILL_UNITS(X)
+#undef X
+	sum = (sum + per - 1) / per;
 	CHECK(sum <= INT64_MAX);
 	return (int64_t)sum;
+}
+
+uint64_t bill_input(const struct bill_usage *u)
+{
+#define X(unit) +u->unit
+	return 0 BILL_INPUT_UNITS(X);
+#undef X
 }
 
 struct bill *bill_open(const char *path, bool fast)
@@ -99,24 +80,35 @@ void bill_close(struct bill *b)
 	free(b);
 }
 
+static void add_text(struct bill *b, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void add_text(struct bill *b, const char *format, ...)
+{
+	size_t room = sizeof(b->line) - b->n;
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(b->line + b->n, room, format, args);
+	va_end(args);
+	CHECK(n > 0 && (size_t)n < room);
+	b->n += (size_t)n;
+}
+
 static void add_line(struct bill *b, const struct bill_entry *e, const char *event, int64_t nanousd)
 {
 	const struct bill_usage *u = &e->usage;
-	size_t room;
-	int n;
 
 	if (b->n + BILL_LINE_MAX > sizeof(b->line))
 		bill_flush(b);
-	room = sizeof(b->line) - b->n;
-	n = snprintf(b->line + b->n, room,
-		     "{\"n\":%llu,\"call\":\"%s\",\"event\":\"%s\",\"api\":\"%s\",\"provider\":\"%s\",\"model\":\"%s\","
-		     "\"fresh\":%llu,\"cached\":%llu,\"write_5m\":%llu,\"write_1h\":%llu,\"output\":%llu,"
-		     "\"nanousd\":%lld}\n",
-		     (unsigned long long)e->number, e->call, event, e->api, e->provider, e->model,
-		     (unsigned long long)u->fresh, (unsigned long long)u->cached, (unsigned long long)u->write_5m,
-		     (unsigned long long)u->write_1h, (unsigned long long)u->output, (long long)nanousd);
-	CHECK(n > 0 && n < BILL_LINE_MAX);
-	b->n += (size_t)n;
+	add_text(b,
+		 "{\"n\":%" PRIu64
+		 ",\"call\":\"%s\",\"event\":\"%s\",\"api\":\"%s\",\"provider\":\"%s\",\"model\":\"%s\"",
+		 e->number, e->call, event, e->api, e->provider, e->model);
+#define X(unit) add_text(b, ",\"" #unit "\":%" PRIu64, u->unit);
+	BILL_UNITS(X)
+#undef X
+	add_text(b, ",\"half_price\":%s,\"nanousd\":%" PRId64 "}\n", u->half_price ? "true" : "false", nanousd);
 	if (!b->fast)
 		bill_flush(b);
 }
@@ -126,6 +118,14 @@ void bill_begin(struct bill *b, const struct bill_entry *e)
 	b->totals.begun++;
 	if (!b->fast)
 		add_line(b, e, "begin", 0);
+}
+
+static int64_t charge(const struct bill_entry *e)
+{
+	const struct tariff *t = tariff_find(e->provider, slice_of(e->model));
+
+	CHECK(t != NULL); /* asked before the call began */
+	return e->special_nanousd >= 0 ? e->special_nanousd : bill_price(t, &e->usage);
 }
 
 void bill_end(struct bill *b, const struct bill_entry *e, enum bill_status status)
@@ -140,10 +140,9 @@ void bill_end(struct bill *b, const struct bill_entry *e, enum bill_status statu
 		memset(&free_of_charge.usage, 0, sizeof(free_of_charge.usage));
 		e = &free_of_charge;
 	} else {
-		nanousd = bill_price(e->provider, slice_of(e->model), u);
-		CHECK(nanousd >= 0);
-		b->totals.input += u->fresh + u->cached + u->write_5m + u->write_1h;
-		b->totals.output += u->output;
+		nanousd = charge(e);
+		b->totals.input += bill_input(u);
+		b->totals.output += u->output + u->audio_output;
 		b->totals.nanousd += nanousd;
 	}
 	add_line(b, e, status_names[status], nanousd);

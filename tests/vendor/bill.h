@@ -13,9 +13,26 @@
 
 struct bill;
 
-/* Parts of the input are disjoint here: fresh + cached + write_5m + write_1h = all input tokens. */
+/* What is sold. Parts of the input are disjoint here: their sum is all input tokens. */
+#define BILL_INPUT_UNITS(X) X(fresh) X(cached) X(write_5m) X(write_1h) X(audio) X(image)
+#define BILL_OTHER_UNITS(X) X(output) X(audio_output) X(audio_ms) X(characters) X(pages) X(searches) X(requests)
+#define BILL_UNITS(X) BILL_INPUT_UNITS(X) BILL_OTHER_UNITS(X)
+
 struct bill_usage {
-	uint64_t fresh, cached, write_5m, write_1h, output;
+#define X(unit) uint64_t unit;
+	BILL_UNITS(X)
+#undef X
+	bool half_price; /* batches */
+};
+
+/* Nano-USD per `per` units: whole numbers. */
+struct tariff {
+	const char *provider, *model;
+	const char *reported; /* how answers call it, when they do not repeat the request */
+	int64_t per;
+#define X(unit) int64_t unit;
+	BILL_UNITS(X)
+#undef X
 };
 
 enum bill_status {
@@ -32,15 +49,19 @@ struct bill_entry {
 	const char *provider; /* "openai" */
 	const char *model;
 	struct bill_usage usage;
+	int64_t special_nanousd; /* the script's price for the whole call; < 0: by the tariff */
 };
 
-/* Nano-USD, rounded up once; -1 when the vendor does not sell this model. Pure. */
-int64_t bill_price(const char *provider, struct slice model, const struct bill_usage *usage) NONNULL(1, 3) MUST_USE;
+/* NULL: the vendor does not sell this model. */
+const struct tariff *tariff_find(const char *provider, struct slice model) NONNULL(1);
+/* Nano-USD, rounded up once. Pure. */
+int64_t bill_price(const struct tariff *, const struct bill_usage *) NONNULL(1, 2) MUST_USE;
+uint64_t bill_input(const struct bill_usage *) NONNULL(1); /* all input tokens */
 
 /* `fast`: only final lines, gathered and written by bill_flush. NULL: cannot be opened; errno says why. */
 struct bill *bill_open(const char *path, bool fast) NONNULL(1) MUST_USE;
 void bill_close(struct bill *); /* writes what is gathered; NULL is fine */
-/* The call arrived. */
+/* A call arrived. Not fast: on disk before this returns. */
 void bill_begin(struct bill *, const struct bill_entry *) NONNULL(1, 2);
 /* The call ended; BILL_ERROR charges nothing whatever the usage says. Not fast: on disk before this returns. */
 void bill_end(struct bill *, const struct bill_entry *, enum bill_status) NONNULL(1, 2);

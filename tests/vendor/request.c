@@ -7,32 +7,13 @@
 #define DEFAULT_OUT 16
 
 static const struct {
-	const char *name, *provider;
+	const char *name;
+	enum body_kind body;
+	bool billed;
 } apis[] = {
-    [API_NONE] = {"none", "openai"},
-    [API_CONTROL] = {"control", "openai"},
-    [API_MODELS] = {"models", "openai"},
-    [API_CHAT] = {"chat", "openai"},
-    [API_RESPONSES] = {"responses", "openai"},
-    [API_EMBEDDINGS] = {"embeddings", "openai"},
-    [API_MESSAGES] = {"messages", "anthropic"},
-    [API_COUNT_TOKENS] = {"count_tokens", "anthropic"},
-    [API_GENERATE] = {"generate", "google"},
-    [API_GOOGLE_COUNT] = {"count", "google"},
-    [API_ECHO] = {"echo", "openai"},
-};
-
-static const struct {
-	enum api api;
-	struct slice path;
-} routes[] = {
-    {API_CHAT, SLICE("/v1/chat/completions")},
-    {API_RESPONSES, SLICE("/v1/responses")},
-    {API_EMBEDDINGS, SLICE("/v1/embeddings")},
-    {API_MODELS, SLICE("/v1/models")},
-    {API_MESSAGES, SLICE("/v1/messages")},
-    {API_COUNT_TOKENS, SLICE("/v1/messages/count_tokens")},
-    {API_ECHO, SLICE("/echo")},
+#define X(uc, name, body, billed) {name, body, billed},
+    APIS(X)
+#undef X
 };
 
 const char *api_name(enum api a)
@@ -40,40 +21,14 @@ const char *api_name(enum api a)
 	return apis[a].name;
 }
 
-const char *api_provider(enum api a)
+enum body_kind api_body(enum api a)
 {
-	return apis[a].provider;
+	return apis[a].body;
 }
 
 bool api_is_billed(enum api a)
 {
-	return a == API_CHAT || a == API_RESPONSES || a == API_EMBEDDINGS || a == API_MESSAGES || a == API_GENERATE;
-}
-
-/* "/v1beta/models/MODEL:METHOD"; v1 and v1alpha as well. */
-static void route_google(struct request *r, struct slice path, struct slice query)
-{
-	struct slice version, rest, model, method;
-
-	(void)slice_cut(slice_sub(path, 1, path.n), '/', &version, &rest);
-	if (!slice_eq(version, SLICE("v1beta")) && !slice_eq(version, SLICE("v1")) &&
-	    !slice_eq(version, SLICE("v1alpha")))
-		return;
-	if (!slice_starts(rest, SLICE("models/")))
-		return;
-	rest = slice_sub(rest, strlen("models/"), rest.n);
-	if (!slice_cut(rest, ':', &model, &method) || model.n > MODEL_MAX)
-		return;
-	(void)slice_to_cstr(model, r->model, sizeof(r->model));
-	if (slice_eq(method, SLICE("countTokens"))) {
-		r->api = API_GOOGLE_COUNT;
-	} else if (slice_eq(method, SLICE("generateContent"))) {
-		r->api = API_GENERATE;
-	} else if (slice_eq(method, SLICE("streamGenerateContent"))) {
-		r->api = API_GENERATE;
-		r->stream = true;
-		r->json_array = !memmem(query.p ? query.p : "", query.n, "alt=sse", 7);
-	}
+	return apis[a].billed;
 }
 
 static enum fault fault_from(struct slice text)
@@ -99,6 +54,8 @@ static void script_number(struct slice name, struct slice value, struct script *
 	    {SLICE("x-vendor-cached"), &s->cached},
 	    {SLICE("x-vendor-cache-write"), &s->write_5m},
 	    {SLICE("x-vendor-cache-write-1h"), &s->write_1h},
+	    {SLICE("x-vendor-reasoning"), &s->reasoning},
+	    {SLICE("x-vendor-cost-nanousd"), &s->cost_nanousd},
 	};
 	uint64_t v;
 
@@ -110,6 +67,8 @@ static void script_number(struct slice name, struct slice value, struct script *
 	}
 	if (slice_ieq(name, SLICE("x-vendor-out")))
 		s->has_out = true;
+	if (slice_ieq(name, SLICE("x-vendor-cost-nanousd")))
+		s->has_cost = true;
 }
 
 /* The name goes into JSON as it is. */
@@ -147,22 +106,16 @@ static void script_from_head(struct script *s, const struct h1_head *head)
 
 void request_from_head(struct request *r, const struct h1_head *head)
 {
+	const struct h1_field *host = h1_find(head, H1_F_HOST);
 	struct slice path, query;
 
 	memset(r, 0, sizeof(*r));
 	r->candidates = 1;
 	(void)slice_cut(head->target, '?', &path, &query);
-	if (slice_starts(path, SLICE("/__"))) {
-		r->api = API_CONTROL;
-		return;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-		if (slice_eq(path, routes[i].path))
-			r->api = routes[i].api;
-	}
-	if (r->api == API_NONE)
-		route_google(r, path, query);
-	script_from_head(&r->script, head);
+	path = seller_find(path, host ? host->value : SLICE(""), &r->seller);
+	request_route(r, head->method_text, path, query);
+	if (r->api != API_CONTROL)
+		script_from_head(&r->script, head);
 }
 
 void body_scan_init(struct body_scan *b, struct request *r)
@@ -174,24 +127,76 @@ void body_scan_init(struct body_scan *b, struct request *r)
 	b->json.want_text = true;
 }
 
-static bool at(const struct body_scan *b, const char *first, const char *second)
+/* What the value of a key at depth one or two means. */
+enum meaning {
+	MEANS_NOTHING,
+	MEANS_MODEL,
+	MEANS_MAX_OUT,
+	MEANS_CANDIDATES,
+	MEANS_STREAM,
+	MEANS_USAGE,
+	MEANS_BASE64,
+	MEANS_BACKGROUND,
+	MEANS_SSE
+};
+
+static const struct {
+	const char *first, *second;
+	enum meaning meaning;
+} keys[] = {
+    {"model", NULL, MEANS_MODEL},
+    {"stream", NULL, MEANS_STREAM},
+    {"stream_options", "include_usage", MEANS_USAGE},
+    {"encoding_format", NULL, MEANS_BASE64},
+    {"background", NULL, MEANS_BACKGROUND},
+    {"stream_format", NULL, MEANS_SSE},
+    {"n", NULL, MEANS_CANDIDATES},
+    {"generationConfig", "candidateCount", MEANS_CANDIDATES},
+    {"max_tokens", NULL, MEANS_MAX_OUT},
+    {"max_completion_tokens", NULL, MEANS_MAX_OUT},
+    {"max_output_tokens", NULL, MEANS_MAX_OUT},
+    {"max_gen_len", NULL, MEANS_MAX_OUT},
+    {"generationConfig", "maxOutputTokens", MEANS_MAX_OUT},
+    {"inferenceConfig", "maxTokens", MEANS_MAX_OUT},
+    {"inferenceConfig", "max_new_tokens", MEANS_MAX_OUT},
+    {"textGenerationConfig", "maxTokenCount", MEANS_MAX_OUT},
+    {"options", "num_predict", MEANS_MAX_OUT},
+};
+
+static enum meaning meaning_of(const struct body_scan *b)
 {
-	return strcmp(b->key[0], first) == 0 && b->depth == (second ? 2 : 1) &&
-	       (!second || strcmp(b->key[1], second) == 0);
+	for (size_t i = 0; i < ARRAY_LEN(keys) && (b->depth == 1 || b->depth == 2); i++) {
+		const char *second = keys[i].second;
+
+		if (b->depth == (second ? 2 : 1) && strcmp(b->key[0], keys[i].first) == 0 &&
+		    (!second || strcmp(b->key[1], second) == 0))
+			return keys[i].meaning;
+	}
+	return MEANS_NOTHING;
+}
+
+/* Lists of things to embed or to rank. */
+static bool in_inputs(const struct body_scan *b)
+{
+	return strcmp(b->key[0], "input") == 0 || strcmp(b->key[0], "texts") == 0 ||
+	       strcmp(b->key[0], "documents") == 0;
 }
 
 static void seen_string(struct body_scan *b)
 {
 	struct request *r = b->request;
-	struct slice text = json_text(&b->json);
+	enum meaning m = meaning_of(b);
 
-	if (at(b, "model", NULL)) {
-		(void)slice_to_cstr(text, r->model, sizeof(r->model));
+	if (m == MEANS_MODEL) {
+		if (!r->model_in_path)
+			(void)slice_to_cstr(json_text(&b->json), r->model, sizeof(r->model));
 		return;
 	}
-	if (at(b, "encoding_format", NULL))
-		r->base64 = slice_eq(text, SLICE("base64"));
-	if (strcmp(b->key[0], "input") == 0)
+	if (m == MEANS_BASE64)
+		r->base64 = slice_eq(json_text(&b->json), SLICE("base64"));
+	if (m == MEANS_SSE)
+		r->stream = slice_eq(json_text(&b->json), SLICE("sse"));
+	if (in_inputs(b))
 		r->inputs++;
 	r->text_bytes += b->json.length_bytes;
 }
@@ -199,31 +204,39 @@ static void seen_string(struct body_scan *b)
 static void seen_number(struct body_scan *b)
 {
 	struct request *r = b->request;
+	enum meaning m = meaning_of(b);
 	uint64_t v;
 
-	if (json_count(json_text(&b->json), &v) < 0)
+	if (m == MEANS_NOTHING || json_count(json_text(&b->json), &v) < 0)
 		return;
-	if (at(b, "max_tokens", NULL) || at(b, "max_completion_tokens", NULL) || at(b, "max_output_tokens", NULL) ||
-	    at(b, "generationConfig", "maxOutputTokens")) {
+	if (m == MEANS_MAX_OUT) {
 		r->has_max_out = true;
 		r->max_out = v;
-	} else if (at(b, "n", NULL) || at(b, "generationConfig", "candidateCount")) {
+	} else if (m == MEANS_CANDIDATES) {
 		r->candidates = v > 0 && v <= 128 ? v : 1;
 	}
 }
 
 static void seen_bool(struct body_scan *b, bool value)
 {
-	if (at(b, "stream", NULL))
+	enum meaning m = meaning_of(b);
+
+	if (m == MEANS_STREAM)
 		b->request->stream = value;
-	else if (at(b, "stream_options", "include_usage"))
+	else if (m == MEANS_USAGE)
 		b->request->include_usage = value;
+	else if (m == MEANS_BACKGROUND)
+		b->request->background = value;
 }
 
 static void seen_token(struct body_scan *b, enum json_token t)
 {
 	switch (t) {
 	case JT_OBJECT_BEGIN:
+		if (b->depth == 2 && strcmp(b->key[0], "requests") == 0)
+			b->request->inputs++;
+		b->depth++;
+		break;
 	case JT_ARRAY_BEGIN:
 		b->depth++;
 		break;
@@ -279,8 +292,6 @@ uint64_t request_output_tokens(const struct request *r)
 {
 	uint64_t out = r->script.has_out ? r->script.out : DEFAULT_OUT;
 
-	if (r->api == API_EMBEDDINGS)
-		return 0;
 	if (r->has_max_out && out > r->max_out)
 		out = r->max_out;
 	return out * r->candidates;

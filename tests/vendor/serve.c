@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/buf.h"
 #include "base/check.h"
@@ -15,14 +14,17 @@
 #include "net/h1.h"
 #include "net/stream.h"
 #include "tests/vendor/answer.h"
+#include "tests/vendor/coding.h"
+#include "tests/vendor/control.h"
+#include "tests/vendor/later.h"
 #include "tests/vendor/request.h"
 
 #define CONN_MAGIC 0x56436f6eu
 #define IN_MAX (256 * 1024)
+#define RAW_MAX (64 * 1024 * 1024)
 #define OUT_MAX (96 * 1024 * 1024)
 #define OUT_ENOUGH (256 * 1024) /* no new pieces while this much waits for the client */
 #define HUGE_BYTES (64 * 1024 * 1024)
-#define BOMB_BYTES (256u * 1024 * 1024)
 #define DRIBBLE_BYTES 64
 #define DRIBBLE_MS 20
 
@@ -35,7 +37,7 @@ struct conn {
 	struct stream stream;
 	enum conn_state state;
 	bool handshaking, keep_alive, close_after, dribble, chunked, billed_open, head_only;
-	struct buf in, out, body;
+	struct buf in, out, body, raw; /* raw: the request's body, where it is kept whole */
 	struct h1_scan scan;
 	struct h1_body decoder;
 	struct body_scan json;
@@ -43,7 +45,7 @@ struct conn {
 	struct answer answer;
 	struct bill_entry bill;
 	struct loop_timer *timer;
-	z_stream *gzip;
+	struct z_stream_s *gzip;
 	struct loop_free_node free_node;
 };
 
@@ -68,6 +70,7 @@ static struct conn *conn_new(struct server *s, int fd)
 	buf_init(&c->in, IN_MAX);
 	buf_init(&c->out, OUT_MAX);
 	buf_init(&c->body, OUT_MAX);
+	buf_init(&c->raw, RAW_MAX);
 	if (stream_open(&c->stream, s->loop, fd, conn_ready, c) < 0) {
 		free(c);
 		return NULL;
@@ -85,12 +88,9 @@ static void conn_free(void *arg)
 	free(c);
 }
 
-static void gzip_end(struct conn *c)
+static void coding_end(struct conn *c)
 {
-	if (!c->gzip)
-		return;
-	(void)deflateEnd(c->gzip);
-	free(c->gzip);
+	gzip_end(c->gzip);
 	c->gzip = NULL;
 }
 
@@ -102,7 +102,7 @@ static void call_end(struct conn *c, enum bill_status status)
 	c->server->stats.open_calls--;
 	c->bill.usage = c->answer.usage;
 	if (status == BILL_ABORTED || status == BILL_CUT)
-		c->bill.usage.output = c->answer.generated;
+		c->bill.usage = answer_usage(&c->answer, c->answer.generated);
 	bill_end(c->server->bill, &c->bill, status);
 }
 
@@ -117,10 +117,11 @@ static void conn_close(struct conn *c, bool client_gone)
 	stream_close(&c->stream);
 	loop_timer_free(c->timer);
 	c->timer = NULL;
-	gzip_end(c);
+	coding_end(c);
 	buf_done(&c->in);
 	buf_done(&c->out);
 	buf_done(&c->body);
+	buf_done(&c->raw);
 	TAILQ_REMOVE(&c->server->conns, c, entry);
 	loop_free_later(c->server->loop, &c->free_node, conn_free, c);
 }
@@ -136,13 +137,15 @@ static void conn_reset(struct conn *c)
 static void call_begin(struct conn *c)
 {
 	struct server_stats *stats = &c->server->stats;
+	const struct script *s = &c->request.script;
 
 	c->bill = (struct bill_entry){.number = c->server->numbers,
 				      .call = c->request.script.call,
 				      .api = api_name(c->request.api),
-				      .provider = api_provider(c->request.api),
+				      .provider = seller_name(c->request.seller),
 				      .model = c->request.model,
-				      .usage = c->answer.usage};
+				      .usage = c->answer.usage,
+				      .special_nanousd = s->has_cost ? (int64_t)s->cost_nanousd : -1};
 	c->bill.usage.output = 0;
 	c->billed_open = true;
 	if (++stats->open_calls > stats->peak_calls)
@@ -164,7 +167,7 @@ static void conn_sleep(struct conn *c, uint64_t ms)
 static void request_done(struct conn *c)
 {
 	c->dribble = false;
-	gzip_end(c);
+	coding_end(c);
 	if (c->close_after || !c->keep_alive) {
 		stream_shutdown(&c->stream);
 		conn_close(c, false);
@@ -232,13 +235,10 @@ static const char *date_text(void)
 /* length < 0: chunked. */
 static void put_head(struct conn *c, int status, const char *type, int64_t length, bool gzip, const char *extra)
 {
-	const char *provider = api_provider(c->request.api);
-
 	CHECK(buf_printf(&c->out,
 			 "HTTP/1.1 %d %s\r\ndate: %s\r\nserver: vendor\r\ncontent-type: %s\r\n%s: req_%s\r\n%s%s",
-			 status, h1_reason(status), date_text(), type,
-			 strcmp(provider, "anthropic") == 0 ? "request-id" : "x-request-id", c->answer.id,
-			 gzip ? "content-encoding: gzip\r\n" : "", extra) == BUR_OK);
+			 status, h1_reason(status), date_text(), type, seller_request_id_field(c->request.seller),
+			 c->answer.id, gzip ? "content-encoding: gzip\r\n" : "", extra) == BUR_OK);
 	if (!c->keep_alive)
 		put_text(c, "connection: close\r\n");
 	if (length < 0)
@@ -256,43 +256,6 @@ static void put_chunk(struct conn *c, struct slice data)
 	put(c, line, h1_chunk_line(line, data.n));
 	put(c, data.p, data.n);
 	put(c, "\r\n", 2);
-}
-
-/* --- gzip ----------------------------------------------------------------------------------------------------------
- */
-
-static void gzip_begin(struct conn *c)
-{
-	c->gzip = calloc(1, sizeof(*c->gzip));
-	CHECK(c->gzip != NULL);
-	CHECK(deflateInit2(c->gzip, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK);
-}
-
-static void gzip_add(struct conn *c, struct slice data, int flush, struct buf *to)
-{
-	unsigned char block[16384];
-
-	c->gzip->next_in = (unsigned char *)(uintptr_t)data.p; /* zlib only reads it */
-	c->gzip->avail_in = (unsigned)data.n;
-	do {
-		c->gzip->next_out = block;
-		c->gzip->avail_out = sizeof(block);
-		CHECK(deflate(c->gzip, flush) != Z_STREAM_ERROR);
-		CHECK(buf_append(to, block, sizeof(block) - c->gzip->avail_out) == BUR_OK);
-	} while (c->gzip->avail_out == 0);
-}
-
-/* A quarter of a gigabyte of spaces before the answer's JSON. */
-static void gzip_bomb(struct conn *c, struct slice body, struct buf *to)
-{
-	static char spaces[65536];
-
-	memset(spaces, ' ', sizeof(spaces));
-	gzip_begin(c);
-	for (size_t n = 0; n < BOMB_BYTES; n += sizeof(spaces))
-		gzip_add(c, slice_mem(spaces, sizeof(spaces)), Z_NO_FLUSH, to);
-	gzip_add(c, body, Z_FINISH, to);
-	gzip_end(c);
 }
 
 /* --- answers -------------------------------------------------------------------------------------------------------
@@ -319,11 +282,32 @@ static void send_body(struct conn *c, int status)
 		buf_consume(&c->body, buf_len(&c->body));
 }
 
+/* The head of the answer that was asked for. */
+static void put_answer_head(struct conn *c, int64_t length, bool gzip)
+{
+	struct buf fields;
+
+	buf_init(&fields, H1_HEAD_MAX);
+	CHECK(answer_fields(&c->answer, &fields) == BUR_OK && buf_append(&fields, "", 1) == BUR_OK);
+	put_head(c, 200, answer_type(&c->request), length, gzip, buf_slice(&fields).p);
+	buf_done(&fields);
+}
+
+static void send_answer(struct conn *c, struct slice body, bool gzip)
+{
+	put_answer_head(c, (int64_t)body.n, gzip);
+	put(c, body.p, body.n);
+	finish(c);
+}
+
 static void send_error(struct conn *c, int status, const char *type, const char *message, const char *extra)
 {
+	char fields[256];
+
 	call_end(c, BILL_ERROR);
-	CHECK(answer_error(&c->request, status, type, message, &c->body) == BUR_OK);
-	put_head(c, status, "application/json", (int64_t)buf_len(&c->body), false, extra);
+	CHECK(seller_error(c->request.seller, status, type, message, &c->body) == BUR_OK);
+	(void)snprintf(fields, sizeof(fields), "%s%s", extra, seller_error_fields(c->request.seller, status));
+	put_head(c, status, "application/json", (int64_t)buf_len(&c->body), false, fields);
 	put(c, buf_slice(&c->body).p, buf_len(&c->body));
 	buf_consume(&c->body, buf_len(&c->body));
 	finish(c);
@@ -340,19 +324,20 @@ static void break_off(struct conn *c, enum bill_status status)
 static void send_spoiled(struct conn *c, struct slice body)
 {
 	static const char nonsense[] = "<html>this is not what you asked for</html>";
+	const char *type = answer_type(&c->request);
 	struct buf coded;
 
 	switch (c->request.script.fault) {
 	case FAULT_NONSENSE:
-		send_whole(c, 200, "application/json", slice_of(nonsense), "");
+		send_whole(c, 200, type, slice_of(nonsense), "");
 		return;
 	case FAULT_CUT_MID:
-		put_head(c, 200, "application/json", (int64_t)body.n, false, "");
+		put_answer_head(c, (int64_t)body.n, false);
 		put(c, body.p, body.n / 2);
 		break_off(c, BILL_COMPLETE);
 		return;
 	case FAULT_WRONG_LENGTH:
-		put_head(c, 200, "application/json", (int64_t)body.n + 100, false, "");
+		put_answer_head(c, (int64_t)body.n + 100, false);
 		put(c, body.p, body.n);
 		break_off(c, BILL_COMPLETE);
 		return;
@@ -360,20 +345,16 @@ static void send_spoiled(struct conn *c, struct slice body)
 	case FAULT_TRUNCATED_GZIP:
 		buf_init(&coded, OUT_MAX);
 		if (c->request.script.fault == FAULT_GZIP_BOMB) {
-			gzip_bomb(c, body, &coded);
+			gzip_bomb(body, &coded);
 		} else {
-			gzip_begin(c);
-			gzip_add(c, body, Z_FINISH, &coded);
-			gzip_end(c);
+			gzip_whole(body, &coded);
 			coded.tail = coded.head + buf_len(&coded) / 2;
 		}
-		put_head(c, 200, "application/json", (int64_t)buf_len(&coded), true, "");
-		put(c, buf_slice(&coded).p, buf_len(&coded));
+		send_answer(c, buf_slice(&coded), true);
 		buf_done(&coded);
-		finish(c);
 		return;
 	default:
-		send_body(c, 200);
+		send_answer(c, body, false);
 		return;
 	}
 }
@@ -383,13 +364,9 @@ static void send_gzipped(struct conn *c)
 	struct buf coded;
 
 	buf_init(&coded, OUT_MAX);
-	gzip_begin(c);
-	gzip_add(c, buf_slice(&c->body), Z_FINISH, &coded);
-	gzip_end(c);
-	put_head(c, 200, "application/json", (int64_t)buf_len(&coded), true, "");
-	put(c, buf_slice(&coded).p, buf_len(&coded));
+	gzip_whole(buf_slice(&c->body), &coded);
+	send_answer(c, buf_slice(&coded), true);
 	buf_done(&coded);
-	finish(c);
 }
 
 static void answer_unary(struct conn *c)
@@ -399,6 +376,8 @@ static void answer_unary(struct conn *c)
 	if (fault == FAULT_HUGE)
 		c->answer.pad_bytes = HUGE_BYTES;
 	CHECK(answer_whole(&c->answer, &c->body) == BUR_OK);
+	if (c->request.background)
+		later_keep_response(c->server->shelf, &c->answer);
 	call_end(c, BILL_COMPLETE);
 	if (fault == FAULT_SLOW)
 		c->dribble = true;
@@ -407,7 +386,7 @@ static void answer_unary(struct conn *c)
 	else if (c->request.script.gzip)
 		send_gzipped(c);
 	else
-		send_body(c, 200);
+		send_answer(c, buf_slice(&c->body), false);
 	if (c->state != CONN_CLOSED) {
 		buf_consume(&c->body, buf_len(&c->body));
 		buf_relax(&c->body);
@@ -422,7 +401,7 @@ static void emit_piece(struct conn *c, bool last)
 		put_chunk(c, buf_slice(&c->body));
 	} else {
 		buf_init(&coded, OUT_MAX);
-		gzip_add(c, buf_slice(&c->body), last ? Z_FINISH : Z_SYNC_FLUSH, &coded);
+		gzip_add(c->gzip, buf_slice(&c->body), last, &coded);
 		put_chunk(c, buf_slice(&coded));
 		buf_done(&coded);
 	}
@@ -471,8 +450,8 @@ static void answer_stream(struct conn *c)
 	c->chunked = true;
 	c->dribble = c->request.script.fault == FAULT_SLOW;
 	if (c->request.script.gzip)
-		gzip_begin(c);
-	put_head(c, 200, answer_stream_type(&c->request), -1, c->request.script.gzip, "");
+		c->gzip = gzip_begin();
+	put_answer_head(c, -1, c->request.script.gzip);
 	c->state = CONN_STREAM;
 	stream_pieces(c);
 }
@@ -513,105 +492,72 @@ static void call_answer(struct conn *c)
 {
 	if (answer_fault(c))
 		return;
-	if (c->request.stream && api_is_billed(c->request.api))
+	if (answer_is_stream(&c->request))
 		answer_stream(c);
 	else
 		answer_unary(c);
 }
 
-/* --- control routes ------------------------------------------------------------------------------------------------
- */
-
-static void control_bill(struct conn *c)
-{
-	const struct bill_totals *t = bill_totals(c->server->bill);
-
-	CHECK(buf_printf(&c->body,
-			 "{\"begun\":%" PRIu64 ",\"ended\":%" PRIu64 ",\"complete\":%" PRIu64 ",\"aborted\":%" PRIu64
-			 ",\"cut\":%" PRIu64 ",\"error\":%" PRIu64 ",\"input\":%" PRIu64 ",\"output\":%" PRIu64
-			 ",\"nanousd\":%" PRId64 "}\n",
-			 t->begun, t->ended, t->by_status[BILL_COMPLETE], t->by_status[BILL_ABORTED],
-			 t->by_status[BILL_CUT], t->by_status[BILL_ERROR], t->input, t->output, t->nanousd) == BUR_OK);
-}
-
-static void control_hits(struct conn *c)
-{
-	const struct server_stats *s = &c->server->stats;
-
-	CHECK(buf_printf(&c->body,
-			 "{\"hits\":%" PRIu64 ",\"connections\":%" PRIu64 ",\"open_calls\":%" PRIu64
-			 ",\"peak_calls\":%" PRIu64 ",\"client_gone\":%" PRIu64 "}\n",
-			 s->hits, s->connections, s->open_calls, s->peak_calls, s->client_gone) == BUR_OK);
-}
-
-static void control_route(struct conn *c, struct slice target)
-{
-	bill_flush(c->server->bill);
-	if (slice_eq(target, SLICE("/__bill")))
-		control_bill(c);
-	else if (slice_eq(target, SLICE("/__hits")))
-		control_hits(c);
-	else if (slice_eq(target, SLICE("/__last")))
-		CHECK(buf_printf(&c->body, "%s\n", c->server->last_head) == BUR_OK);
-	else
-		CHECK(buf_printf(&c->body, "{}\n") == BUR_OK);
-	send_body(c, 200);
-}
-
-/* {"method":…,"target":…,"fields":[[name,value],…]} into dst; what does not fit is left out. */
-static void head_to_json(const struct h1_head *head, char *dst, size_t size)
-{
-	size_t n = 0;
-	char name[256], value[4096];
-
-	(void)json_escape(head->target, value, sizeof(value));
-	n += (size_t)snprintf(dst, size, "{\"method\":\"%.*s\",\"target\":\"%s\",\"fields\":[",
-			      SLICE_ARG(head->method_text), value);
-	for (size_t i = 0; i < head->n_fields; i++) {
-		(void)json_escape(head->fields[i].name, name, sizeof(name));
-		(void)json_escape(head->fields[i].value, value, sizeof(value));
-		if (n + strlen(name) + strlen(value) + 32 > size)
-			break;
-		n += (size_t)snprintf(dst + n, size - n, "%s[\"%s\",\"%s\"]", i ? "," : "", name, value);
-	}
-	(void)snprintf(dst + n, size - n, "]}");
-}
-
 /* --- requests ------------------------------------------------------------------------------------------------------
  */
+
+/* Why the request is no good; NULL: it is. */
+static const char *request_fault(struct conn *c, struct slice *ret_file)
+{
+	struct request *r = &c->request;
+
+	switch (api_body(r->api)) {
+	case BODY_JSON:
+		body_scan_finish(&c->json);
+		return r->bad_json ? "the body is not JSON" : NULL;
+	case BODY_FORM:
+		return request_from_form(r, buf_slice(&c->raw), ret_file) ? NULL : "the body is not a form";
+	default:
+		return NULL;
+	}
+}
+
+static void answer_later(struct conn *c, struct slice file)
+{
+	struct server *s = c->server;
+	int status = later_answer(s->shelf, s->bill, &c->answer, s->numbers, buf_slice(&c->raw), file, &c->body);
+
+	if (status == 200) {
+		send_answer(c, buf_slice(&c->body), false);
+		buf_consume(&c->body, buf_len(&c->body));
+	} else {
+		send_error(c, status, "invalid_request_error", status == 404 ? "no such object" : "no batch to do", "");
+	}
+}
 
 static void request_arrived(struct conn *c)
 {
 	struct request *r = &c->request;
+	struct slice file = {NULL, 0};
+	const char *wrong = request_fault(c, &file);
 
-	body_scan_finish(&c->json);
 	c->server->stats.hits++;
 	answer_init(&c->answer, r, ++c->server->numbers);
 	if (r->api == API_NONE) {
 		send_error(c, 404, "invalid_request_error", "no such route", "");
-		return;
-	}
-	if (r->api == API_ECHO) {
+	} else if (r->api == API_ECHO) {
 		send_whole(c, 200, "application/json", slice_of(c->server->last_head), "x-echo: 1\r\n");
-		return;
-	}
-	if (r->api != API_MODELS && r->bad_json) {
-		send_error(c, 400, "invalid_request_error", "the body is not JSON", "");
-		return;
-	}
-	if (api_is_billed(r->api)) {
-		if (bill_price(api_provider(r->api), slice_of(r->model), &c->answer.usage) < 0) {
-			send_error(c, 404, "invalid_request_error", "no such model", "");
+	} else if (wrong) {
+		send_error(c, 400, "invalid_request_error", wrong, "");
+	} else if (later_handles(r->api)) {
+		answer_later(c, file);
+	} else if (api_is_billed(r->api) && !c->answer.tariff) {
+		send_error(c, 404, "invalid_request_error", "no such model", "");
+	} else {
+		if (api_is_billed(r->api))
+			call_begin(c);
+		if (!r->script.delay_ms) {
+			call_answer(c);
 			return;
 		}
-		call_begin(c);
-	}
-	if (r->script.delay_ms) {
 		c->state = CONN_DELAY;
 		conn_sleep(c, r->script.delay_ms);
-		return;
 	}
-	call_answer(c);
 }
 
 static void send_continue(struct conn *c)
@@ -658,20 +604,32 @@ static bool read_head(struct conn *c)
 		struct slice target = head.target;
 
 		(void)snprintf(c->answer.id, sizeof(c->answer.id), "control");
-		control_route(c, target);
+		control_answer(c->server, target, &c->body);
+		send_body(c, 200);
 		if (c->state != CONN_CLOSED)
 			buf_consume(&c->in, head.head_bytes);
 		return true;
 	}
 	if (c->server->keep_last || c->request.api == API_ECHO)
-		head_to_json(&head, c->server->last_head, sizeof(c->server->last_head));
+		control_head_json(&head, c->server->last_head, sizeof(c->server->last_head));
 	body_scan_init(&c->json, &c->request);
+	buf_consume(&c->raw, buf_len(&c->raw));
 	h1_body_init(&c->decoder, head.framing, head.content_length);
 	c->state = CONN_BODY;
 	buf_consume(&c->in, head.head_bytes);
 	if (head.expect_continue && head.framing != H1_NO_BODY)
 		send_continue(c);
 	return true;
+}
+
+static void take_body(struct conn *c, struct slice data)
+{
+	enum body_kind kind = api_body(c->request.api);
+
+	if (kind == BODY_JSON)
+		body_scan_feed(&c->json, data.p, data.n);
+	else if (kind != BODY_ANY)
+		CHECK(buf_append_slice(&c->raw, data) == BUR_OK);
 }
 
 /* false: more bytes needed. */
@@ -682,7 +640,7 @@ static bool read_body(struct conn *c)
 	int r;
 
 	while ((r = h1_body_next(&c->decoder, s.p, s.n, &i, &data)) == BUR_OK)
-		body_scan_feed(&c->json, data.p, data.n);
+		take_body(c, data);
 	buf_consume(&c->in, i);
 	if (r == BUR_AGAIN)
 		return false;

@@ -10,6 +10,7 @@
 #include "net/listen.h"
 #include "net/loop.h"
 #include "tests/vendor/bill.h"
+#include "tests/vendor/shelf.h"
 
 struct conn;
 
@@ -23,6 +24,7 @@ struct server_stats {
 struct server {
 	struct loop *loop;
 	struct bill *bill;
+	struct shelf *shelf;
 	SSL_CTX *tls;
 	uint64_t numbers; /* of calls */
 	struct server_stats stats;

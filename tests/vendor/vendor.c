@@ -160,7 +160,8 @@ static bool start(const struct options *o, struct listener *listeners[LISTENERS_
 	server.tls = make_tls(o->dir);
 	server.bill = bill_open(o->bill ? o->bill : bill_path, o->fast);
 	server.keep_last = !o->fast;
-	if (!server.tls || !server.bill)
+	server.shelf = shelf_new();
+	if (!server.tls || !server.bill || !server.shelf)
 		return false;
 	if (!listen_at(o->plain, server_accept_plain, &listeners[0], &plain_port) ||
 	    !listen_at(o->tls, server_accept_tls, &listeners[1], &tls_port))
@@ -204,6 +205,7 @@ int main(int argc, char **argv)
 		listener_free(listeners[i]);
 	server_close_all(&server);
 	bill_close(server.bill);
+	shelf_free(server.shelf);
 	SSL_CTX_free(server.tls);
 	loop_free(server.loop);
 	return code;
