@@ -45,6 +45,17 @@ void adjust_uid(const uint8_t ref_uid[16], const char *cause, struct slice key, 
 	memcpy(ret, hash, 16);
 }
 
+/* Of CALL_SELECT. */
+enum call_column {
+	COLUMN_KIND,
+	COLUMN_AMOUNT,
+	COLUMN_UNITS,
+	COLUMN_SEQ = COLUMN_UNITS + (int)UNITS_N,
+	COLUMN_FLAGS,
+	COLUMN_SOURCE,
+	COLUMN_EXTRA
+};
+
 /* --- sums of a call ----------------------------------------------------------------------------------------------- */
 
 struct sums {
@@ -59,10 +70,29 @@ static void sum(struct sums *s, int64_t *to, int64_t v)
 		s->overflow = true;
 }
 
-/* Columns: kind, amount_n, units. */
+static void take_late(struct adjust_total *t, sqlite3_stmt *st)
+{
+	const unsigned char *extra = sqlite3_column_text(st, COLUMN_EXTRA);
+	int64_t seq = sqlite3_column_int64(st, COLUMN_SEQ), flags = sqlite3_column_int64(st, COLUMN_FLAGS);
+	size_t n = extra ? (size_t)sqlite3_column_bytes(st, COLUMN_EXTRA) : 0;
+
+	if (!(flags & ROW_LATE) || seq < t->late_seq)
+		return;
+	t->late_seq = seq;
+	t->late_flags = (uint32_t)flags;
+	t->late_source = sqlite3_column_int(st, COLUMN_SOURCE);
+	if (n >= sizeof t->late_extra)
+		n = 0;
+	if (n > 0)
+		memcpy(t->late_extra, extra, n);
+	t->late_extra[n] = '\0';
+}
+
+/* The columns of CALL_SELECT. */
 static void sums_take(struct sums *s, sqlite3_stmt *st)
 {
-	int64_t kind = sqlite3_column_int64(st, 0), amount = sqlite3_column_int64(st, 1), units[UNITS_N];
+	int64_t kind = sqlite3_column_int64(st, COLUMN_KIND), units[UNITS_N],
+		amount = sqlite3_column_int64(st, COLUMN_AMOUNT);
 
 	sum(s, &s->total.all_nanousd, amount);
 	if (kind == LEDGER_SPEND || kind == LEDGER_ADJUST)
@@ -74,10 +104,11 @@ static void sums_take(struct sums *s, sqlite3_stmt *st)
 		s->row_nanousd = amount;
 	} else {
 		s->total.n_adjusts++;
+		take_late(&s->total, st);
 	}
 	memcpy(units, &s->total.units, sizeof units);
 	for (size_t i = 0; i < UNITS_N; i++)
-		sum(s, &units[i], sqlite3_column_int64(st, 2 + (int)i));
+		sum(s, &units[i], sqlite3_column_int64(st, COLUMN_UNITS + (int)i));
 	memcpy(&s->total.units, units, sizeof units);
 }
 

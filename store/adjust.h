@@ -66,6 +66,11 @@ struct adjust_total {
 	int64_t all_nanousd; /* with refunds, charges and credits */
 	struct adjust_units units;
 	uint32_t n_adjusts;
+	/* Of the last bill that came later (ROW_LATE), which says what was used; source 0: there is none. */
+	int late_source;
+	uint32_t late_flags;
+	int64_t late_seq;
+	char late_extra[640]; /* JSON; empty when it does not fit */
 };
 /* BUR_OK, BUR_NOTFOUND, BUR_IO. */
 int adjust_total(struct sqlite3 *reader, const uint8_t uid[16], struct adjust_total *ret) NONNULL(1, 2, 3) MUST_USE;

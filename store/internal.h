@@ -217,6 +217,7 @@ enum writer_stmt {
 	W_LATE_FIND,
 	W_LATE_ADD,
 	W_LATE_SET,
+	W_LATE_ALSO,
 	W_LATE_OVER,
 	W_LATE_OLD,
 	W_COUNT,
@@ -224,7 +225,7 @@ enum writer_stmt {
 /* A call's row and those that refer to it: what sums need. */
 #define CALL_COLUMNS                                                                                                   \
 	"kind,amount_n,input_tokens,output_tokens,cached_tokens,cache_write_tokens,cache_write_1h_tokens,"             \
-	"reasoning_tokens,requests,searches"
+	"reasoning_tokens,requests,searches,seq,flags,source,extra"
 #define CALL_SELECT                                                                                                    \
 	"SELECT " CALL_COLUMNS " FROM ledger WHERE uid=?1 UNION ALL SELECT " CALL_COLUMNS                              \
 	" FROM ledger WHERE ref_uid=?1"
@@ -313,7 +314,7 @@ void posts_failed(struct writer *) NONNULL(1);
 
 /* --- late.c ------------------------------------------------------------------------------------------------------- */
 struct late_item {
-	uint64_t key;
+	uint64_t key, also; /* also 0: a bill; else a second number for the same */
 	struct late_bill bill;
 };
 /* Keeps the numbers of rows that were just written. SQLite's code. */

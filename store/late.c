@@ -46,6 +46,21 @@ int store_late_bill(struct store *s, uint32_t worker, uint64_t key, const struct
 	return BUR_OK;
 }
 
+int store_late_also(struct store *s, uint32_t worker, uint64_t key, uint64_t also)
+{
+	struct late_item *item;
+
+	CHECK(s->magic == STORE_MAGIC && worker < s->cfg.workers);
+	if (key == 0 || also == 0 || key == also)
+		return BUR_INVALID;
+	item = ring_claim(&s->workers[worker].bills);
+	if (!item)
+		return BUR_FULL;
+	*item = (struct late_item){.key = key, .also = also};
+	ring_publish(&s->workers[worker].bills);
+	return BUR_OK;
+}
+
 /* --- the table of numbers ----------------------------------------------------------------------------------------- */
 
 struct known {
@@ -126,7 +141,8 @@ struct bill {
 	int64_t nanousd;
 	struct adjust_units units;
 	bool final;
-	const uint8_t *by; /* NULL: nobody in particular */
+	const uint8_t *by;
+	struct slice extra; /* of the fetching call: units without a column; a JSON object, or empty */
 	int source;
 	uint32_t price_version;
 	int64_t now_ns;
@@ -170,7 +186,9 @@ static bool difference(const struct known *k, const struct adjust_total *t, cons
 static int put_difference(struct writer *w, uint64_t key, const struct known *k, const struct bill *b, int64_t nanousd,
 			  const struct adjust_units *units)
 {
-	char cause[64], by[33], extra[128];
+	char cause[64], by[33], extra[640];
+	/* its members, with the closing brace */
+	struct slice members = b->extra.n > 2 && b->extra.p[0] == '{' ? slice_sub(b->extra, 1, b->extra.n) : SLICE("}");
 	uint8_t uid[16];
 	struct correction c = {.uid = uid,
 			       .ref_uid = k->uid,
@@ -184,10 +202,9 @@ static int put_difference(struct writer *w, uint64_t key, const struct known *k,
 	int n = snprintf(cause, sizeof cause, "%016llx/%lld", (unsigned long long)key, (long long)k->bills), result;
 
 	adjust_uid(k->uid, "late", slice_mem(cause, (size_t)n), uid);
-	if (b->by)
-		hex_encode(b->by, 16, by);
-	n = snprintf(extra, sizeof extra, "{\"reason\":\"late bill\",\"actor\":\"bursar\"%s%s%s}",
-		     b->by ? ",\"by\":\"" : "", b->by ? by : "", b->by ? "\"" : "");
+	hex_encode(b->by, 16, by);
+	n = snprintf(extra, sizeof extra, "{\"reason\":\"late bill\",\"actor\":\"bursar\",\"by\":\"%s\"%s" SLICE_FMT,
+		     by, members.n > 1 ? "," : "", SLICE_ARG(members));
 	CHECK(n > 0 && (size_t)n < sizeof extra);
 	c.extra = slice_mem(extra, (size_t)n);
 	return correction_put(w, &c, &result); /* DENIED: corrected too often; it stays as it is */
@@ -271,6 +288,7 @@ int late_call(struct writer *w, const struct journal_entry *e, int64_t settled_n
 	if (rc != SQLITE_OK || !k.found)
 		return rc;
 	b.now_ns = settled_ns;
+	b.extra = extra;
 	w->n_rows = 0;
 	rc = bill_known(w, e->cell.late_key, &k, &b);
 	w->n_rows = 1; /* written; what is in rows[0] by now is a correction */
@@ -322,6 +340,17 @@ static int bill_unknown(struct writer *w, const struct late_item *it, bool learn
 	return rc;
 }
 
+static int add_also(struct writer *w, const struct late_item *it, int64_t now_ns)
+{
+	sqlite3_stmt *st = w->st[W_LATE_ALSO];
+
+	(void)sqlite3_bind_int64(st, 1, (int64_t)it->key);
+	(void)sqlite3_bind_int64(st, 2, (int64_t)it->also);
+	(void)sqlite3_bind_int64(st, 3, now_ns);
+	w->n_late_keys++;
+	return db_run(st);
+}
+
 /* *ret_wait: the call that learned it is not in the ledger yet, and this batch was not all there is. */
 static int put_bill(struct writer *w, const struct late_item *it, int64_t now_ns, bool *ret_wait)
 {
@@ -335,6 +364,10 @@ static int put_bill(struct writer *w, const struct late_item *it, int64_t now_ns
 	int rc = find_key(w, it->key, &k);
 
 	*ret_wait = false;
+	if (rc == SQLITE_OK && it->also != 0) {
+		*ret_wait = !k.found && w->n_items == BATCH_ROWS;
+		return k.found ? add_also(w, it, now_ns) : SQLITE_OK;
+	}
 	if (rc == SQLITE_OK && k.found)
 		return bill_known(w, it->key, &k, &b);
 	if (rc == SQLITE_OK)

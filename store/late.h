@@ -37,8 +37,8 @@ uint64_t late_key(struct slice provider, struct slice id) MUST_USE;
 struct late_bill {
 	int64_t nanousd;
 	struct adjust_units units; /* the bill's, not differences */
-	/* The call in whose answer it stood. When the number is unknown, the bill becomes a row of its own with this call's
-	 * names and counters. Zeros = nobody: store_hooks.late_unknown is told. */
+	/* The call in whose answer it stood. When the number is unknown, the bill becomes a row of its own with this
+	 * call's names and counters. Zeros = nobody: store_hooks.late_unknown is told. */
 	uint8_t learned_by[16];
 	bool final;
 };
@@ -46,5 +46,10 @@ struct late_bill {
  * bill that is lost to kill -9 leaves the call pending, at its worst case, until it is learned again. Settle
  * `learned_by` before. Worker `worker`'s thread only; never blocks. */
 int store_late_bill(struct store *, uint32_t worker, uint64_t key, const struct late_bill *) NONNULL(1, 4) MUST_USE;
+
+/* One bill that can be fetched under two ids: a batch, and the file with its results. Under `also` the writer then
+ * knows what it knows under `key`; a fetch of either is the same bill. Bounded: BUR_FULL (then a fetch of the second id
+ * is charged again). After the end of the call that learned of it. Same thread as store_late_bill. */
+int store_late_also(struct store *, uint32_t worker, uint64_t key, uint64_t also) NONNULL(1) MUST_USE;
 
 #endif

@@ -39,6 +39,8 @@ static const char *const texts[W_COUNT] = {
     [W_LATE_FIND] = "SELECT uid,state,bills FROM late WHERE key=?1",
     [W_LATE_ADD] = "INSERT INTO late(key,uid,state,bills,ts) VALUES(?1,?2,?3,0,?4) ON CONFLICT(key) DO NOTHING",
     [W_LATE_SET] = "UPDATE late SET state=?2,bills=bills+1 WHERE key=?1",
+    [W_LATE_ALSO] = "INSERT INTO late(key,uid,state,bills,ts) SELECT ?2,uid,state,0,?3 FROM late WHERE key=?1"
+		    " ON CONFLICT(key) DO NOTHING",
     [W_LATE_OVER] = "DELETE FROM late WHERE id IN (SELECT id FROM late WHERE id<=(SELECT max(id) FROM late)-?1"
 		    " ORDER BY id LIMIT ?2)",
     [W_LATE_OLD] = "DELETE FROM late WHERE id IN (SELECT id FROM (SELECT id,ts FROM late ORDER BY id LIMIT ?2)"

@@ -121,6 +121,7 @@ static void end_call(struct store *s, uint32_t worker, struct end e, uint8_t ret
 					 .status = 200,
 					 .flags = e.flags,
 					 .late_key = e.key};
+	end.extra_n = (uint32_t)snprintf(end.extra, sizeof end.extra, "{\"images\":2}");
 	store_call_settle(s, worker, slot, &end);
 	if (ret_uid)
 		memcpy(ret_uid, c.entry.uid, 16);
@@ -154,6 +155,7 @@ static void a_late_bill_replaces_the_worst_case(void **state)
 				      " WHERE c.kind=2 AND r.seq=1 AND c.amount_n=-3766 AND c.input_tokens=5"
 				      " AND c.output_tokens=-58 AND c.requests=0"),
 			 1);
+	assert_int_equal(sql_int(dir, "SELECT json_extract(extra,'$.images') FROM ledger WHERE kind=2"), 2);
 	assert_int_equal(sql_int(dir, "SELECT amount_n+input_tokens+output_tokens+requests FROM ledger WHERE seq=2"),
 			 0);
 	for (int i = 0; i < 5; i++)
@@ -301,6 +303,31 @@ static void bills_beside_calls(void **state)
 	assert_int_equal(store_late_bill(s, 0, 0, &b), BUR_INVALID);
 	b.units.searches = -1;
 	assert_int_equal(store_late_bill(s, 0, 1, &b), BUR_INVALID);
+	store_close(s);
+	assert_verified(dir);
+}
+
+/* A batch and the file of its results are one bill, whichever is fetched first and how often. */
+static void two_ids_of_one_bill(void **state)
+{
+	struct store *s = open_store(1);
+
+	(void)state;
+	create(s, "batch_1");
+	fetch(s, "batch_1", 300, 10, 20, 0);
+	assert_int_equal(store_late_also(s, 0, key_of("batch_1"), key_of("file-1")), BUR_OK);
+	assert_int_equal(store_late_also(s, 0, key_of("batch_1"), key_of("file-1")), BUR_OK);
+	assert_int_equal(store_late_also(s, 0, key_of("nobody"), key_of("file-2")), BUR_OK);
+	assert_int_equal(store_late_also(s, 0, 7, 7), BUR_INVALID);
+	check(s, 300, 30);
+	fetch(s, "file-1", 300, 10, 20, 0);
+	check(s, 300, 30);
+	fetch(s, "file-1", 310, 11, 20, 0); /* other figures: the newest win, once */
+	fetch(s, "batch_1", 310, 11, 20, 0);
+	check(s, 310, 31);
+	fetch(s, "batch_1", 300, 10, 20, 0);
+	fetch(s, "file-1", 310, 11, 20, 0);
+	check(s, 310, 31);
 	store_close(s);
 	assert_verified(dir);
 }
@@ -599,6 +626,7 @@ int main(void)
 	    T(ids_of_two_vendors_are_two),
 	    T(refunds_are_left_alone),
 	    T(bills_beside_calls),
+	    T(two_ids_of_one_bill),
 	    T(the_queue_of_bills_is_bounded),
 	    T(old_numbers_go),
 	    T(lost_answers_of_commits),
