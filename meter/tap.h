@@ -1,8 +1,9 @@
 /* tap.h - reads a copy of an answer as it streams by and keeps only what the bill needs.
  *
- * Decodes gzip and deflate on the side; understands whole JSON answers, SSE and Gemini's JSON array. Bytes may come in
- * any pieces with the same result. Never fails the call: on anything it cannot read (nonsense, a bomb over the ratio
- * or size cap) it goes blind and the usage stays incomplete. Memory per tap is bounded. One owner thread. */
+ * Undoes content codings on the side; understands whole JSON answers, Gemini's JSON array, event streams (SSE), JSON
+ * lines, AWS event streams and a server's WebSocket frames. Bytes may come in any pieces with the same result. Never
+ * fails the call: on anything it cannot read (nonsense, a bomb over the ratio or size cap, a wrong checksum) it goes
+ * blind and the usage stays incomplete. Memory per tap is bounded and taken when it is needed. One owner thread. */
 #ifndef METER_TAP_H
 #define METER_TAP_H
 
@@ -30,7 +31,7 @@ void tap_finish(struct tap *, bool clean, struct usage *ret) NONNULL(1, 3);
 /* What is known so far, for a stream still running. */
 void tap_peek(const struct tap *, struct usage *ret) NONNULL(1, 2);
 /* Codings the tap can read, as an Accept-Encoding value; a request's own list is cut to these. */
-#define TAP_CODINGS "gzip, deflate, identity"
+#define TAP_CODINGS "gzip, deflate, br, zstd, identity"
 /* The client's Accept-Encoding cut to what the tap reads; writes to dst, returns its length (0: send "identity"). */
 size_t tap_cut_accept_encoding(struct slice value, char *dst, size_t dst_size) NONNULL(2);
 

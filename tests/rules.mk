@@ -28,7 +28,7 @@ vendor: $(BUILD)/vendor  ## the test vendor: real answer shapes, scripted faults
 load: $(BUILD)/load  ## the load generator
 unit-tests: $(UNIT_TESTS)
 # Unit tests that need more than their room does.
-$(BUILD)/tests/unit/meter_decode_test $(BUILD)/tests/unit/meter_tap_test: LDLIBS += -lbrotlienc
+$(BUILD)/tests/unit/meter_decode_test $(BUILD)/tests/unit/meter_tap_framing_test: LDLIBS += -lbrotlienc
 
 # --- tools that come from package registries --------------------------------------------------------------------
 $(VENV)/ready: tests/requirements.txt

@@ -1,5 +1,5 @@
-/* meter_tap_test - usage out of answers as they stream by: vendors, framings, codings, cuts, hostile bytes. Every case
- * is fed whole, byte by byte and in random pieces with the same result. */
+/* meter_tap_test - usage out of answers as they stream by: JSON and event streams of the large vendors, cuts, hostile
+ * bytes. Every case is fed whole, byte by byte and in random pieces with the same result. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,8 +9,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#include <zlib.h>
 
 #include "meter/tap.h"
 
@@ -592,114 +590,6 @@ static void test_output_bytes(void **state)
 	assert_int_equal(run(&gemini).output_bytes, 5 + 4 + 1 + 2);
 }
 
-/* --- codings ------------------------------------------------------------------------------------------------------ */
-
-static size_t pack(const void *p, size_t n, int bits, unsigned char *dst, size_t cap)
-{
-	z_stream z = {0};
-	size_t done;
-
-	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
-	z.next_in = (unsigned char *)(uintptr_t)p;
-	z.avail_in = (uInt)n;
-	z.next_out = dst;
-	z.avail_out = (uInt)cap;
-	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-	done = cap - z.avail_out;
-	(void)deflateEnd(&z);
-	return done;
-}
-
-static const char answer_json[] = "{\"choices\":[],\"usage\":" USAGE_10_2 "}";
-
-static void coded(const char *coding, const void *p, size_t n, bool complete)
-{
-	size_t piece;
-
-	for (piece = 0; piece <= n + 1; piece += piece < 4 ? 1 : n) {
-		struct usage u = run_bytes(API_CHAT, 200, JSON_TYPE, coding, p, n, piece, true);
-
-		if (u.complete != complete)
-			fail_msg("%s in pieces of %zu: complete %d", coding, piece, u.complete);
-		if (complete)
-			assert_int_equal(u.input_tokens, 10);
-	}
-}
-
-static void test_codings(void **state)
-{
-	const size_t n = sizeof(answer_json) - 1, half = 20;
-	unsigned char a[1024], b[1024];
-	size_t an, bn;
-
-	(void)state;
-	an = pack(answer_json, n, 31, a, sizeof(a));
-	coded("gzip", a, an, true);
-	coded("x-GZIP", a, an, true);
-	coded("identity, gzip", a, an, true);
-	coded("gzip, gzip", a, an, false);
-	coded("br", a, an, false);
-	coded("zstd", a, an, false);
-	coded("", answer_json, n, true);
-	coded("gzip", answer_json, n, false);
-	/* two members, padding behind, and a cut before the trailer */
-	an = pack(answer_json, half, 31, a, sizeof(a));
-	bn = pack(answer_json + half, n - half, 31, a + an, sizeof(a) - an);
-	coded("gzip", a, an + bn, true);
-	coded("gzip", a, an + bn - 8, true);
-	memset(a + an + bn, 0, 8);
-	coded("gzip", a, an + bn + 8, true);
-	an = pack(answer_json, n, 15, a, sizeof(a));
-	coded("deflate", a, an, true);
-	bn = pack(answer_json, n, -15, b, sizeof(b));
-	coded("deflate", b, bn, true);
-	coded("deflate", b, 1, false);
-}
-
-/* A bomb: the tap goes blind, quickly and without holding anything. */
-static void test_bomb(void **state)
-{
-	static char zeros[8 << 20];
-	static unsigned char packed[64 << 10];
-	size_t n;
-	struct usage u;
-
-	(void)state;
-	memset(zeros, ' ', sizeof(zeros));
-	memcpy(zeros + sizeof(zeros) - sizeof(answer_json), answer_json, sizeof(answer_json) - 1);
-	n = pack(zeros, sizeof(zeros), 31, packed, sizeof(packed));
-	u = run_bytes(API_CHAT, 200, JSON_TYPE, "gzip", packed, n, n, true);
-	assert_false(u.complete || u.has_input);
-	u = run_bytes(API_CHAT, 200, JSON_TYPE, "", zeros, sizeof(zeros) - 1, sizeof(zeros), true);
-	assert_true(u.complete); /* plain bytes are as many as were sent */
-}
-
-static void test_accept_encoding(void **state)
-{
-	const struct {
-		const char *in, *out;
-	} cases[] = {
-	    {"gzip, deflate, br, zstd", "gzip, deflate"},
-	    {"br;q=1.0, gzip;q=0.8, *;q=0.1", "gzip;q=0.8"},
-	    {"br", ""},
-	    {"", ""},
-	    {"*", ""},
-	    {",, identity ,", "identity"},
-	    {"GZIP", "GZIP"},
-	};
-	char dst[64], small[8];
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < ARRAY_LEN(cases); i++) {
-		assert_int_equal(tap_cut_accept_encoding(slice_of(cases[i].in), dst, sizeof(dst)),
-				 strlen(cases[i].out));
-		assert_string_equal(dst, cases[i].out);
-	}
-	assert_int_equal(tap_cut_accept_encoding(SLICE("gzip, deflate"), small, sizeof(small)), 4);
-	assert_string_equal(small, "gzip");
-}
-
 static void test_peek(void **state)
 {
 	static const char body[] = START("{\"input_tokens\":9,\"output_tokens\":1}");
@@ -722,15 +612,8 @@ static void test_peek(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_chat),
-	    cmocka_unit_test(test_chat_details),
-	    cmocka_unit_test(test_responses),
-	    cmocka_unit_test(test_messages),
-	    cmocka_unit_test(test_generate),
-	    cmocka_unit_test(test_output_bytes),
-	    cmocka_unit_test(test_codings),
-	    cmocka_unit_test(test_bomb),
-	    cmocka_unit_test(test_accept_encoding),
+	    cmocka_unit_test(test_chat),     cmocka_unit_test(test_chat_details), cmocka_unit_test(test_responses),
+	    cmocka_unit_test(test_messages), cmocka_unit_test(test_generate),     cmocka_unit_test(test_output_bytes),
 	    cmocka_unit_test(test_peek),
 	};
 
