@@ -64,42 +64,86 @@ static int listener_text(const struct settings *s, char *dst, size_t dst_size)
 	return BUR_OK;
 }
 
-static void print_gateway(enum shell shell, const struct settings *s, const char *listener, const char *key)
+/* What SDKs read, and what they expect to stand behind the address there. Vendors whose SDKs read no address from the
+ * environment (Mistral, DeepSeek, xAI, …) are not here. */
+static const struct gateway_vars {
+	const char *provider, *url, *path, *key;
+} gateway_vars[] = {
+    {"openai", "OPENAI_BASE_URL", "/v1", "OPENAI_API_KEY"},
+    {"azure", "AZURE_OPENAI_ENDPOINT", "", "AZURE_OPENAI_API_KEY"},
+    {"azure", "ANTHROPIC_FOUNDRY_BASE_URL", "/anthropic", "ANTHROPIC_FOUNDRY_API_KEY"},
+    {"anthropic", "ANTHROPIC_BASE_URL", "", "ANTHROPIC_API_KEY"},
+    {"google", "GOOGLE_GEMINI_BASE_URL", "", "GEMINI_API_KEY"},
+    {"vertex", "GOOGLE_VERTEX_BASE_URL", "", NULL},
+    {"vertex", "ANTHROPIC_VERTEX_BASE_URL", "/v1", NULL},
+    {"bedrock", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "", "AWS_BEARER_TOKEN_BEDROCK"},
+    {"bedrock", "ANTHROPIC_BEDROCK_BASE_URL", "", NULL},
+    {"cohere", "CO_API_URL", "", "CO_API_KEY"},
+    {"groq", "GROQ_BASE_URL", "", "GROQ_API_KEY"},
+    {"together", "TOGETHER_BASE_URL", "/v1", "TOGETHER_API_KEY"},
+    {"openrouter", "OPENROUTER_BASE_URL", "/api/v1", "OPENROUTER_API_KEY"},
+    {"ollama", "OLLAMA_HOST", "", "OLLAMA_API_KEY"},
+};
+
+/* bursar would get there: an origin is known, and it is not an address that the network rules forbid. */
+static bool is_usable(const struct settings *s, const struct proxy_provider *p)
 {
-	/* what each family's SDKs read, and what stands behind the prefix there */
-	static const struct {
-		enum api_family family;
-		const char *name, *url, *path, *key;
-	} vars[] = {
-	    {FAMILY_OPENAI, "openai", "OPENAI_BASE_URL", "/v1", "OPENAI_API_KEY"},
-	    {FAMILY_ANTHROPIC, "anthropic", "ANTHROPIC_BASE_URL", "", "ANTHROPIC_API_KEY"},
-	    {FAMILY_GOOGLE, "google", "GOOGLE_GEMINI_BASE_URL", "", "GEMINI_API_KEY"},
-	};
-	char url[512];
+	const struct dial_policy *dial = &s->proxy.dial;
+	struct addr a;
+
+	if (p->host[0] == '\0')
+		return false;
+	if (addr_from_ip(p->host, p->port, &a) < 0 || addr_classify(&a.sa) == ADDR_GLOBAL)
+		return true;
+	for (size_t i = 0; i < dial->n_allow; i++)
+		if (cidr_contains(&dial->allow[i], &a.sa))
+			return true;
+	return false;
+}
+
+/* The provider of this name, or where each customer has an origin of its own (Azure, Bedrock) one that was added for
+ * it. */
+static const struct proxy_provider *provider_for(const struct settings *s, const char *name)
+{
+	const struct proxy_provider *list = s->proxy.providers;
+	enum api_family family = api_family_from_name(slice_of(name));
 
 	for (size_t i = 0; i < s->proxy.n_providers; i++)
-		for (size_t k = 0; k < ARRAY_LEN(vars); k++) {
-			const struct proxy_provider *p = &s->proxy.providers[i];
+		if (strcmp(list[i].name, name) == 0 && is_usable(s, &list[i]))
+			return &list[i];
+	for (size_t i = 0; i < s->proxy.n_providers; i++)
+		if ((family == FAMILY_AZURE || family == FAMILY_AWS) && list[i].family == family &&
+		    is_usable(s, &list[i]))
+			return &list[i];
+	return NULL;
+}
 
-			if (strcmp(p->name, vars[k].name) != 0)
-				continue;
-			(void)snprintf(url, sizeof(url), "http://%s/%s%s", listener, p->gateway_prefix, vars[k].path);
-			print_var(shell, vars[k].url, url);
-			if (key)
-				print_var(shell, vars[k].key, key);
-		}
+static void print_gateway(enum shell shell, const struct settings *s, const char *listener, const char *key)
+{
+	char url[512];
+
+	for (size_t i = 0; i < ARRAY_LEN(gateway_vars); i++) {
+		const struct gateway_vars *v = &gateway_vars[i];
+		const struct proxy_provider *p = provider_for(s, v->provider);
+
+		if (!p)
+			continue;
+		/* what the configured base_url has already is not said twice */
+		(void)snprintf(
+		    url, sizeof(url), "http://%s/%s%s", listener, p->gateway_prefix,
+		    p->base_path[0] != '\0' && slice_ends(slice_of(p->base_path), slice_of(v->path)) ? "" : v->path);
+		print_var(shell, v->url, url);
+		if (key && v->key)
+			print_var(shell, v->key, key);
+	}
 }
 
 /* Lower case too: curl and much else read only that. HTTP_PROXY stays unset: plain-text targets are no paid APIs. */
 static int print_proxy(enum shell shell, const struct settings *s, const char *listener, const char *key)
 {
-	static const char *const bundle_vars[] = {"SSL_CERT_FILE",
-						  "REQUESTS_CA_BUNDLE",
-						  "CURL_CA_BUNDLE",
-						  "AWS_CA_BUNDLE",
-						  "GIT_SSL_CAINFO",
-						  "DENO_CERT",
-						  "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"};
+	static const char *const bundle_vars[] = {
+	    "SSL_CERT_FILE",        "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE",
+	    "CODEX_CA_CERTIFICATE", "GIT_SSL_CAINFO",     "DENO_CERT",      "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"};
 	char url[512], dir[PATH_MAX], full[PATH_MAX], path[PATH_MAX];
 
 	if (key)
