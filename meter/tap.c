@@ -340,7 +340,8 @@ struct tap *tap_new(const struct tap_options *o)
 	memset(t, 0, offsetof(struct tap, extract));
 	t->kind = o->kind;
 	t->free_call = o->kind == API_FREE || ((o->status < 200 || o->status > 299) && !socket);
-	t->metered = !t->free_call && o->kind != API_UNKNOWN;
+	/* answers of a generic API are read by rules of the configuration, elsewhere */
+	t->metered = !t->free_call && o->kind != API_UNKNOWN && o->kind != API_GENERIC;
 	if (!t->metered)
 		return t;
 	t->framing = framing_of(o);
