@@ -81,7 +81,7 @@ static void end(struct extract *x, uint8_t place)
 	if (entry_is(x, "compaction"))
 		counts_sum(&ev->sum, &ev->entry);
 	else if (entry_is(x, "advisor_message"))
-		others_add(&ev->others, ev->entry_model, "advisor", &ev->entry);
+		others_add(&ev->others, ev->entry_model, "", &ev->entry);
 	extract_entry_clear(x);
 }
 

@@ -44,7 +44,7 @@ static void take_line(struct extract *x)
 	if (!ev->usage || x->names.model[0] == '\0' || model[0] == '\0' || strcmp(model, x->names.model) == 0)
 		return;
 	counts_settle(&ev->counts, false);
-	others_add(&x->others, model, "batch", &ev->counts);
+	others_add(&x->others, model, "", &ev->counts);
 	ev->usage = false;
 	ev->names.model[0] = '\0';
 }
