@@ -653,8 +653,18 @@ static struct slice param_name(struct slice s, char dst[SECRET_NAME_MAX])
 
 bool api_query_has_secret(struct slice query)
 {
-	static const char *const names[] = {"key",          "api_key", "api-key",        "apikey",
-					    "access_token", "token",   "x-goog-api-key", "upload_token"};
+	static const char *const names[] = {"key",
+					    "api_key",
+					    "api-key",
+					    "apikey",
+					    "access_token",
+					    "token",
+					    "upload_token",
+					    "x-goog-api-key",
+					    "subscription-key",
+					    "x-amz-signature",
+					    "x-amz-credential",
+					    "x-amz-security-token"};
 	struct slice rest = query, param, name, value;
 	char text[SECRET_NAME_MAX];
 	size_t i;

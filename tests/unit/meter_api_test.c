@@ -125,6 +125,9 @@ static void test_query_secrets(void **state)
 	assert_true(api_query_has_secret(SLICE("%6bey=x")));
 	assert_true(api_query_has_secret(SLICE("access_token=x")));
 	assert_true(api_query_has_secret(SLICE("key")));
+	assert_true(api_query_has_secret(SLICE("a=1&X-Amz-Signature=00")));
+	assert_true(api_query_has_secret(SLICE("api-version=2024-10-21&subscription-key=0")));
+	assert_false(api_query_has_secret(SLICE("api-version=2024-10-21")));
 	assert_false(api_query_has_secret(SLICE("alt=sse&monkey=1")));
 	assert_false(api_query_has_secret(SLICE("")));
 	assert_false(api_query_has_secret(SLICE("beta=true&&=%")));
