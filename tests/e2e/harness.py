@@ -34,6 +34,16 @@ VENDOR_HOSTS = {
     "google": "generativelanguage.googleapis.com",
 }
 
+# The other providers, and as whom the test vendor answers and bills for them.
+SELLERS = {
+    "azure": "azure", "vertex": "google", "bedrock": "aws", "cohere": "cohere", "mistral": "mistral", "groq": "groq",
+    "together": "together", "openrouter": "openrouter", "ollama": "ollama", "perplexity": "perplexity", "xai": "x-ai",
+    "deepseek": "deepseek", "fireworks": "fireworks",
+}
+# Machines of the operator's own have the prices that the operator says.
+OWN_PRICES = {"ollama": {
+    "price_as": "groq", "models": {"llama3.2": "llama-3.1-8b-instant", "nomic-embed-text": "llama-3.1-8b-instant"}}}
+
 
 def nanousd(text):
     """Exact nano-dollars of decimal text such as "0.000123"."""
@@ -183,6 +193,13 @@ def merge(base, changes):
 
 def budget(limit, name="all", window="total", mode="hard", **more):
     return {"name": name, "window": window, "limit": limit, "mode": mode, **more}
+
+
+def sellers(vendor):
+    """Configuration that sends every other provider's gateway calls to the test vendor; clients bring their own keys."""
+    root = f"http://127.0.0.1:{vendor.plain}/as-"
+    return {"providers": {
+        name: {"base_url": root + seller, "ca_file": str(vendor.ca), **OWN_PRICES.get(name, {})} for name, seller in SELLERS.items()}}
 
 
 class Bursar:

@@ -12,7 +12,7 @@ import pytest
 from harness import ROOT, SANITIZED, budget, nanousd, wait_for
 
 HERE = pathlib.Path(__file__).parent
-NODE_DIR = ROOT / "build" / "sdk-node"
+NODE_DIR = pathlib.Path(os.environ.get("BURSAR_SDK_NODE", ROOT / "build" / "sdk-node"))
 LIMIT = 300 if SANITIZED else 120
 
 

@@ -30,7 +30,8 @@ static int put_cost(struct buf *out, const struct answer *a, uint64_t output)
 		TRY(shape_dollars(out, nanousd));
 		return buf_printf(out, "}");
 	}
-	TRY(buf_printf(out, ",\"is_byok\":false,\"cost_details\":{\"upstream_inference_cost\":null},\"cost\":"));
+	TRY(buf_printf(out, ",\"is_byok\":false,\"cost_details\":{\"upstream_inference_cost\":null,\"upstream_"
+			    "inference_prompt_cost\":0,\"upstream_inference_completions_cost\":0},\"cost\":"));
 	return shape_dollars(out, nanousd);
 }
 

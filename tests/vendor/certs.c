@@ -14,8 +14,11 @@
 
 #define DAY_S (24 * 3600L)
 #define GOOD_NAMES                                                                                                     \
-	"DNS:api.openai.com,DNS:api.anthropic.com,DNS:generativelanguage.googleapis.com,DNS:localhost,"                \
-	"DNS:vendor.test,IP:127.0.0.1,IP:127.0.0.2,IP:::1"
+	"DNS:api.openai.com,DNS:api.anthropic.com,DNS:generativelanguage.googleapis.com,"                              \
+	"DNS:bedrock-runtime.us-east-1.amazonaws.com,DNS:us-central1-aiplatform.googleapis.com,"                       \
+	"DNS:contoso.openai.azure.com,DNS:api.cohere.com,DNS:api.mistral.ai,DNS:api.groq.com,DNS:api.together.xyz,"    \
+	"DNS:openrouter.ai,DNS:api.x.ai,DNS:api.perplexity.ai,DNS:api.deepseek.com,DNS:api.fireworks.ai,"              \
+	"DNS:localhost,DNS:vendor.test,IP:127.0.0.1,IP:127.0.0.2,IP:::1"
 
 static bool add_extension(X509 *crt, X509 *issuer, int nid, const char *value)
 {

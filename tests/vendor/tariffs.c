@@ -49,8 +49,8 @@ static const struct tariff tariffs[] = {
     {"together", "meta-llama/Llama-3.3-70B-Instruct-Turbo", NULL, 1, TEXT(880, 880, 880)},
     {"openrouter", "openai/gpt-4.1-mini", NULL, 1, TEXT(400, 100, 1600)},
     {"openrouter", "anthropic/claude-haiku-4.5", NULL, 1, CLAUDE(1000, 100, 1250, 2000, 5000)},
-    {"ollama", "llama3.2", NULL, 1, TEXT(50, 50, 200)}, /* nobody's price: the operator's own machine hours */
-    {"ollama", "nomic-embed-text", NULL, 1, TEXT(10, 10, 0)},
+    {"ollama", "llama3.2", NULL, 1, TEXT(50, 50, 80)}, /* the operator's own machine, priced as a model of Groq */
+    {"ollama", "nomic-embed-text", NULL, 1, TEXT(50, 50, 80)},
     {"perplexity", "sonar", NULL, 1, TEXT(1000, 1000, 1000), .requests = 12000000},
     {"x-ai", "grok-3-mini", NULL, 1, TEXT(300, 75, 500)},
     {"deepseek", "deepseek-v3.2", NULL, 10, TEXT(2288, 2288, 3432)},
