@@ -78,6 +78,28 @@ static const struct cmd commands[] = {
      "  bursar price openai gpt-4o-mini --in 1000 --out 500\n\n"
      "--in counts all input, cached tokens included; the figure is exact.\n\n" CONFIG_HELP,
      cmd_price},
+    {"meter", "what recorded calls used, to the token",
+     "usage: bursar meter --jsonl FILE [--split N|random]\n\n"
+     "Reads recorded exchanges, one JSON object a line, as the proxy reads a call that passes through, and prints one\n"
+     "object a line: what the vendor will bill. No configuration, network or key is needed.\n\n"
+     "  bursar meter --jsonl calls.jsonl\n"
+     "  "
+     "{\"id\":\"a\",\"model\":\"gpt-4.1\",\"stream\":false,\"input_tokens\":10,...,\"complete\":true,\"extra\":{}}\n\n"
+     "      --jsonl FILE    the exchanges; - is standard input\n"
+     "      --split N       feed each answer in pieces of N bytes, or of random sizes; default whole. The result is "
+     "the\n"
+     "                      same: this is how to see that it is\n\n"
+     "Members of a line (all others are ignored): id; provider (openai, anthropic, bedrock, ...; an unknown one is "
+     "read\n"
+     "as a vendor of OpenAI's shape); method; path (with its query, as sent); request_headers; request_body;\n"
+     "response_status; response_headers; response_body, in base64 when \"encoding\" is \"base64\" (coded bodies, AWS\n"
+     "event streams, frames of a WebSocket).\n\n"
+     "Of the result: input_tokens and output_tokens count all, parts included; null is billed but was not told.\n"
+     "complete: these are the vendor's own final figures. extra: what only some APIs tell; other_models in it is "
+     "billed\n"
+     "besides; records with the same dedupe_key are one bill.\n\n"
+     "exit codes: 0 good, 1 a line could not be read (the others were), 2 wrong usage\n",
+     cmd_meter},
     {"version", "print the version", "usage: bursar version\n", cmd_version},
 };
 

@@ -267,11 +267,9 @@ static void commit_chat(struct extract *x)
 		x->final = true;
 }
 
-static bool is_new_session(const struct extract *x)
+static bool is_new_session(const struct staged *ev)
 {
-	const char *last = x->ev.session[0] != '\0' ? x->ev.session : x->session;
-
-	return x->ev.entry_key[0] == '\0' || strcmp(x->ev.entry_key, last) != 0;
+	return ev->entry_key[0] == '\0' || strcmp(ev->entry_key, ev->session) != 0;
 }
 
 /* Only searches cost a fee; opening or searching in a page does not. An item that names no action is a search. Code is
@@ -285,7 +283,7 @@ static void item_end(struct extract *x)
 		counts_add(&ev->found, RAW_WEB, 1);
 	} else if (entry_is(x, "file_search_call")) {
 		counts_add(&ev->found, RAW_FILES, 1);
-	} else if (entry_is(x, "code_interpreter_call") && is_new_session(x)) {
+	} else if (entry_is(x, "code_interpreter_call") && is_new_session(ev)) {
 		counts_add(&ev->found, RAW_CODE, 1);
 		memcpy(ev->session, ev->entry_key, sizeof(ev->session));
 	} else if (entry_is(x, "image_generation_call") && strcmp(ev->status, "completed") == 0) {
@@ -310,10 +308,13 @@ static void commit_responses(struct extract *x)
 		x->error_seen |= ev->error || x->stream;
 		ev->error = false;
 	}
-	if (event_is(x, "response.output_item.done"))
+	if (event_is(x, "response.output_item.done")) {
+		if (ev->session[0] != '\0' && strcmp(ev->session, x->session) == 0)
+			counts_drop(&ev->found, RAW_CODE);
 		counts_sum(&x->found, &ev->found);
-	else if (!event_is(x, "response.output_item.added"))
+	} else if (!event_is(x, "response.output_item.added")) {
 		counts_raise(&x->found, &ev->found);
+	}
 	ev->found.have = 0;
 }
 

@@ -1,5 +1,6 @@
-/* meter_usage_cases_test - the acceptance cases of usage extraction (path in BURSAR_USAGE_CASES), each fed whole, byte
- * by byte and in random pieces. Skipped without the variable; meter_tap_test has cases of its own. */
+/* meter_usage_cases_test - the acceptance cases of usage extraction (path in BURSAR_USAGE_CASES), each answer fed
+ * whole, byte by byte and in random pieces. Skipped without the variable; meter_extract_test, meter_exchange_test and
+ * meter_tap_test have cases of their own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,176 +13,210 @@
 
 #include <jansson.h>
 
+#include "base/amount.h"
 #include "base/error.h"
-#include "meter/api.h"
-#include "meter/reqscan.h"
-#include "meter/tap.h"
+#include "meter/exchange.h"
 
 #define RANDOM_RUNS 20
-
-struct body {
-	char *p;
-	size_t n;
-};
-
-static const char *text(json_t *obj, const char *key)
-{
-	const char *s = json_string_value(json_object_get(obj, key));
-
-	return s ? s : "";
-}
-
-static struct body body_of(json_t *c)
-{
-	json_t *v = json_object_get(c, "response_body");
-	struct body b = {NULL, json_string_length(v)};
-
-	b.p = malloc(b.n + 1);
-	assert_non_null(b.p);
-	if (strcmp(text(c, "encoding"), "base64") == 0)
-		assert_true(base64_decode(slice_mem(json_string_value(v), b.n), b.p, b.n + 1, &b.n) >= 0);
-	else if (b.n > 0)
-		memcpy(b.p, json_string_value(v), b.n);
-	return b;
-}
-
-static struct usage run(const struct tap_options *o, const struct body *b, unsigned piece)
-{
-	struct tap *t = tap_new(o);
-	struct usage u;
-	size_t i, n;
-
-	assert_non_null(t);
-	for (i = 0; i < b->n; i += n) {
-		n = piece == 0 ? b->n : piece == 1 ? 1 : 1 + (size_t)rand() % piece;
-		if (n > b->n - i)
-			n = b->n - i;
-		tap_feed(t, b->p + i, n);
-	}
-	tap_finish(t, true, &u);
-	tap_free(t);
-	return u;
-}
+#define FIELDS_MAX 32
 
 static int failures;
 
-static void same(const char *id, const char *field, json_t *want, uint64_t got)
+/* --- comparing ---------------------------------------------------------------------------------------------------- */
+
+static void differ(const char *id, const char *field, json_t *want, const char *got)
 {
-	if (!want || (json_is_integer(want) && (uint64_t)json_integer_value(want) == got))
-		return;
-	printf("%s: %s is %llu, expected %s\n", id, field, (unsigned long long)got, json_dumps(want, JSON_ENCODE_ANY));
+	char *text = json_dumps(want, JSON_ENCODE_ANY);
+
+	printf("%s: %s is %s, expected %s\n", id, field, got, text);
+	free(text);
 	failures++;
 }
 
-static void same_opt(const char *id, const char *field, json_t *want, bool has, uint64_t got)
+static void same(const char *id, const char *field, json_t *want, bool has, uint64_t got)
 {
-	if (!json_is_null(want)) {
-		same(id, field, want, got);
+	char text[32];
+
+	if (!want || (json_is_null(want) && !has) ||
+	    (json_is_integer(want) && has && (uint64_t)json_integer_value(want) == got))
 		return;
-	}
-	if (has) {
-		printf("%s: %s was not reported\n", id, field);
-		failures++;
-	}
+	(void)snprintf(text, sizeof(text), has ? "%llu" : "null", (unsigned long long)got);
+	differ(id, field, want, text);
 }
 
 static void same_text(const char *id, const char *field, json_t *want, const char *got)
 {
-	if (!want || strcmp(json_string_value(want), got) == 0)
-		return;
-	printf("%s: %s is \"%s\", expected \"%s\"\n", id, field, got, json_string_value(want));
-	failures++;
+	if (want && strcmp(json_is_string(want) ? json_string_value(want) : "", got) != 0)
+		differ(id, field, want, got);
 }
 
 static void same_flag(const char *id, const char *field, json_t *want, bool got)
 {
-	if (json_is_true(want) == got)
-		return;
-	printf("%s: %s is %d\n", id, field, got);
-	failures++;
+	if (json_is_true(want) != got)
+		differ(id, field, want, got ? "true" : "false");
+}
+
+/* A decimal number in a string. */
+static void same_decimal(const char *id, const char *field, json_t *want, int decimals, int64_t got)
+{
+	int64_t v;
+
+	if (want && (decimal_parse(slice_of(json_string_value(want)), decimals, false, &v) < 0 || v != got))
+		differ(id, field, want, "another");
+}
+
+static void check_others(const char *id, json_t *list, const struct usage *u)
+{
+	size_t i;
+	json_t *o;
+
+	if (json_array_size(list) != u->n_others)
+		differ(id, "other_models", list, "of another length");
+	json_array_foreach(list, i, o)
+	{
+		const struct usage_other *v = &u->others[i];
+
+		same_text(id, "model", json_object_get(o, "model"), v->model);
+		same_text(id, "role", json_object_get(o, "role"), v->role);
+		same(id, "other input", json_object_get(o, "input_tokens"), true, v->input_tokens);
+		same(id, "other cached", json_object_get(o, "cached_input_tokens"), true, v->cached_input_tokens);
+		same(id, "other written", json_object_get(o, "cache_write_tokens"), true, v->cache_write_tokens);
+		same(id, "other audio", json_object_get(o, "audio_input_tokens"), true, v->audio_input_tokens);
+		same(id, "other output", json_object_get(o, "output_tokens"), true, v->output_tokens);
+	}
+}
+
+static void check_extra(const char *id, json_t *extra, const struct usage *u)
+{
+	const struct {
+		const char *key;
+		uint64_t got;
+	} numbers[] = {
+	    {"web_search_requests", u->web_searches},
+	    {"search_units", u->search_units},
+	    {"pages", u->pages},
+	    {"input_characters", u->input_characters},
+	    {"image_input_tokens", u->image_input_tokens},
+	    {"image_output_tokens", u->image_output_tokens},
+	    {"cached_audio_tokens", u->cached_audio_tokens},
+	    {"citation_tokens", u->citation_tokens},
+	};
+	const struct {
+		const char *key, *got;
+	} texts[] = {
+	    {"service_tier", u->service_tier}, {"speed", u->speed},           {"inference_geo", u->inference_geo},
+	    {"deployment", u->deployment},     {"dedupe_key", u->dedupe_key},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		same(id, numbers[i].key, json_object_get(extra, numbers[i].key), true, numbers[i].got);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		same_text(id, texts[i].key, json_object_get(extra, texts[i].key), texts[i].got);
+	same_decimal(id, "audio_seconds", json_object_get(extra, "audio_seconds"), 3, (int64_t)u->audio_ms);
+	same_decimal(id, "provider_cost_usd", json_object_get(extra, "provider_cost_usd"), 12, u->reported_cost_pusd);
+	check_others(id, json_object_get(extra, "other_models"), u);
 }
 
 static void check(const char *id, json_t *e, const struct usage *u)
 {
-	json_t *extra = json_object_get(e, "extra");
+	const struct {
+		const char *key;
+		uint64_t got;
+	} numbers[] = {
+	    {"cached_input_tokens", u->cached_input_tokens},
+	    {"cache_write_tokens", u->cache_write_tokens},
+	    {"cache_write_1h_tokens", u->cache_write_1h_tokens},
+	    {"reasoning_tokens", u->reasoning_tokens},
+	    {"audio_input_tokens", u->audio_input_tokens},
+	    {"audio_output_tokens", u->audio_output_tokens},
+	    {"images", u->images},
+	    {"requests", u->requests},
+	};
 
-	same(id, "cached", json_object_get(e, "cached_input_tokens"), u->cached_input_tokens);
-	same(id, "cache_write", json_object_get(e, "cache_write_tokens"), u->cache_write_tokens);
-	same(id, "cache_write_1h", json_object_get(e, "cache_write_1h_tokens"), u->cache_write_1h_tokens);
-	same(id, "reasoning", json_object_get(e, "reasoning_tokens"), u->reasoning_tokens);
-	same(id, "audio_in", json_object_get(e, "audio_input_tokens"), u->audio_input_tokens);
-	same(id, "audio_out", json_object_get(e, "audio_output_tokens"), u->audio_output_tokens);
-	same(id, "requests", json_object_get(e, "requests"), u->requests);
-	same_opt(id, "input", json_object_get(e, "input_tokens"), u->has_input, u->input_tokens);
-	same_opt(id, "output", json_object_get(e, "output_tokens"), u->has_output, u->output_tokens);
+	same_text(id, "model", json_object_get(e, "model"), u->model);
 	same_flag(id, "stream", json_object_get(e, "stream"), u->stream);
 	same_flag(id, "complete", json_object_get(e, "complete"), u->complete);
-	if (u->model[0])
-		same_text(id, "model", json_object_get(e, "model"), u->model);
-	same(id, "web", json_object_get(extra, "web_search_requests"), u->web_searches);
-	same(id, "image_out", json_object_get(extra, "image_output_tokens"), u->image_output_tokens);
-	same(id, "cached_audio", json_object_get(extra, "cached_audio_tokens"), u->cached_audio_tokens);
-	same_text(id, "speed", json_object_get(extra, "speed"), u->speed);
-	same_text(id, "geo", json_object_get(extra, "inference_geo"), u->inference_geo);
-	same_text(id, "dedupe_key", json_object_get(extra, "dedupe_key"), u->dedupe_key);
-	if (strncmp(text(extra, "service_tier"), "ON_DEMAND", 9) != 0) /* normalised here */
-		same_text(id, "service_tier", json_object_get(extra, "service_tier"), u->service_tier);
+	same(id, "input_tokens", json_object_get(e, "input_tokens"), u->has_input, u->input_tokens);
+	same(id, "output_tokens", json_object_get(e, "output_tokens"), u->has_output, u->output_tokens);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		same(id, numbers[i].key, json_object_get(e, numbers[i].key), true, numbers[i].got);
+	check_extra(id, json_object_get(e, "extra"), u);
 }
 
-static enum api_kind kind_of(json_t *c)
-{
-	const char *provider = text(c, "provider"), *path = text(c, "path");
-	enum api_family family =
-	    strcmp(provider, "vertex") == 0 ? FAMILY_GOOGLE : api_family_from_name(slice_of(provider));
-	struct slice origin, query;
-	struct api_match m;
+/* --- running ------------------------------------------------------------------------------------------------------ */
 
-	if (strncmp(path, "/v1/files/", 10) == 0 || strcmp(path, "/v1/moderations") == 0)
-		return API_UNKNOWN; /* batch results; free, and no call of this room's kinds */
-	slice_cut(slice_of(path), '?', &origin, &query);
-	m = api_classify(family, slice_of(text(c, "method")), origin);
-	/* the poll of a background response is free as a call and read as a response */
-	if (m.kind == API_FREE && strncmp(path, "/v1/responses/resp_", 19) == 0)
-		return API_RESPONSES;
-	return m.kind;
+static struct slice member(json_t *c, const char *key)
+{
+	json_t *v = json_object_get(c, key);
+
+	return (struct slice){json_string_value(v), json_string_length(v)};
 }
 
-/* The request of a case is understood, and names the model. */
-static void check_request(json_t *c, enum api_kind kind)
+static size_t head_of(json_t *headers, struct exchange_field fields[FIELDS_MAX])
 {
-	struct slice body = slice_of(text(c, "request_body"));
-	struct reqscan s;
+	const char *name;
+	json_t *value;
+	size_t n = 0;
 
-	if (body.n == 0)
-		return;
-	reqscan_init(&s, kind);
-	if (reqscan_feed(&s, body.p, body.n) < 0 || reqscan_finish(&s) < 0) {
-		printf("%s: the request was not understood\n", text(c, "id"));
-		failures++;
+	json_object_foreach(headers, name, value)
+	{
+		assert_true(n < FIELDS_MAX);
+		fields[n++] = (struct exchange_field){slice_of(name), slice_of(json_string_value(value))};
 	}
+	return n;
 }
 
-static bool run_case(json_t *c)
+static struct usage run(const struct exchange *x, struct slice body, unsigned piece)
 {
-	json_t *headers = json_object_get(c, "response_headers");
-	struct tap_options o = {.kind = kind_of(c),
-				.status = (int)json_integer_value(json_object_get(c, "response_status")),
-				.content_type = slice_of(text(headers, "content-type")),
-				.content_encoding = slice_of(text(headers, "content-encoding"))};
-	struct body b;
+	struct exchange_run *run;
 	struct usage u;
-	int i;
+	size_t n;
 
-	if (o.kind == API_UNKNOWN || o.status == 101)
-		return false;
-	check_request(c, o.kind);
-	b = body_of(c);
-	for (i = 0; i < RANDOM_RUNS + 2; i++) {
-		u = run(&o, &b, i == 0 ? 0 : i == 1 ? 1 : 64);
-		check(text(c, "id"), json_object_get(c, "expect"), &u);
+	assert_int_equal(exchange_begin(x, &run), BUR_OK);
+	for (size_t i = 0; i < body.n; i += n) {
+		n = piece == 0 ? body.n : piece == 1 ? 1 : 1 + (size_t)rand() % piece;
+		if (n > body.n - i)
+			n = body.n - i;
+		exchange_feed(run, body.p + i, n);
 	}
-	free(b.p);
-	return true;
+	exchange_end(run, true, &u);
+	return u;
+}
+
+static void run_case(json_t *c)
+{
+	struct exchange_field request_head[FIELDS_MAX], answer_head[FIELDS_MAX];
+	const struct exchange x = {
+	    .provider = member(c, "provider"),
+	    .method = member(c, "method"),
+	    .target = member(c, "path"),
+	    .request_head = request_head,
+	    .n_request_head = head_of(json_object_get(c, "request_headers"), request_head),
+	    .answer_head = answer_head,
+	    .n_answer_head = head_of(json_object_get(c, "response_headers"), answer_head),
+	    .request_body = member(c, "request_body"),
+	    .status = (int)json_integer_value(json_object_get(c, "response_status")),
+	};
+	const char *id = json_string_value(json_object_get(c, "id"));
+	struct slice text = member(c, "response_body"), body = text;
+	char *buf = malloc(text.n + 1);
+	struct usage first, u;
+
+	assert_non_null(buf);
+	if (slice_eq(member(c, "encoding"), SLICE("base64"))) {
+		body.p = buf;
+		assert_int_equal(base64_decode(text, buf, text.n + 1, &body.n), BUR_OK);
+	}
+	first = run(&x, body, 0);
+	check(id, json_object_get(c, "expect"), &first);
+	for (int i = 0; i < RANDOM_RUNS + 1; i++) {
+		u = run(&x, body, i == 0 ? 1 : 64);
+		if (memcmp(&u, &first, sizeof(u)) != 0) {
+			printf("%s: another split gives another usage\n", id);
+			failures++;
+		}
+	}
+	free(buf);
 }
 
 static void test_cases(void **state)
@@ -197,11 +232,11 @@ static void test_cases(void **state)
 	f = fopen(path, "r");
 	assert_non_null(f);
 	srand(1);
-	while (getline(&line, &cap, f) > 0) {
+	for (; getline(&line, &cap, f) > 0; n++) {
 		json_t *c = json_loads(line, 0, NULL);
 
 		assert_non_null(c);
-		n += run_case(c);
+		run_case(c);
 		json_decref(c);
 	}
 	free(line);
