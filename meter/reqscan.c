@@ -132,7 +132,7 @@ static int take_begin(struct reqscan *s, bool object)
 	if (s->walk.depth == 0) {
 		if (!object)
 			return reqscan_fail(s, REQSCAN_NOT_JSON, SLICE_NONE);
-		s->root_seen = true;
+		s->root_seen = s->root_empty = true;
 		s->body_brace = s->json.token_begin;
 	} else if (SCALARS & ~BIT(ID_NONE) & BIT(id)) {
 		return reqscan_bad_value(s, id);
