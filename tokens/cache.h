@@ -9,7 +9,8 @@
 
 #include "tokens/tokens.h"
 
-#define CACHE_SHORT_BITS 16
+#define CACHE_SHORT_BITS 15 /* of sets */
+#define CACHE_WAYS 4        /* a set is a line of the processor's cache; each piece has its place of choice in it */
 #define CACHE_LONG_BITS 14
 #define CACHE_SHORT_MAX 15u
 #define CACHE_LONG_MAX 30u
@@ -25,8 +26,8 @@ struct cache_long {
 };
 
 struct tok_cache {
+	CACHE_ALIGNED struct cache_short shorts[1u << CACHE_SHORT_BITS][CACHE_WAYS];
 	enum tok_encoding encoding;
-	struct cache_short shorts[1u << CACHE_SHORT_BITS];
 	struct cache_long longs[1u << CACHE_LONG_BITS];
 };
 
@@ -45,20 +46,20 @@ static inline struct cache_short cache_short_key(const uint8_t *p, size_t n)
 	return (struct cache_short){a[0] & mask[0], (a[1] & mask[1]) | (uint64_t)n << 56};
 }
 
-static inline struct cache_short *cache_short_at(struct tok_cache *c, struct cache_short key)
+static inline uint64_t cache_short_hash(struct cache_short key)
 {
-	return &c->shorts[(key.lo * CACHE_MIX_A + key.hi * CACHE_MIX_B) >> (64 - CACHE_SHORT_BITS)];
+	return (key.lo * CACHE_MIX_A + key.hi * CACHE_MIX_B) >> (62 - CACHE_SHORT_BITS);
+}
+
+static inline struct cache_short *cache_short_at(struct tok_cache *c, uint64_t hash)
+{
+	return &c->shorts[hash / CACHE_WAYS][hash % CACHE_WAYS];
 }
 
 /* The count, or 0. */
 static inline unsigned cache_short_get(const struct cache_short *at, struct cache_short key)
 {
 	return ((at->lo ^ key.lo) | (at->hi ^ key.hi) << 4) == 0 ? (unsigned)(at->hi >> 60) : 0;
-}
-
-static inline void cache_short_put(struct cache_short *at, struct cache_short key, size_t count)
-{
-	*at = (struct cache_short){key.lo, key.hi | (uint64_t)count << 60};
 }
 
 static inline struct cache_long cache_long_key(const uint8_t *p, size_t n)

@@ -11,8 +11,9 @@
 #endif
 
 #define WINDOW 64
-#define AHEAD 20                   /* bytes that are looked at from a piece's begin */
-#define READABLE (WINDOW + 16)     /* bytes that may be read from a window's begin */
+#define AHEAD 20               /* bytes that are looked at from a piece's begin */
+#define READABLE (WINDOW + 16) /* bytes that may be read from a window's begin */
+#define BATCH 192
 #define SIMPLE_MAX CACHE_SHORT_MAX /* longer pieces are not simple */
 
 /* Bit i tells of byte i. */
@@ -156,13 +157,121 @@ static inline unsigned simple(const struct classes *c, unsigned i, unsigned stop
 	return end - i;
 }
 
-/* --- adding up ---------------------------------------------------------------------------------------------------- */
-static __attribute__((noinline)) size_t short_miss(const struct tok_sink *s, struct cache_short *at,
-						   struct cache_short key, const uint8_t *p, size_t n)
+/* --- all pieces of a window at once ------------------------------------------------------------------------------- */
+static inline uint64_t below(unsigned i)
 {
-	size_t count = bpe_encode(&s->vocab, p, n, NULL, 0);
+	return i < WINDOW ? (1ull << i) - 1 : UINT64_MAX;
+}
 
-	cache_short_put(at, key, count);
+/* (?:s|t|re|ve|m|ll|d) in any case: its length, or 0. */
+static inline unsigned contracted(const uint8_t *p)
+{
+	uint8_t a = p[0] | 0x20, b = p[1] | 0x20;
+
+	if (a == 's' || a == 't' || a == 'm' || a == 'd')
+		return 1;
+	return ((a == 'r' || a == 'v') && b == 'e') || (a == 'l' && b == 'l') ? 2 : 0;
+}
+
+/* A contraction belongs to the word before it in o200k, and stands alone in cl100k. Letters behind it are a new word.
+ * `quotes` are those that lead letters; *inout_known is lowered to one that stands too near to it. */
+static inline uint64_t contractions(uint64_t begins, uint64_t quotes, uint64_t letters, const uint8_t *p, bool o200k,
+				    unsigned *inout_known)
+{
+	unsigned behind = 0; /* the last contraction */
+
+	for (; quotes != 0; quotes &= quotes - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(quotes), n;
+
+		if (i + 4 > *inout_known) {
+			*inout_known = i < *inout_known ? i : *inout_known;
+			break;
+		}
+		n = o200k && i == behind ? 0 : contracted(p + i + 1);
+		if (n == 0)
+			continue;
+		behind = i + 1 + n;
+		begins &= ~(below(behind) & ~below(o200k ? i : i + 1));
+		begins |= letters & 1ull << behind;
+	}
+	return begins;
+}
+
+/* Blanks at the end of what is known, behind a newline: whether another follows is not known. */
+static inline unsigned before_blanks(const struct classes *c, uint64_t blank, unsigned known)
+{
+	uint64_t others = ~blank & below(known);
+	unsigned last = others ? WINDOW - 1 - (unsigned)__builtin_clzll(others) : 0;
+
+	return bit(c->newline, last) ? last + 1 : known - 1;
+}
+
+/* Where pieces begin, given that one begins at bit 0 (left out) and none behind what is known. Each bit is decided by
+ * the classes before it and the one behind, so shifts and carries find all at once. 0: none, or it takes a closer look.
+ */
+static inline uint64_t all_begins(const struct classes *c, const uint8_t *p, bool o200k)
+{
+	uint64_t letters = c->upper | c->lower, blank = c->white & ~c->newline, visible = letters | c->digit, begins,
+		 more;
+	uint64_t punct = ~(visible | c->white | c->high);
+	/* What hangs on to punctuation: newlines, in o200k with slashes between them. */
+	uint64_t hangs = c->newline | (o200k ? c->slash : 0), first = c->newline & punct << 1, carry = hangs + first;
+	uint64_t tail = (hangs & ~carry) | first, behind_tail = carry & ~hangs;
+	uint64_t blanks, between, leads;
+	unsigned known = c->high ? (unsigned)__builtin_ctzll(c->high) : WINDOW;
+
+	if (known < 3)
+		return 0;
+	known = before_blanks(c, blank, known);
+	blanks = blank & ~(blank << 1);
+	between = blanks & c->newline << 1 & ~behind_tail;
+	if (((blank + between) & ~blank) & c->newline)
+		return 0; /* a line of blanks only */
+	punct &= ~tail;
+	visible |= punct;
+	begins = punct & ~(punct << 1) & ~(c->space << 1);
+	leads = begins & letters >> 1;
+	begins |= blanks | (blank & visible >> 1);                   /* leads what follows */
+	begins |= letters & ~((letters | blank | leads) << 1);       /* words that nothing leads */
+	begins |= o200k ? c->upper & c->lower << 1 : 0;              /* camelCase */
+	begins |= c->newline & ~tail & ~((c->newline | blank) << 1); /* newlines behind words and digits */
+	for (more = c->digit & ~(c->digit << 1); more != 0; more &= c->digit << 1 & c->digit << 2 & c->digit << 3) {
+		begins |= more;
+		more = more << 3 & c->digit;
+	}
+	leads &= c->quote & (o200k ? letters << 1 : UINT64_MAX);
+	if (UNLIKELY(leads))
+		begins = contractions(begins, leads, letters, p, o200k, &known);
+	return begins & below(known) & ~1ull;
+}
+
+/* --- adding up ---------------------------------------------------------------------------------------------------- */
+/* Another place in the set: a free one, else any. */
+static inline struct cache_short *free_way(struct tok_cache *c, uint64_t hash, struct cache_short old)
+{
+	for (uint64_t i = 1; i < CACHE_WAYS; i++)
+		if (cache_short_at(c, hash ^ i)->hi == 0)
+			return cache_short_at(c, hash ^ i);
+	return cache_short_at(c, hash ^ (1 + (old.lo ^ old.lo >> 7) % (CACHE_WAYS - 1)));
+}
+
+/* Not in its place of choice: in the set's others, or nowhere. It moves to that place, and what stood there one on. */
+static __attribute__((noinline)) size_t short_miss(const struct tok_sink *s, uint64_t hash, struct cache_short key,
+						   const uint8_t *p, size_t n)
+{
+	struct cache_short *first = cache_short_at(s->cache, hash), *next = NULL, old = *first;
+	size_t count = 0;
+
+	for (uint64_t i = 1; i < CACHE_WAYS && count == 0; i++) {
+		next = cache_short_at(s->cache, hash ^ i);
+		count = cache_short_get(next, key);
+	}
+	if (count == 0) {
+		count = bpe_encode(&s->vocab, p, n, NULL, 0);
+		next = free_way(s->cache, hash, old);
+	}
+	*next = old;
+	*first = (struct cache_short){key.lo, key.hi | (uint64_t)count << 60};
 	return count;
 }
 
@@ -193,62 +302,109 @@ static __attribute__((noinline)) size_t uncached(const struct tok_sink *s, size_
 /* p has 16 readable bytes. */
 static inline size_t piece(const struct tok_sink *s, size_t before, const uint8_t *p, size_t n)
 {
-	struct cache_short key, *at;
+	struct cache_short key;
+	uint64_t hash;
 	unsigned count;
 
 	if (UNLIKELY(!s->cache))
 		return uncached(s, before, p, n);
-	if (n > CACHE_SHORT_MAX)
+	if (UNLIKELY(n > CACHE_SHORT_MAX))
 		return long_piece(s, p, n);
 	key = cache_short_key(p, n);
-	at = cache_short_at(s->cache, key);
-	count = cache_short_get(at, key);
-	return LIKELY(count) ? count : short_miss(s, at, key, p, n);
+	hash = cache_short_hash(key);
+	count = cache_short_get(cache_short_at(s->cache, hash), key);
+	return LIKELY(count) ? count : short_miss(s, hash, key, p, n);
 }
 
-/* The pieces that begin in the window at p. Returns where the next begins; *ret_open: it is open, and not counted. */
-static inline const uint8_t *window(struct tok_sink *s, const uint8_t *p, const uint8_t *end, bool last, bool *ret_open,
-				    bool o200k)
+/* Pieces are first found, then counted: so the processor can wait for many counts at a time. */
+struct batch {
+	const uint8_t *begin[BATCH + 1]; /* the last one is where the next begins */
+	size_t n;
+};
+
+static inline void count_batch(struct tok_sink *s, struct batch *b)
 {
-	struct classes c = classify(p);
-	size_t left = (size_t)(end - p), i = 0, n, count = s->n;
+	size_t count = s->n;
+
+	for (size_t i = 0; i < b->n; i++)
+		count += piece(s, count, b->begin[i], (size_t)(b->begin[i + 1] - b->begin[i]));
+	s->n = count;
+	b->begin[0] = b->begin[b->n];
+	b->n = 0;
+}
+
+/* One piece after the other: begins at begin[n], ends behind the window's first half. false: the last one is open, and
+ * left out. */
+static bool step_through(struct batch *b, const struct classes *c, const uint8_t *end, bool last, bool o200k)
+{
+	const uint8_t *p = b->begin[b->n];
+	size_t left = (size_t)(end - p), i = 0, n;
 	unsigned stop = left < WINDOW ? (unsigned)left : WINDOW;
+	bool open = false;
 
 	while (i < WINDOW - AHEAD && i < stop) {
-		n = simple(&c, (unsigned)i, stop, o200k);
-		if (n == 0) {
-			n = (o200k ? scan_o200k : scan_cl100k)(p + i, end, ret_open);
-			if (*ret_open && !last)
-				break;
+		n = simple(c, (unsigned)i, stop, o200k);
+		if (UNLIKELY(n == 0)) {
+			n = (o200k ? scan_o200k : scan_cl100k)(p + i, end, &open);
+			if (open && !last)
+				return false;
 		}
-		count += piece(s, count, p + i, n);
 		i += n;
+		b->begin[++b->n] = p + i;
 	}
-	s->n = count;
-	return p + i;
+	return true;
+}
+
+static inline bool window(struct batch *b, const uint8_t *end, bool whole, bool last, bool o200k)
+{
+	const uint8_t *p = b->begin[b->n];
+	struct classes c = classify(p);
+	uint64_t begins = whole ? all_begins(&c, p, o200k) : 0;
+
+	if (UNLIKELY(begins == 0))
+		return step_through(b, &c, end, last, o200k);
+	do {
+		b->begin[++b->n] = p + __builtin_ctzll(begins);
+		begins &= begins - 1;
+	} while (begins);
+	return true;
+}
+
+/* Windows as long as READABLE bytes are there, or, where more may be read than text is there, to the end. */
+static inline bool windows(struct tok_sink *s, struct batch *b, const uint8_t *end, bool to_end, bool last,
+			   uint64_t limit, bool o200k)
+{
+	size_t needed = to_end ? 1 : READABLE;
+	bool go_on = true;
+
+	while (go_on && (size_t)(end - b->begin[b->n]) >= needed) {
+		go_on = window(b, end, !to_end, last, o200k);
+		if (b->n > BATCH - WINDOW) {
+			count_batch(s, b);
+			go_on = go_on && s->n <= limit;
+		}
+	}
+	count_batch(s, b);
+	return go_on;
 }
 
 static inline size_t text(struct tok_sink *s, const uint8_t *p, const uint8_t *end, bool last, uint64_t limit,
 			  bool o200k)
 {
 	uint8_t tail[2 * READABLE];
-	const uint8_t *begin = p;
-	size_t left, taken = 0;
-	bool open = false;
+	struct batch b = {.begin = {p}};
+	size_t left, taken;
+	bool go_on = windows(s, &b, end, false, last, limit, o200k);
 
-	while (end - p >= READABLE && s->n <= limit && (last || !open))
-		p = window(s, p, end, last, &open, o200k);
-	taken = (size_t)(p - begin);
-	left = (size_t)(end - p);
-	if (left == 0 || left >= READABLE || s->n > limit || (open && !last))
+	taken = (size_t)(b.begin[0] - p);
+	left = (size_t)(end - b.begin[0]);
+	if (!go_on || left == 0)
 		return taken;
-	memcpy(tail, p, left);
+	memcpy(tail, b.begin[0], left);
 	memset(tail + left, 0, sizeof(tail) - left);
-	begin = p = tail;
-	end = tail + left;
-	while (p < end && s->n <= limit && (last || !open))
-		p = window(s, p, end, last, &open, o200k);
-	return taken + (size_t)(p - begin);
+	b.begin[0] = tail;
+	(void)windows(s, &b, tail + left, true, last, limit, o200k);
+	return taken + (size_t)(b.begin[0] - tail);
 }
 
 size_t tok_sink_text(struct tok_sink *s, const uint8_t *p, const uint8_t *end, bool last, uint64_t limit)

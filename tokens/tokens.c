@@ -1,6 +1,7 @@
 #include "tokens/tokens.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "tokens/cache.h"
@@ -31,10 +32,12 @@ const char *tok_encoding_name(enum tok_encoding e)
 
 struct tok_cache *tok_cache_new(enum tok_encoding e)
 {
-	struct tok_cache *c = calloc(1, sizeof(*c));
+	struct tok_cache *c = aligned_alloc(_Alignof(struct tok_cache), sizeof(*c));
 
-	if (c)
-		c->encoding = e;
+	if (!c)
+		return NULL;
+	memset(c, 0, sizeof(*c));
+	c->encoding = e;
 	return c;
 }
 

@@ -2,11 +2,9 @@
 
 #include <string.h>
 
-/* Bytes of the character that a first byte announces; 0: none begins so. */
+/* Bytes of the character that a first byte over 0x7f announces; 0: none begins so. */
 static unsigned announced(uint8_t b)
 {
-	if (b < 0x80)
-		return 1;
 	if (b < 0xc2 || b > 0xf4)
 		return 0;
 	return b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
@@ -41,24 +39,35 @@ static size_t character(const uint8_t *p, size_t n, unsigned want)
 	return i;
 }
 
+/* Steps of 32 bytes that are ASCII. */
+static size_t skip_ascii(const uint8_t *p, size_t i, size_t n)
+{
+	uint64_t w[4];
+
+	for (; n - i >= sizeof(w); i += sizeof(w)) {
+		memcpy(w, p + i, sizeof(w));
+		if ((w[0] | w[1] | w[2] | w[3]) & 0x8080808080808080ull)
+			break;
+	}
+	return i;
+}
+
 size_t utf8_valid(const uint8_t *p, size_t n, size_t *ret_bad)
 {
 	size_t i = 0;
 
 	while (i < n) {
-		uint64_t eight;
 		unsigned want;
 		size_t got;
 
-		if (n - i >= sizeof(eight)) {
-			memcpy(&eight, p + i, sizeof(eight));
-			if ((eight & 0x8080808080808080ull) == 0) {
-				i += sizeof(eight);
-				continue;
-			}
+		if (p[i] < 0x80) {
+			i = skip_ascii(p, i, n);
+			while (i < n && p[i] < 0x80)
+				i++;
+			continue;
 		}
 		want = announced(p[i]);
-		got = want == 1 ? 1 : character(p + i, n - i, want);
+		got = character(p + i, n - i, want);
 		if (want == 0 || got < want) {
 			*ret_bad = want != 0 && i + got == n ? 0 : got;
 			return i;
