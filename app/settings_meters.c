@@ -6,6 +6,7 @@
 #include "app/settings_file.h"
 #include "base/amount.h"
 #include "base/error.h"
+#include "proxy/route.h"
 
 #define AT(field) .offset = offsetof(struct file_meter, field)
 
@@ -184,7 +185,7 @@ static struct proxy_provider *of_host(struct settings *s, struct proxy_provider 
 {
 	for (size_t i = 0; i < s->proxy.n_providers; i++)
 		for (const char *const *h = list[i].hosts; h && *h; h++)
-			if (host_matches(slice_of(*h), slice_of(host)))
+			if (route_host_matches(slice_of(*h), slice_of(host)))
 				return &list[i];
 	return NULL;
 }
@@ -204,6 +205,7 @@ static int new_provider(const struct meter_ctx *c, struct proxy_provider *p)
 				     .gateway_prefix = c->f->host,
 				     .family = FAMILY_OTHER,
 				     .hosts = hosts,
+				     .price_id = c->f->host,
 				     .tls = true,
 				     .port = 443,
 				     .base_path = "",

@@ -7,7 +7,7 @@
 #include "proxy/route.h"
 
 #define AT(field) .offset = offsetof(struct file_provider, field)
-#define FAMILIES "openai, azure, anthropic, google, bedrock, cohere, mistral, openrouter or ollama"
+#define FAMILIES "openai, azure, anthropic, google, bedrock, cohere, mistral, openrouter, ollama or other"
 
 /* --- the table ---------------------------------------------------------------------------------------------------- */
 
@@ -38,7 +38,7 @@ static const struct option provider_rows[] = {
      .type = OPT_STRING,
      AT(family),
      .optional = true,
-     .sentence = "whose API it speaks: " FAMILIES "; default openai"},
+     .sentence = "whose API it speaks: " FAMILIES " (no LLM: see meters); default openai"},
     {.name = "ca_file",
      .type = OPT_STRING,
      AT(ca_file),
@@ -190,7 +190,7 @@ static int apply_family(struct settings_ctx *ctx, const struct file_provider *f,
 	if (!f->family)
 		return BUR_OK;
 	family = api_family_from_name(slice_of(f->family));
-	if (family == FAMILY_OTHER)
+	if (family == FAMILY_OTHER && !slice_ieq(slice_of(f->family), SLICE("other")))
 		return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "family"),
 				   "family: expected " FAMILIES ", got `%s`", f->family);
 	if (p->family != family)

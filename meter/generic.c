@@ -65,8 +65,37 @@ bool generic_path_valid(struct slice pattern)
 	return true;
 }
 
-/* Exact, segment by segment: what another reader could take for another path (dots, empty segments, encoded letters)
- * fits no `*`, so it is no path of the rule. */
+/* Could another reader take this for another path? Dot segments, and encoded dots and slashes. */
+static bool is_ambiguous(struct slice seg)
+{
+	static const char *const codes[] = {"2e", "2f", "5c", "00"};
+	struct slice rest = seg;
+
+	if (segment_is_dots(seg))
+		return true;
+	while (slice_find(rest, '%') < rest.n) {
+		rest = slice_sub(rest, slice_find(rest, '%') + 1, rest.n);
+		for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+			if (slice_istarts(rest, slice_of(codes[i])))
+				return true;
+	}
+	return slice_find(seg, '\\') < seg.n;
+}
+
+static bool path_is_plain(struct slice path)
+{
+	struct slice seg;
+	bool more = true;
+
+	while (more) {
+		more = slice_cut(path, '/', &seg, &path);
+		if (is_ambiguous(seg) || (seg.n == 0 && more))
+			return false;
+	}
+	return true;
+}
+
+/* Exact, segment by segment; what could be read in two ways fits no rule. */
 bool generic_path_matches(struct slice pattern, struct slice path)
 {
 	struct slice want, have;
@@ -76,14 +105,14 @@ bool generic_path_matches(struct slice pattern, struct slice path)
 		return false;
 	pattern = slice_sub(pattern, 1, pattern.n);
 	path = slice_sub(path, 1, path.n);
+	if (!path_is_plain(path))
+		return false;
 	while (more_want && more_have) {
 		more_want = slice_cut(pattern, '/', &want, &pattern);
 		if (slice_eq(want, SLICE("**")))
 			return true;
 		more_have = slice_cut(path, '/', &have, &path);
-		if (segment_is_dots(have) || (have.n == 0 && more_have))
-			return false;
-		if (slice_eq(want, SLICE("*")) ? have.n == 0 || slice_find(have, '%') < have.n : !slice_eq(want, have))
+		if (slice_eq(want, SLICE("*")) ? have.n == 0 : !slice_eq(want, have))
 			return false;
 	}
 	return !more_want && !more_have;

@@ -7,6 +7,8 @@
 #include "base/attr.h"
 #include "meter/usage.h"
 
+#define TIER_RESIDENCY 0x40 /* served by a regional host with a surcharge; the caller sets and reads it */
+
 /* What the price of this usage depends on beside its counts. */
 uint8_t tier_pack(const struct usage *) NONNULL(1);
 /* Puts it back into service_tier, speed and inference_geo. */

@@ -103,9 +103,9 @@ int proxy_new(const struct proxy_config *cfg, const struct proxy_deps *deps, str
 		return BUR_NOMEM;
 	p->config = *cfg;
 	p->deps = *deps;
-	p->deps.book = price_book_ref(deps->book);
-	pthread_mutex_init(&p->principals_lock, NULL);
+	pthread_mutex_init(&p->snapshots_lock, NULL);
 	p->next_principals = principal_dir_ref(deps->principals);
+	p->next_book = price_book_ref(deps->book);
 	for (size_t i = 0; i < LISTEN_MAX; i++)
 		p->fds[i] = -1;
 	p->addresses = calloc(cfg->n_listen + cfg->dial.n_deny, sizeof(*p->addresses));
@@ -154,11 +154,23 @@ void proxy_set_principals(struct proxy *p, struct principal_dir *dir)
 {
 	struct principal_dir *old;
 
-	pthread_mutex_lock(&p->principals_lock);
+	pthread_mutex_lock(&p->snapshots_lock);
 	old = p->next_principals;
 	p->next_principals = principal_dir_ref(dir);
-	pthread_mutex_unlock(&p->principals_lock);
+	pthread_mutex_unlock(&p->snapshots_lock);
 	principal_dir_unref(old);
+	wake_all(p);
+}
+
+void proxy_set_book(struct proxy *p, struct price_book *book)
+{
+	struct price_book *old;
+
+	pthread_mutex_lock(&p->snapshots_lock);
+	old = p->next_book;
+	p->next_book = price_book_ref(book);
+	pthread_mutex_unlock(&p->snapshots_lock);
+	price_book_unref(old);
 	wake_all(p);
 }
 
@@ -204,9 +216,9 @@ void proxy_free(struct proxy *p)
 	SSL_CTX_free(p->server_tls);
 	free(p->provider_tls);
 	principal_dir_unref(p->next_principals);
+	price_book_unref(p->next_book);
 	census_done(&p->census);
-	price_book_unref(p->deps.book);
-	pthread_mutex_destroy(&p->principals_lock);
+	pthread_mutex_destroy(&p->snapshots_lock);
 	free(p->workers);
 	free(p->addresses);
 	bytes_wipe(&p->config.fingerprint_secret, sizeof(p->config.fingerprint_secret));

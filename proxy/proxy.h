@@ -102,7 +102,7 @@ struct proxy_deps {
 	struct engine *engine;
 	struct store *store;
 	struct ca *ca;           /* NULL: CONNECT to metered hosts is refused */
-	struct price_book *book; /* a reference is taken */
+	struct price_book *book; /* the first; a reference is taken */
 	struct principal_dir *principals;
 };
 
@@ -113,6 +113,8 @@ int proxy_start(struct proxy *) NONNULL(1) MUST_USE; /* starts the worker thread
 const struct addr *proxy_address(const struct proxy *, size_t listener) NONNULL(1);
 /* New principals for all workers; takes a reference. Any thread. */
 void proxy_set_principals(struct proxy *, struct principal_dir *) NONNULL(1, 2);
+/* New prices for calls that begin from now on; takes a reference. Any thread. */
+void proxy_set_book(struct proxy *, struct price_book *) NONNULL(1, 2);
 /* Stop accepting, close idle connections, let calls finish. */
 void proxy_drain(struct proxy *) NONNULL(1);
 /* Calls still running. */

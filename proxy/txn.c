@@ -199,6 +199,7 @@ static void txn_retire(struct txn *t)
 	log_call(t);
 	upstream_close(&t->up);
 	tap_free(t->tap);
+	generic_call_free(t->generic);
 	usage_hide_free(t->hide);
 	txn_free_scan(t);
 	buf_done(&t->body_buf);
@@ -211,6 +212,7 @@ static void txn_retire(struct txn *t)
 	TAILQ_REMOVE(&w->txns, t, entry);
 	atomic_fetch_sub_explicit(&w->n_txns, 1, memory_order_relaxed);
 	t->tap = NULL;
+	t->generic = NULL;
 	t->hide = NULL;
 	t->client = NULL;
 	loop_free_later(w->loop, &t->free_node, txn_free, t);
@@ -257,7 +259,8 @@ static void keep(char **at, struct slice *s)
 void txn_compact(struct txn *t)
 {
 	struct slice host = slice_of(t->target.host);
-	struct slice *texts[] = {&t->method, &t->target.path, &t->key_name, &t->tags_json, &host};
+	struct slice *texts[] = {&t->method, &t->target.path,      &t->key_name,          &t->tags_json,
+				 &host,      &t->target.api.model, &t->target.api.late_id};
 	size_t n = 0;
 	char *at;
 
@@ -271,7 +274,7 @@ void txn_compact(struct txn *t)
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		keep(&at, texts[i]);
 	t->target.host = t->up.host = host.p;
-	t->target.path_query = t->target.query = t->target.api.model = SLICE_NONE;
+	t->target.path_query = t->target.query = t->body_coding = SLICE_NONE;
 	t->head = NULL;
 	arena_reset(&t->arena);
 }
@@ -302,7 +305,7 @@ enum step_result txn_refuse(struct txn *t, enum refusal_reason reason, const cha
 
 	CHECK(!t->answer_head_sent); /* nothing of ours may stand inside a vendor's answer */
 	struct refusal r = {.reason = reason, .request_id = slice_of(t->id_text)};
-	struct refuse_options o = {.family = p ? p->family : FAMILY_OTHER,
+	struct refuse_options o = {.family = t->target.api.family,
 				   .retry_after_s = t->retry_after_s > 0 ? t->retry_after_s : 1,
 				   .head_only = t->head->method == H1_HEAD,
 				   .keep_alive = t->client_keep_alive && t->body_complete};
@@ -321,7 +324,7 @@ enum step_result txn_refuse(struct txn *t, enum refusal_reason reason, const cha
 		o.remaining_usd = slice_of(amount_format_usd(t->tightest_left_nanousd, remaining));
 	t->refusal = reason;
 	t->end = TXN_END_REFUSED;
-	t->answer_status = o.status ? o.status : refusal_status(reason);
+	t->answer_status = envelope_status(o.family, reason, o.status);
 	metric_add(&metric_refusals[reason], 1);
 	if (t->client) {
 		refuse_write(t->client, &r, &o);

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "meter/bound.h"
 #include "meter/envelope.h"
+#include "meter/generic_call.h"
 #include "meter/tap.h"
 #include "meter/usage_hide.h"
 #include "proxy/client.h"
@@ -95,12 +96,18 @@ struct txn {
 	int64_t body_reserved_bytes; /* counted in proxy->body_bytes */
 	uint64_t body_last_total;
 	struct reqscan *scan;
+	struct slice body_coding; /* Content-Encoding of a body that is looked into; empty: plain */
+	struct decode *body_decode;
+	bool body_made_plain; /* it came compressed and leaves in plain */
 	struct request_info info;
 
 	/* the money */
 	const struct price_model *price;
 	struct price_book *book;
 	bool inherited_price, no_price, unbounded, metered, hard;
+	bool tightened;               /* the hold stands on an exact count of the prompt */
+	bool priced_as_answer;        /* the model that the answer names was charged */
+	struct generic_call *generic; /* NULL unless a rule under `meters` covers the call */
 	struct bound bound;
 	struct hold hold;
 	bool has_slot;
@@ -164,22 +171,36 @@ enum step_result txn_refuse(struct txn *, enum refusal_reason, const char *fmt, 
 const char *txn_end_name(enum txn_end);
 void txn_metrics_register(void); /* once, before the workers start */
 
-/* txn_money.c */
+/* txn_price.c */
 enum step_result txn_step_price(struct txn *);
+/* A bill of an earlier call is fetched: nothing is spent now. */
+bool txn_is_late(const struct txn *);
+bool txn_is_residency(const struct txn *);
+/* The price of a model of this call's provider; NULL: unknown. */
+const struct price_model *txn_find_price(struct txn *, const char *model, bool *ret_inherited);
+/* Replaces the bound by a closer one, from an exact count. False: there is none (or it is in use already). */
+bool txn_tighten(struct txn *);
+
+/* txn_hold.c */
 enum step_result txn_step_hold(struct txn *);
 /* The first byte is about to leave: slot and hold become SENT. */
 void txn_money_sent(struct txn *);
+void txn_tell_events(struct txn *, const struct engine_event *, size_t n);
+
+/* txn_settle.c */
 /* Resolves the hold, whatever it is: by usage, estimate, worst case, or nothing. Idempotent. */
 void txn_settle(struct txn *);
+
+/* txn_body.c */
+enum step_result txn_step_body(struct txn *);
+void txn_free_scan(struct txn *);
 
 /* txn_request.c */
 enum step_result txn_step_principal(struct txn *);
 /* Everything known of the call that budgets match on. BUR_INVALID: malformed tags of the client. */
 int txn_gather_facts(struct txn *, struct facts *ret) MUST_USE;
 enum step_result txn_step_route(struct txn *);
-enum step_result txn_step_body(struct txn *);
 int txn_write_request_head(struct txn *) MUST_USE;
-void txn_free_scan(struct txn *);
 /* Points request_iov at head and body again; the connection's buffer may have moved. */
 void txn_gather_request(struct txn *);
 

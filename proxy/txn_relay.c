@@ -150,6 +150,8 @@ static int take_body(struct txn *t)
 			return BUR_INVALID;
 	buf_consume(&t->client->in, i);
 	client_update_interest(t->client);
+	if (t->generic)
+		generic_call_request_bytes(t->generic, t->body_in.total, r == BUR_EOF);
 	if (r == BUR_EOF) {
 		t->body_complete = true;
 		if (t->head->framing == H1_CHUNKED && buf_append(&t->send, "0\r\n\r\n", 5) < 0)
@@ -318,16 +320,29 @@ static bool is_event_stream(const struct h1_head *h)
 	return f && slice_istarts(f->value, SLICE("text/event-stream"));
 }
 
+static void open_generic(struct txn *t, const struct h1_head *h)
+{
+	const struct h1_field *coding = h1_find(h, H1_F_CONTENT_ENCODING);
+
+	generic_call_answer_begin(t->generic, h->status, coding ? coding->value : SLICE_NONE);
+	for (size_t i = 0; i < h->n_fields; i++)
+		generic_call_answer_field(t->generic, h->fields[i].name, h->fields[i].value);
+}
+
 static void open_tap(struct txn *t, const struct h1_head *h)
 {
 	const struct h1_field *type = h1_find(h, H1_F_CONTENT_TYPE), *coding = h1_find(h, H1_F_CONTENT_ENCODING);
 	struct tap_options o = {.kind = t->target.api.kind, .status = h->status};
 
-	if (!t->metered || t->target.api.kind == API_UNKNOWN)
+	if (t->generic)
+		open_generic(t, h);
+	if (!t->metered || t->generic || t->target.api.kind == API_UNKNOWN)
 		return;
 	o.content_type = type ? type->value : SLICE_NONE;
 	o.content_encoding = coding ? coding->value : SLICE_NONE;
 	t->tap = tap_new(&o);
+	for (size_t i = 0; t->tap && i < h->n_fields; i++)
+		tap_header(t->tap, h->fields[i].name, h->fields[i].value);
 	if (t->info.has_usage_edit && h->status == 200 && is_event_stream(h) &&
 	    (!coding || slice_ieq(coding->value, SLICE("identity")))) {
 		t->hide = usage_hide_new();
@@ -529,6 +544,8 @@ static bool pass_piece(struct txn *t, struct delivery *d, struct slice piece)
 	t->answer_bytes += piece.n;
 	if (t->tap)
 		tap_feed(t->tap, piece.p, piece.n);
+	if (t->generic)
+		generic_call_answer_body(t->generic, piece.p, piece.n);
 	if (!t->client)
 		return true;
 	if (t->hide)

@@ -1,12 +1,10 @@
-/* txn_request.c - the request: where it goes, who asks, its body, and the head that leaves. */
+/* txn_request.c - the request: where it goes, who asks, and the head that leaves. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "proxy/auth.h"
 #include "proxy/txn.h"
-
-#define IN_PLACE_MAX (64 * 1024) /* a body up to this stays in the connection's buffer */
 
 /* --- route ----------------------------------------------------------------------------------------------------------
  */
@@ -22,6 +20,24 @@ static bool is_loop(const struct txn *t)
 			return true;
 	}
 	return false;
+}
+
+/* A rule of the configuration goes before what the vendor's family says of this route. */
+static int find_rule(struct txn *t)
+{
+	const struct proxy_provider *p = t->target.provider;
+	const struct generic_meter *rule = p ? generic_find(p->meters, p->n_meters, t->method, t->target.path) : NULL;
+
+	if (!rule)
+		return BUR_OK;
+	t->target.api.kind = API_GENERIC;
+	t->generic = generic_call_new(rule);
+	if (!t->generic)
+		return BUR_NOMEM;
+	for (size_t i = 0; i < t->head->n_fields; i++)
+		generic_call_request_field(t->generic, t->head->fields[i].name, t->head->fields[i].value);
+	generic_call_query(t->generic, t->target.query);
+	return BUR_OK;
 }
 
 enum step_result txn_step_route(struct txn *t)
@@ -43,7 +59,9 @@ enum step_result txn_step_route(struct txn *t)
 		    reason != REFUSE_BAD_REQUEST; /* who writes such targets may mean something else next */
 		return txn_refuse(t, reason, SLICE_FMT, SLICE_ARG(message));
 	}
-	t->metered = t->target.provider && t->target.api.kind != API_FREE;
+	if (find_rule(t) < 0)
+		return txn_refuse(t, REFUSE_OVERLOADED, "out of memory");
+	t->metered = t->target.provider && t->target.api.kind != API_FREE && t->target.api.kind != API_MODERATIONS;
 	t->step = TXN_PRINCIPAL;
 	return STEP_MORE;
 }
@@ -212,183 +230,6 @@ enum step_result txn_step_principal(struct txn *t)
 	return STEP_MORE;
 }
 
-/* --- body -----------------------------------------------------------------------------------------------------------
- */
-
-static enum step_result body_refused(struct txn *t)
-{
-	char text[200];
-
-	return txn_refuse(t, REFUSE_BAD_REQUEST, "%s", reqscan_error_text(t->scan, text, sizeof(text)));
-}
-
-static bool reserve_memory(struct txn *t, int64_t bytes)
-{
-	struct proxy *p = t->worker->proxy;
-	int64_t before = atomic_fetch_add_explicit(&p->body_bytes, bytes, memory_order_relaxed);
-
-	t->body_reserved_bytes += bytes;
-	return before + bytes <= p->config.limits.max_body_memory_bytes;
-}
-
-/* Most bodies arrive with their head and are scanned at once, in the worker's scratch. */
-static struct reqscan *new_scan(struct txn *t)
-{
-	if (t->head->framing == H1_LENGTH && t->head->content_length <= buf_len(&t->client->in))
-		return &t->worker->scan;
-	return malloc(sizeof(*t->scan));
-}
-
-void txn_free_scan(struct txn *t)
-{
-	if (t->scan != &t->worker->scan)
-		free(t->scan);
-	t->scan = NULL;
-}
-
-static enum step_result body_begin(struct txn *t)
-{
-	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-	const struct proxy_limits *l = &t->worker->proxy->config.limits;
-	const struct h1_field *coding = h1_find(t->head, H1_F_CONTENT_ENCODING);
-	int64_t max = t->stream_body ? l->max_upload_bytes : l->max_body_bytes;
-
-	if (t->head->framing == H1_LENGTH && t->head->content_length > (uint64_t)max)
-		return txn_refuse(t, REFUSE_BODY_TOO_LARGE, "the request body is over the limit of %lld bytes",
-				  (long long)max);
-	if (!t->stream_body && coding && !slice_ieq(coding->value, SLICE("identity")))
-		return txn_refuse(t, REFUSE_BAD_REQUEST, "a compressed request body cannot be priced; send it plain");
-	if (!t->stream_body) {
-		t->scan = new_scan(t);
-		if (!t->scan)
-			return txn_refuse(t, REFUSE_OVERLOADED, "out of memory");
-		reqscan_init(t->scan, t->target.api.kind);
-		t->body_in_place = t->head->framing == H1_LENGTH && t->head->content_length <= IN_PLACE_MAX;
-		buf_init(&t->body_buf, (size_t)l->max_body_bytes);
-		if (t->head->framing == H1_LENGTH && !reserve_memory(t, (int64_t)t->head->content_length))
-			return txn_refuse(t, REFUSE_OVERLOADED, "too many large requests are waiting; try again");
-	}
-	if (!t->stream_body && !t->body_in_place && t->head->framing == H1_LENGTH) {
-		size_t room; /* all at once: growing step by step would copy a large prompt over and over */
-
-		if (!buf_reserve(&t->body_buf, (size_t)t->head->content_length, &room))
-			return txn_refuse(t, REFUSE_OVERLOADED, "out of memory");
-	}
-	if (t->head->expect_continue && buf_len(&t->client->in) == 0 && !t->body_complete) {
-		struct iovec iov = {(void *)(uintptr_t)go_on, sizeof(go_on) - 1};
-
-		if (!client_send(t->client, &iov, 1))
-			t->client->close_after = true;
-	}
-	t->body_begun = true;
-	return STEP_WAIT;
-}
-
-/* The body fits the connection's buffer: it stays there until it has been sent. */
-static enum step_result body_in_place(struct txn *t)
-{
-	struct slice have = buf_slice(&t->client->in);
-	size_t want = (size_t)t->head->content_length;
-	size_t n = have.n < want ? have.n : want;
-
-	if (n == want) { /* known before it is judged: a refused body has been read whole all the same */
-		t->in_place_bytes = want;
-		t->body_complete = true;
-	}
-	if (n > t->body_scanned) {
-		if (reqscan_feed(t->scan, have.p + t->body_scanned, n - t->body_scanned) < 0)
-			return body_refused(t);
-		t->body_scanned = n;
-	}
-	if (n < want)
-		return STEP_WAIT;
-	t->body = slice_mem(have.p, want);
-	return STEP_MORE;
-}
-
-static enum step_result body_gather(struct txn *t)
-{
-	struct client *c = t->client;
-	struct slice have = buf_slice(&c->in), piece;
-	size_t i = 0;
-	int r;
-
-	while ((r = h1_body_next(&t->body_in, have.p, have.n, &i, &piece)) == BUR_OK) {
-		if (t->head->framing == H1_CHUNKED && !reserve_memory(t, (int64_t)piece.n))
-			return txn_refuse(t, REFUSE_OVERLOADED, "too many large requests are waiting; try again");
-		if (buf_append_slice(&t->body_buf, piece) < 0)
-			return txn_refuse(t, REFUSE_BODY_TOO_LARGE, "the request body is over the limit of %lld bytes",
-					  (long long)t->worker->proxy->config.limits.max_body_bytes);
-		if (reqscan_feed(t->scan, piece.p, piece.n) < 0)
-			return body_refused(t);
-	}
-	buf_consume(&c->in, i);
-	if (r == BUR_INVALID)
-		return txn_refuse(t, REFUSE_BAD_REQUEST, "%s", h1_error_text(t->body_in.error));
-	if (r == BUR_AGAIN) {
-		client_update_interest(c);
-		return STEP_WAIT;
-	}
-	t->body = buf_slice(&t->body_buf);
-	t->body_complete = true;
-	return STEP_MORE;
-}
-
-static enum step_result body_slow(struct txn *t)
-{
-	const struct proxy_limits *l = &t->worker->proxy->config.limits;
-	uint64_t got = t->body_in_place ? t->body_scanned : t->body_in.total;
-	uint64_t need = (uint64_t)(l->body_min_rate * (l->body_grace_ns / NS_PER_S));
-
-	t->timed_out = false;
-	if (got - t->body_last_total >= need) {
-		t->body_last_total = got;
-		deadline_arm(&t->worker->body_deadline, &t->deadline);
-		return STEP_WAIT;
-	}
-	t->end = TXN_END_CLIENT_SLOW;
-	t->client_keep_alive = false;
-	t->step = TXN_END;
-	return STEP_MORE;
-}
-
-static enum step_result body_end(struct txn *t)
-{
-	deadline_disarm(&t->deadline);
-	if (reqscan_finish(t->scan) < 0)
-		return body_refused(t);
-	t->info = t->scan->info;
-	txn_free_scan(t);
-	t->step = TXN_PRICE;
-	return STEP_MORE;
-}
-
-enum step_result txn_step_body(struct txn *t)
-{
-	enum step_result r = STEP_WAIT;
-
-	if (!t->body_begun) {
-		t->stream_body = !t->metered || t->target.api.kind == API_UNKNOWN;
-		r = body_begin(t);
-		if (r != STEP_WAIT)
-			return r;
-		if (t->stream_body) {
-			t->step = t->metered ? TXN_PRICE : TXN_DIAL;
-			return STEP_MORE;
-		}
-		if (!t->body_complete)
-			deadline_arm(&t->worker->body_deadline, &t->deadline);
-	}
-	if (t->timed_out)
-		return body_slow(t);
-	if (!t->body_complete) {
-		r = t->body_in_place ? body_in_place(t) : body_gather(t);
-		if (r == STEP_WAIT || t->end != TXN_END_NONE)
-			return r;
-	}
-	return body_end(t);
-}
-
 /* --- the head that leaves -------------------------------------------------------------------------------------------
  */
 
@@ -521,6 +362,8 @@ static void write_fields(struct h1_writer *w, struct txn *t)
 		if (h1_is_hop_by_hop(t->head, f) || f->id == H1_F_HOST || f->id == H1_F_CONTENT_LENGTH ||
 		    f->id == H1_F_EXPECT || f->id == H1_F_PROXY_AUTHORIZATION || stays_here(t, f))
 			continue;
+		if (t->body_made_plain && f->id == H1_F_CONTENT_ENCODING)
+			continue;
 		if (f->id == H1_F_ACCEPT_ENCODING)
 			write_accept_encoding(w, t, f);
 		else
@@ -575,9 +418,6 @@ int txn_write_request_head(struct txn *t)
 
 	if (!target.p)
 		return BUR_NOMEM;
-	/* some vendors tell usage unasked; and what the client signed is the client's to say */
-	if (t->metered && (!t->target.provider->ask_usage || t->target.signed_by_client))
-		t->info.has_usage_edit = false;
 	if (t->target.port == (t->target.tls_profile ? 443 : 80))
 		(void)snprintf(host, sizeof(host), v6 ? "[%s]" : "%s", t->target.host);
 	else

@@ -59,16 +59,21 @@ static void init_deadlines(struct worker *w)
 	deadline_queue_init(&w->drain_deadline, w->loop, l->drain_client_ns, txn_deadline);
 }
 
-static void take_principals(struct worker *w)
+/* Snapshots that may have changed; running calls keep those they started with. */
+static void take_snapshots(struct worker *w)
 {
 	struct proxy *p = w->proxy;
-	struct principal_dir *next;
+	struct principal_dir *principals;
+	struct price_book *book;
 
-	pthread_mutex_lock(&p->principals_lock);
-	next = principal_dir_ref(p->next_principals);
-	pthread_mutex_unlock(&p->principals_lock);
+	pthread_mutex_lock(&p->snapshots_lock);
+	principals = principal_dir_ref(p->next_principals);
+	book = price_book_ref(p->next_book);
+	pthread_mutex_unlock(&p->snapshots_lock);
 	principal_dir_unref(w->principals);
-	w->principals = next;
+	price_book_unref(w->book);
+	w->principals = principals;
+	w->book = book;
 }
 
 static void close_idle(struct worker *w)
@@ -91,12 +96,12 @@ static void end_all(struct worker *w)
 	loop_stop(w->loop);
 }
 
-/* Something the application wants: new principals, drain, or the end. */
+/* Something the application wants: new principals or prices, drain, or the end. */
 static void woken(void *ctx)
 {
 	struct worker *w = ctx;
 
-	take_principals(w);
+	take_snapshots(w);
 	if (atomic_load(&w->proxy->draining) && !w->draining) {
 		w->draining = true;
 		for (size_t i = 0; i < w->proxy->config.n_listen; i++) {
@@ -142,7 +147,7 @@ int worker_init(struct worker *w, struct proxy *p, uint32_t index)
 		return BUR_NOMEM;
 	init_deadlines(w);
 	loop_on_wake(w->loop, woken, w);
-	take_principals(w);
+	take_snapshots(w);
 	return open_listeners(w);
 }
 
@@ -156,6 +161,7 @@ void worker_done(struct worker *w)
 		loop_turn(w->loop, false); /* what was put off, and the resolver's last events */
 	loop_free(w->loop);
 	principal_dir_unref(w->principals);
+	price_book_unref(w->book);
 	w->magic = 0;
 }
 

@@ -44,6 +44,7 @@ struct worker {
 	struct client_list clients;
 	struct txn_list txns;
 	struct principal_dir *principals;
+	struct price_book *book;
 	bool draining, ending;
 	uint64_t next_request;
 
@@ -78,8 +79,9 @@ struct proxy {
 	SSL_CTX *default_tls;   /* for other hosts */
 	struct worker *workers;
 	struct census census;
-	struct principal_dir *next_principals; /* newest directory, under the lock */
-	pthread_mutex_t principals_lock;
+	struct principal_dir *next_principals; /* the newest, under the lock */
+	struct price_book *next_book;
+	pthread_mutex_t snapshots_lock;
 	_Atomic int64_t body_bytes; /* waiting request bodies, all workers */
 	_Atomic bool draining, ending;
 	_Atomic uint64_t n_connections;

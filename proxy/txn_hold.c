@@ -1,0 +1,194 @@
+/* txn_hold.c - takes the hold in every budget of the call, or says which of them blocks; then the journal's slot. */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "proxy/txn.h"
+
+static struct store *store_of(const struct txn *t)
+{
+	return t->worker->proxy->deps.store;
+}
+
+static struct engine *engine_of(const struct txn *t)
+{
+	return t->worker->proxy->deps.engine;
+}
+
+void txn_tell_events(struct txn *t, const struct engine_event *events, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct engine_event *e = &events[i];
+		struct threshold_event row = {.uid = e->uid,
+					      .win_start = e->win_start,
+					      .win_end = e->win_end,
+					      .at_ppm = e->at_ppm,
+					      .posted = e->posted,
+					      .held = e->held,
+					      .limit = e->limit,
+					      .at_ns = t->start_wall_ns,
+					      .warned_mask = e->warned_mask,
+					      .action = e->action};
+
+		(void)slice_to_cstr(slice_of(e->budget->name), row.budget, sizeof(row.budget));
+		(void)slice_to_cstr(slice_of(e->scope), row.scope, sizeof(row.scope));
+		if (store_event(store_of(t), t->worker->index, &row) < 0)
+			log_limited(LOG_WARN, "budget.event", "an alert of budget %s could not be queued",
+				    e->budget->name);
+		log_msg(LOG_WARN, "budget.threshold", "budget %s %s reached %lld %% of its limit", e->budget->name,
+			e->scope, (long long)(e->at_ppm / 10000));
+	}
+}
+
+static const char *unit_name(enum amount_unit u)
+{
+	return u == UNIT_USD ? "USD" : u == UNIT_TOKENS ? "tokens" : "requests";
+}
+
+static enum step_result blocked(struct txn *t, const struct decision *d)
+{
+	struct refusal_budget *list = arena_zalloc(&t->arena, d->n_blocked * sizeof(*list));
+	struct buf text;
+	char when[TIME_TEXT_MAX];
+	int64_t soonest = INT64_MAX, now_s = t->start_wall_ns / NS_PER_S;
+	enum step_result r;
+
+	if (!list)
+		return txn_refuse(t, REFUSE_BUDGET_EXCEEDED, "the budget is exceeded");
+	for (size_t i = 0; i < d->n_blocked; i++) {
+		const struct blocked *b = &d->blocked[i];
+
+		list[i] = (struct refusal_budget){.name = slice_of(b->budget->name),
+						  .window = slice_of(b->budget->window_name),
+						  .scope = arena_dup(&t->arena, slice_of(b->scope)),
+						  .unit = slice_of(unit_name(b->budget->unit)),
+						  .limit = b->limit,
+						  .posted = b->posted,
+						  .held = b->held,
+						  .need = b->need};
+		if (b->budget->window.kind != WINDOW_TOTAL)
+			list[i].resets_at =
+			    arena_dup(&t->arena, slice_of(time_format(b->budget->window.tz, b->win_end, when)));
+		if (b->win_end - now_s < soonest)
+			soonest = b->win_end - now_s;
+	}
+	t->refusal_budgets = list;
+	t->n_refusal_budgets = d->n_blocked;
+	/* money that is only held comes back within seconds, or with the next window */
+	t->retry_after_s = d->verdict == VERDICT_HELD ? (soonest < 2 ? (int)soonest : 2) : 0;
+	buf_init(&text, 8192);
+	if (refusal_budget_message(list, d->n_blocked, &text) < 0)
+		buf_consume(&text, buf_len(&text));
+	r = txn_refuse(t, d->verdict == VERDICT_HELD ? REFUSE_BUDGET_HELD : REFUSE_BUDGET_EXCEEDED, SLICE_FMT,
+		       SLICE_ARG(buf_slice(&text)));
+	buf_done(&text);
+	return r;
+}
+
+static uint32_t clip_u32(uint64_t n)
+{
+	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
+static void fill_entry(struct txn *t, struct journal_entry *e)
+{
+	const struct facts *f = &t->worker->facts; /* of this call: its price was found in this same turn */
+	struct store *s = store_of(t);
+
+	memcpy(e->uid, t->uid, sizeof(e->uid));
+	e->state = SLOT_RESERVED;
+	e->hold_id = t->hold.id;
+	e->created_ns = t->start_wall_ns;
+	e->price_version = price_book_version(t->book);
+	e->input_bound_nanousd = t->bound.input_nanousd;
+	e->cell = (struct journal_cell){.worst_nanousd = t->bound.worst_nanousd,
+					.input_tokens = clip_u32(t->bound.input_tokens),
+					.output_tokens = clip_u32(t->bound.output_tokens),
+					.requests = txn_is_late(t) ? 0 : 1,
+					.source = SOURCE_WORST,
+					.flags = t->row_flags};
+	e->ids[NAME_KEY] = store_name(s, NAME_KEY, t->key_name);
+	e->ids[NAME_USER] = store_name(s, NAME_USER, f->v[FACT_USER]);
+	e->ids[NAME_TEAM] = store_name(s, NAME_TEAM, f->v[FACT_TEAM]);
+	e->ids[NAME_PROJECT] = store_name(s, NAME_PROJECT, f->v[FACT_PROJECT]);
+	e->ids[NAME_PROVIDER] = store_name(s, NAME_PROVIDER, slice_of(t->target.provider->name));
+	e->ids[NAME_MODEL] = store_name(s, NAME_MODEL, slice_of(t->info.model));
+	e->ids[NAME_ROUTE] = store_name(s, NAME_ROUTE, slice_of(api_kind_name(t->target.api.kind)));
+	e->n_meters = t->hold.n;
+	for (size_t i = 0; i < t->hold.n; i++)
+		e->meters[i] = (struct journal_meter){t->hold.m[i].uid, t->hold.m[i].win_start};
+}
+
+static bool meters_are_known(struct txn *t)
+{
+	for (size_t i = 0; i < t->hold.n; i++) {
+		const struct budget *b = NULL;
+		const char *scope = NULL;
+
+		engine_meter_name(engine_of(t), t->hold.m[i].meter, &b, &scope);
+		if (store_meter_known(store_of(t), t->hold.m[i].uid, slice_of(b->name), slice_of(scope), (int)b->unit) <
+		    0)
+			return false;
+	}
+	return true;
+}
+
+static enum step_result storage_refused(struct txn *t)
+{
+	CHECK(engine_void(engine_of(t), &t->hold) == BUR_OK);
+	t->retry_after_s = 1;
+	return txn_refuse(
+	    t, REFUSE_STORAGE_UNAVAILABLE,
+	    "bursar cannot write its ledger now, so it spends nothing; see /health/ready on the admin port");
+}
+
+static int reserve(struct txn *t, struct decision *ret)
+{
+	struct amounts worst = {.nanousd = t->bound.worst_nanousd,
+				.tokens = (int64_t)(t->bound.input_tokens + t->bound.output_tokens),
+				.requests = txn_is_late(t) ? 0 : 1};
+
+	ret->n_events = 0;
+	return engine_reserve(engine_of(t), &t->worker->match, &worst, t->start_wall_ns / NS_PER_S, &t->hold, ret);
+}
+
+enum step_result txn_step_hold(struct txn *t)
+{
+	struct decision d;
+	struct call call = {.hard = t->hard};
+	int r = reserve(t, &d);
+
+	/* near the limit the exact count decides, which far from it nobody pays for */
+	if (r == BUR_DENIED && txn_tighten(t)) {
+		txn_tell_events(t, d.events, d.n_events);
+		r = reserve(t, &d);
+	}
+	if (r == BUR_OVERFLOW)
+		return txn_refuse(t, REFUSE_PRICE_ERROR, "the price of this call is too large to be counted");
+	if (r == BUR_FULL)
+		return txn_refuse(t, REFUSE_OVERLOADED, "too many windows of one budget are still open; try again");
+	txn_tell_events(t, d.events, d.n_events);
+	if (d.tightest) {
+		t->tightest_budget = d.tightest->name;
+		t->tightest_left_nanousd = d.tightest_left_nanousd;
+	}
+	if (r == BUR_DENIED)
+		return blocked(t, &d);
+	t->over_budget = d.over_budget;
+	if (!meters_are_known(t))
+		return storage_refused(t);
+	fill_entry(t, &call.entry);
+	if (store_call_begin(store_of(t), t->worker->index, &call, &t->slot) < 0)
+		return storage_refused(t);
+	t->has_slot = true;
+	t->step = TXN_DIAL;
+	return STEP_MORE;
+}
+
+void txn_money_sent(struct txn *t)
+{
+	if (!t->has_slot || t->hold.state != HOLD_RESERVED)
+		return;
+	CHECK(engine_mark_sent(engine_of(t), &t->hold) == BUR_OK);
+	store_call_sent(store_of(t), t->slot);
+}
