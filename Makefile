@@ -67,6 +67,14 @@ $(VOCABS): $(VOCAB)/%.bin: $(VOCAB)/make-vocab tools/data/vocab.sha256 $(DATA)/r
 $(BUILD)/tokens/vocab.o: CFLAGS += -DVOCAB_FOLDER='"$(VOCAB)"'
 $(BUILD)/tokens/vocab.o: $(VOCABS)
 
+# The price book, linked in as it is; an empty file stands for one that could not be made.
+PRICES   := $(BUILD)/prices.json
+$(PRICES): tools/make-prices.sh tools/make-prices.mjs conf/prices-overlay.json $(DATA)/ready
+	@mkdir -p $(@D)
+	@tools/make-prices.sh $(DATA)/node_modules/@pydantic/genai-prices $@
+$(BUILD)/app/boot.o: CFLAGS += -DPRICES_FILE='"$(PRICES)"'
+$(BUILD)/app/boot.o: $(PRICES)
+
 $(BUILD)/bursar: $(BUILD)/app/main.o $(call room_libs,app)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

@@ -1,15 +1,13 @@
 #include "app/boot.h"
 
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app/files.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 
 #define METERS_MAX 100000
 #define PRICES_MAX_BYTES (16 * 1024 * 1024)
@@ -82,56 +80,68 @@ void boot_close(struct boot *b)
 
 /* --- prices ------------------------------------------------------------------------------------------------------- */
 
-/* Beside the binary, in its installation, in the current folder, in the source tree that the binary was built in. */
-static bool find_prices(char dst[PATH_MAX])
-{
-	static const char *const from_binary[] = {"prices.json", "conf/prices.json", "../share/bursar/prices.json",
-						  "../../conf/prices.json"};
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	const char *dir;
+/* The book that was made when the program was built; empty when it could not be made. */
+__asm__(".pushsection .rodata, \"a\"\n"
+	".globl boot_prices\n.hidden boot_prices\n"
+	"boot_prices: .incbin \"" PRICES_FILE "\"\n"
+	".globl boot_prices_end\n.hidden boot_prices_end\n"
+	"boot_prices_end: .byte 0\n"
+	".popsection");
+extern const char boot_prices[] __attribute__((visibility("hidden")));
+extern const char boot_prices_end[] __attribute__((visibility("hidden")));
 
-	if (access("conf/prices.json", R_OK) == 0)
-		return files_path(dst, PATH_MAX, "conf", "prices.json");
-	if (n <= 0)
-		return false;
-	self[n] = '\0';
-	dir = dirname(self);
-	for (size_t i = 0; i < ARRAY_LEN(from_binary); i++)
-		if (files_path(dst, PATH_MAX, dir, from_binary[i]) && access(dst, R_OK) == 0)
-			return true;
-	return false;
+/* Says nothing about any model, so that hard budgets refuse all. */
+static const char no_prices[] = "{\"format\":\"bursar-prices/1\",\"currency\":\"USD\",\"version\":1,\"providers\":[]}\n";
+
+static struct slice own_book(const struct settings *s)
+{
+	struct slice text = slice_mem(boot_prices, (size_t)(boot_prices_end - boot_prices));
+
+	if (text.n > 0)
+		return text;
+	log_msg(LOG_WARN, "prices.none",
+		"this program was built without a price book, so every model is unknown and hard budgets refuse it; "
+		"name a book with `prices: PATH` in %s, or build again with node and npm installed",
+		s->file ? s->file : "the configuration");
+	return SLICE(no_prices);
+}
+
+static int read_book(const char *path, char **ret_text, struct slice *ret, char reterr[BOOT_ERROR_MAX])
+{
+	size_t n = 0;
+	int r = files_read(path, PRICES_MAX_BYTES, ret_text, &n);
+
+	if (r < 0)
+		(void)snprintf(reterr, BOOT_ERROR_MAX, "cannot read the price book %.200s: %s", path, bur_strerror(r));
+	*ret = slice_mem(*ret_text, n);
+	return r;
 }
 
 int boot_price_book(const struct settings *s, struct price_book **ret, char **ret_text, size_t *ret_n,
 		    char reterr[BOOT_ERROR_MAX])
 {
-	char found[PATH_MAX], why[256] = "";
-	const char *path = s->prices;
-	char *text = NULL;
-	size_t n = 0;
-	int r;
+	char why[256] = "", *text = NULL;
+	struct slice json;
+	int r = BUR_OK;
 
-	if (!path) {
-		if (!find_prices(found)) {
-			(void)snprintf(reterr, BOOT_ERROR_MAX,
-				       "no price book found; name one with `prices: PATH` in %s", s->file);
-			return BUR_NOTFOUND;
-		}
-		path = found;
-	}
-	r = files_read(path, PRICES_MAX_BYTES, &text, &n);
-	if (r < 0) {
-		(void)snprintf(reterr, BOOT_ERROR_MAX, "cannot read the price book %.200s: %s", path, bur_strerror(r));
-		return r;
-	}
-	r = price_book_parse(slice_mem(text, n), ret, why, sizeof(why));
+	if (s->prices)
+		r = read_book(s->prices, &text, &json, reterr);
+	else
+		json = own_book(s);
 	if (r < 0)
-		(void)snprintf(reterr, BOOT_ERROR_MAX, "%.200s: %s", path, why[0] ? why : bur_strerror(r));
+		return r;
+	r = price_book_parse(json, ret, why, sizeof(why));
+	if (r < 0)
+		(void)snprintf(reterr, BOOT_ERROR_MAX, "%.200s: %s", s->prices ? s->prices : "the built-in price book",
+			       why[0] ? why : bur_strerror(r));
 	if (r == BUR_OK && ret_text) {
-		*ret_text = text;
-		*ret_n = n;
-		return BUR_OK;
+		*ret_text = text ? text : strndup(json.p, json.n);
+		*ret_n = json.n;
+		if (*ret_text)
+			return BUR_OK;
+		price_book_unref(*ret);
+		r = BUR_NOMEM;
+		(void)snprintf(reterr, BOOT_ERROR_MAX, "out of memory");
 	}
 	free(text);
 	return r;

@@ -336,7 +336,7 @@ static const struct option root_rows[] = {
      .type = OPT_STRING,
      AT(settings_file, prices),
      .optional = true,
-     .sentence = "price book; default is the one installed with the program, or ./conf/prices.json"},
+     .sentence = "price book; default is the one built into the program"},
     {.name = "limits",
      .type = OPT_GROUP,
      AT(settings_file, limits),

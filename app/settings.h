@@ -22,7 +22,7 @@ struct settings_own; /* arena, raw record, zones */
 struct settings {
 	const char *file; /* as given */
 	const char *data_dir;
-	const char *prices; /* path of the price book; NULL = the installed one */
+	const char *prices; /* path of the price book; NULL = the one built in */
 	const char *admin_listen;
 	const char *const *admin_hosts; /* names the admin listener answers to, beside loopback and its own address */
 	size_t n_admin_hosts;

@@ -85,6 +85,16 @@ static int whole_quantities(struct quantities *q)
 	return BUR_OK;
 }
 
+/* Audio that is billed by time is billed for some seconds at least. */
+static void least_audio(const struct price_model *m, struct quantities *q)
+{
+	static const uint8_t audio[] = {PRICE_AUDIO_MS, PRICE_IN_AUDIO_MS};
+
+	for (size_t i = 0; i < ARRAY_LEN(audio); i++)
+		if (q->n[audio[i]] > 0)
+			q->n[audio[i]] = larger(q->n[audio[i]], m->min_audio_ms);
+}
+
 static void take_from(uint64_t taken[PRICE_UNIT_COUNT], uint64_t *seen, unsigned u, uint64_t n)
 {
 	const uint8_t parents[] = {units[u].parent, units[u].parent2};
@@ -119,56 +129,77 @@ static bool tod_covers(const struct price_row *row, int64_t at_s)
 	return now >= row->tod_begin || now < row->tod_end;
 }
 
+static bool region_covers(const struct price_row *row, const struct price_terms *t)
+{
+	switch (row->region) {
+	case REGION_US:
+		return t->us;
+	case REGION_RESIDENCY:
+		return t->residency;
+	default:
+		return true;
+	}
+}
+
 /* Rows stand best first: the first that applies is the one. */
-static const struct price_row *pick_service(const struct price_model *m, enum price_service service, uint64_t input,
-					    int64_t at_s)
+static const struct price_row *pick_row(const struct price_model *m, const struct price_terms *t, uint64_t input)
 {
 	for (size_t i = 0; i < m->n_rows; i++) {
 		const struct price_row *row = &m->rows[i];
 
-		if (row->service == service && at_s >= row->from_s && at_s < row->to_s &&
-		    (row->over == 0 || input > row->over) && tod_covers(row, at_s))
+		if (row->service == t->service && t->at_s >= row->from_s && t->at_s < row->to_s &&
+		    (row->over == 0 || input > row->over) && tod_covers(row, t->at_s) && region_covers(row, t))
 			return row;
 	}
 	return NULL;
 }
 
+static int64_t times_up(int64_t a, int64_t ppm)
+{
+	__int128 v = (__int128)a * ppm + MULTIPLIER_ONE - 1;
+
+	return ppm == MULTIPLIER_ONE ? a : (int64_t)(v / MULTIPLIER_ONE);
+}
+
+/* What comes on top of a row's rates; a row of a region has that in it. */
+static int64_t ppm_on(const struct price_row *row, const struct price_model *m, const struct price_terms *t)
+{
+	int64_t ppm = t->fast ? m->fast_ppm : MULTIPLIER_ONE;
+
+	if (t->us && row->region != REGION_US)
+		ppm = times_up(ppm, m->region_ppm[REGION_US]);
+	if (t->residency && row->region != REGION_RESIDENCY)
+		ppm = times_up(ppm, m->region_ppm[REGION_RESIDENCY]);
+	return ppm;
+}
+
 /* What is in force: a service tier's own row, and the standard row for what that does not name. */
 struct pick {
 	const struct price_row *own, *standard;
-	int64_t ppm;
+	int64_t own_ppm, standard_ppm;
 };
 
-static bool pick_rows(const struct price_model *m, const struct price_terms *t, enum price_service service,
-		      uint64_t input, int64_t at_s, struct pick *ret)
+static bool pick_rows(const struct price_model *m, const struct price_terms *t, uint64_t input, struct pick *ret)
 {
-	ret->standard = pick_service(m, SERVICE_STANDARD, input, at_s);
-	ret->own = service == SERVICE_STANDARD ? NULL : pick_service(m, service, input, at_s);
-	if (!ret->own)
-		ret->own = ret->standard;
-	ret->ppm = MULTIPLIER_ONE;
-	if (t->fast)
-		ret->ppm = ret->ppm * m->fast_ppm / MULTIPLIER_ONE;
-	if (t->us)
-		ret->ppm = (ret->ppm * m->us_ppm + MULTIPLIER_ONE - 1) / MULTIPLIER_ONE;
-	return ret->own != NULL;
-}
+	struct price_terms standard = *t;
 
-static int64_t multiplied(int64_t rate, int64_t ppm)
-{
-	__int128 v = (__int128)rate * ppm + MULTIPLIER_ONE - 1;
-
-	return ppm == MULTIPLIER_ONE ? rate : (int64_t)(v / MULTIPLIER_ONE);
+	standard.service = SERVICE_STANDARD;
+	*ret = (struct pick){.standard = pick_row(m, &standard, input)};
+	ret->own = t->service == SERVICE_STANDARD ? ret->standard : pick_row(m, t, input);
+	if (ret->own)
+		ret->own_ppm = ppm_on(ret->own, m, t);
+	if (ret->standard)
+		ret->standard_ppm = ppm_on(ret->standard, m, t);
+	return ret->own || ret->standard;
 }
 
 /* RATE_NONE when the unit has no price of its own. */
 static int64_t rate_of(const struct pick *p, unsigned u)
 {
-	int64_t rate = p->own->rate_pusd[u];
+	bool own = p->own && p->own->rate_pusd[u] != RATE_NONE;
+	int64_t rate = own ? p->own->rate_pusd[u] : p->standard ? p->standard->rate_pusd[u] : RATE_NONE;
 
-	if (rate == RATE_NONE && p->standard)
-		rate = p->standard->rate_pusd[u];
-	return rate == RATE_NONE || u >= PRICE_FIRST_FEE ? rate : multiplied(rate, p->ppm);
+	return rate == RATE_NONE || u >= PRICE_FIRST_FEE ? rate : times_up(rate, own ? p->own_ppm : p->standard_ppm);
 }
 
 /* --- exact cost --------------------------------------------------------------------------------------------------- */
@@ -200,8 +231,9 @@ int price_cost(const struct price_model *m, const struct quantities *used, const
 
 	if (whole_quantities(&q) < 0)
 		return BUR_OVERFLOW;
-	if (!pick_rows(m, t, t->service, q.n[PRICE_IN], t->at_s, &p))
+	if (!pick_rows(m, t, q.n[PRICE_IN], &p))
 		return BUR_NOTFOUND;
+	least_audio(m, &q);
 	if (cost_leaves(&p, &q, &sum) < 0)
 		return BUR_OVERFLOW;
 	*ret = sum;
@@ -213,6 +245,8 @@ int price_cost(const struct price_model *m, const struct quantities *used, const
 struct worst {
 	const struct price_model *model;
 	const struct price_terms *terms;
+	int64_t until_s;
+	enum price_service service;
 	struct quantities q;
 	uint64_t possible; /* bits of the units that a token may turn out to be */
 	bool any;
@@ -221,7 +255,9 @@ struct worst {
 
 #define BIT(u) (UINT64_C(1) << PRICE_##u)
 /* Any text may turn out to be these, whoever asks. */
-#define ALWAYS_POSSIBLE (BIT(CR) | BIT(CR_TEXT) | BIT(IN_TEXT) | BIT(OUT_TEXT) | BIT(OUT_REASONING) | BIT(OUT_CITATION))
+#define ALWAYS_POSSIBLE                                                                                                \
+	(BIT(IN) | BIT(OUT) | BIT(CR) | BIT(CR_TEXT) | BIT(IN_TEXT) | BIT(OUT_TEXT) | BIT(OUT_REASONING) |             \
+	 BIT(OUT_CITATION))
 
 static unsigned root_of(unsigned u)
 {
@@ -246,6 +282,7 @@ static void worst_units(struct worst *w, const struct price_doubt *d)
 			w->possible |= UINT64_C(1) << u; /* what goes in may be found in a cache */
 		w->q.n[root] = larger(w->q.n[root], w->q.n[u]);
 	}
+	least_audio(w->model, &w->q);
 }
 
 /* Every unit of a whole at the rate of its dearest possible part. */
@@ -270,26 +307,29 @@ static int worst_of_pick(struct worst *w, const struct pick *p)
 }
 
 /* Every long-context tier that the input can reach. */
-static int worst_of_tiers(struct worst *w, enum price_service service, int64_t at_s)
+static int worst_of_tiers(struct worst *w, int64_t at_s)
 {
+	struct price_terms t = *w->terms;
 	struct pick p;
 	int r = BUR_OK;
 
-	if (pick_rows(w->model, w->terms, service, 0, at_s, &p))
+	t.at_s = at_s;
+	t.service = w->service;
+	if (pick_rows(w->model, &t, 0, &p))
 		r = worst_of_pick(w, &p);
 	for (size_t i = 0; i < w->model->n_rows && r == BUR_OK; i++) {
 		uint64_t over = w->model->rows[i].over;
 
-		if (over > 0 && over < w->q.n[PRICE_IN] && pick_rows(w->model, w->terms, service, over + 1, at_s, &p))
+		if (over > 0 && over < w->q.n[PRICE_IN] && pick_rows(w->model, &t, over + 1, &p))
 			r = worst_of_pick(w, &p);
 	}
 	return r;
 }
 
 /* From `at_s` on until a day later: what changes in a day are windows. */
-static int worst_of_windows(struct worst *w, enum price_service service, int64_t at_s, int64_t until_s)
+static int worst_of_windows(struct worst *w, int64_t at_s)
 {
-	int r = worst_of_tiers(w, service, at_s);
+	int r = worst_of_tiers(w, at_s);
 
 	for (size_t i = 0; i < w->model->n_rows && r == BUR_OK; i++) {
 		const int32_t edges[] = {w->model->rows[i].tod_begin, w->model->rows[i].tod_end};
@@ -297,24 +337,27 @@ static int worst_of_windows(struct worst *w, enum price_service service, int64_t
 		for (size_t e = 0; e < ARRAY_LEN(edges) && edges[0] >= 0 && r == BUR_OK; e++) {
 			int64_t t = at_s + (edges[e] - second_of_day(at_s) + SECONDS_PER_DAY) % SECONDS_PER_DAY;
 
-			if (t > at_s && t <= until_s)
-				r = worst_of_tiers(w, service, t);
+			if (t > at_s && t <= w->until_s)
+				r = worst_of_tiers(w, t);
 		}
 	}
 	return r;
 }
 
 /* Prices change at the dates of rows, and within a day. */
-static int worst_of_dates(struct worst *w, enum price_service service, int64_t at_s, int64_t until_s)
+static int worst_of_dates(struct worst *w, enum price_service service)
 {
-	int r = worst_of_windows(w, service, at_s, until_s);
+	int64_t at_s = w->terms->at_s;
+	int r;
 
+	w->service = service;
+	r = worst_of_windows(w, at_s);
 	for (size_t i = 0; i < w->model->n_rows && r == BUR_OK; i++) {
 		const int64_t edges[] = {w->model->rows[i].from_s, w->model->rows[i].to_s};
 
 		for (size_t e = 0; e < ARRAY_LEN(edges) && r == BUR_OK; e++)
-			if (edges[e] > at_s && edges[e] <= until_s)
-				r = worst_of_windows(w, service, edges[e], until_s);
+			if (edges[e] > at_s && edges[e] <= w->until_s)
+				r = worst_of_windows(w, edges[e]);
 	}
 	return r;
 }
@@ -322,14 +365,13 @@ static int worst_of_dates(struct worst *w, enum price_service service, int64_t a
 int price_worst(const struct price_model *m, const struct quantities *most, const struct price_terms *t,
 		const struct price_doubt *d, struct cost_sum *ret)
 {
-	struct worst w = {.model = m, .terms = t, .q = *most};
+	struct worst w = {.model = m, .terms = t, .until_s = d->until_s, .q = *most};
 	int r;
 
 	worst_units(&w, d);
-	w.possible |= BIT(IN) | BIT(OUT);
-	r = worst_of_dates(&w, t->service, t->at_s, d->until_s);
+	r = worst_of_dates(&w, t->service);
 	if (r == BUR_OK && d->may_priority)
-		r = worst_of_dates(&w, SERVICE_PRIORITY, t->at_s, d->until_s);
+		r = worst_of_dates(&w, SERVICE_PRIORITY);
 	if (r < 0)
 		return r;
 	*ret = w.sum;

@@ -23,7 +23,8 @@ int price_book_parse(struct slice json, struct price_book **ret, char *reterr, s
     NONNULL(2, 3) MUST_USE;
 struct price_book *price_book_ref(struct price_book *) NONNULL(1);
 void price_book_unref(struct price_book *); /* NULL is fine */
-/* Number of the book in force (from its file) and the SHA-256-independent stable hash of its content. */
+/* Number of the book in force (from its file; made of its content when there is none) and the SHA-256-independent
+ * stable hash of its content. */
 uint32_t price_book_version(const struct price_book *) NONNULL(1);
 uint64_t price_book_hash(const struct price_book *) NONNULL(1);
 size_t price_book_models(const struct price_book *) NONNULL(1);
@@ -33,6 +34,8 @@ size_t price_book_models(const struct price_book *) NONNULL(1);
  * NULL: unknown. */
 const struct price_model *price_find(const struct price_book *, struct slice provider, struct slice model,
 				     bool *ret_inherited) NONNULL(1) MUST_USE;
+/* The provider whose list prices hold at "https://host/path", or NULL. Lives as long as the book. */
+const char *price_provider_at(const struct price_book *, const char *url) NONNULL(1, 2);
 const char *price_model_id(const struct price_model *) NONNULL(1);
 uint64_t price_model_max_out(const struct price_model *) NONNULL(1); /* 0 = not known */
 uint64_t price_model_context(const struct price_model *) NONNULL(1); /* 0 = not known */
@@ -54,7 +57,9 @@ struct price_terms {
 	bool residency; /* a vendor's regional host with a surcharge */
 };
 
-/* Exact cost. BUR_OK, BUR_OVERFLOW (`price_error`), BUR_NOTFOUND (no price in force at that time). */
+/* Exact cost: a part with a price of its own is taken out of all that it is a part of; one without is part of its
+ * whole. Quantities that contradict each other are read the larger way. BUR_OK, BUR_OVERFLOW (`price_error`),
+ * BUR_NOTFOUND (no price in force at that time). */
 int price_cost(const struct price_model *, const struct quantities *, const struct price_terms *, struct cost_sum *ret)
     NONNULL(1, 2, 3, 4) MUST_USE;
 
@@ -66,7 +71,8 @@ struct price_doubt {
 };
 /* The dearest cost that quantities up to `most` can have, for all parts of a unit that they could turn out to be:
  * PRICE_IN is taken at the dearest of plain, cache write (if it may), and those input parts whose quantity in `most` is
- * not 0; PRICE_OUT at the dearest of its parts whose quantity is not 0, and of plain; fees as they stand. Every
+ * not 0; PRICE_OUT at the dearest of its parts whose quantity is not 0, and of plain; fees as they stand. Cache reads,
+ * text, reasoning and citations are always possible. Every
  * long-context tier that the input can reach. Codes as price_cost. */
 int price_worst(const struct price_model *, const struct quantities *most, const struct price_terms *,
 		const struct price_doubt *, struct cost_sum *ret) NONNULL(1, 2, 3, 4, 5) MUST_USE;

@@ -25,7 +25,7 @@ SANITIZER_ENV = {
 # Acceptance data that is not part of the repository; its tests are left out where it is not at hand.
 DATA = pathlib.Path(os.environ.get("BURSAR_ACCEPTANCE_DATA", ROOT / "acceptance"))
 DATA_ENV = {
-    "BURSAR_PRICES": str(ROOT / "conf" / "prices.json"),
+    "BURSAR_PRICES": str(ROOT / "build" / "release" / "prices.json"),
     **({"BURSAR_USAGE_CASES": str(DATA / "usage-cases.jsonl")} if (DATA / "usage-cases.jsonl").exists() else {}),
     **({"BURSAR_TOKEN_CASES": str(DATA / "token-cases.jsonl")} if (DATA / "token-cases.jsonl").exists() else {}),
     **({"BURSAR_PRICE_ORACLE": str(DATA / "price-oracle.jsonl")} if (DATA / "price-oracle.jsonl").exists() else {}),

@@ -38,11 +38,9 @@ missing=""
 for p in $wanted; do
 	present "$p" || missing="$missing $p"
 done
-# npm of Debian pulls in hundreds of packages: only where no npm is there.
-if [ "$1" = test ]; then
-	command -v node >/dev/null 2>&1 || missing="$missing nodejs"
-	command -v npm >/dev/null 2>&1 || missing="$missing npm"
-fi
+# For the price book and the vocabularies. npm of Debian pulls in hundreds of packages: only where no npm is there.
+command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+command -v npm >/dev/null 2>&1 || missing="$missing npm"
 
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
