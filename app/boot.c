@@ -91,7 +91,8 @@ extern const char boot_prices[] __attribute__((visibility("hidden")));
 extern const char boot_prices_end[] __attribute__((visibility("hidden")));
 
 /* Says nothing about any model, so that hard budgets refuse all. */
-static const char no_prices[] = "{\"format\":\"bursar-prices/1\",\"currency\":\"USD\",\"version\":1,\"providers\":[]}\n";
+static const char no_prices[] =
+    "{\"format\":\"bursar-prices/1\",\"currency\":\"USD\",\"version\":1,\"providers\":[]}\n";
 
 static struct slice own_book(const struct settings *s)
 {

@@ -22,8 +22,8 @@ int boot_open(const struct settings *, struct boot *ret, int *ret_exit, char ret
     NONNULL(1, 2, 3, 4) MUST_USE;
 void boot_close(struct boot *) NONNULL(1); /* zeroed is fine */
 
-/* Reads the price book: the configured one, else the one built in; says so when there is none. *ret_text is free()d by the caller; NULL is fine
- * when the text is not wanted. */
+/* Reads the price book: the configured one, else the one built in; says so when there is none. *ret_text is free()d by
+ * the caller; NULL is fine when the text is not wanted. */
 int boot_price_book(const struct settings *, struct price_book **ret, char **ret_text, size_t *ret_n,
 		    char reterr[BOOT_ERROR_MAX]) NONNULL(1, 2, 5) MUST_USE;
 
