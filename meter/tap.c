@@ -12,6 +12,7 @@
 #include "meter/frame_sse.h"
 #include "meter/frame_ws.h"
 #include "meter/quick.h"
+#include "meter/repeat.h"
 
 #define WHOLE_MAX_BYTES (16 * 1024)
 
@@ -46,6 +47,7 @@ struct tap {
 		struct frame_ws ws;
 		struct frame_aws *aws;
 	} frame;
+	struct repeat *repeat; /* NULL until a framing has found events */
 	/* readied only when they are used */
 	struct extract extract;
 	struct json_reader json;
@@ -151,7 +153,10 @@ static void body_feed(struct tap *t, const char *p, size_t n)
 
 static void on_begin(void *ctx)
 {
-	json_restart(ctx);
+	struct tap *t = ctx;
+
+	repeat_forget(t->repeat);
+	json_restart(t);
 }
 
 static void on_data(void *ctx, const char *p, size_t n)
@@ -181,13 +186,12 @@ static void on_whole(void *ctx, const char *p, size_t n)
 {
 	struct tap *t = ctx;
 
-	if (extract_whole(&t->extract, p, n)) {
-		extract_commit(&t->extract);
+	if (repeat_whole(&t->repeat, &t->extract, p, n)) {
 		t->whole = true;
 		t->failed = false;
 		return;
 	}
-	json_restart(t);
+	on_begin(t);
 	json_feed(t, p, n);
 	on_end(t);
 }
@@ -196,6 +200,7 @@ static void on_done(void *ctx)
 {
 	struct tap *t = ctx;
 
+	repeat_forget(t->repeat);
 	extract_done_marker(&t->extract);
 }
 
@@ -361,6 +366,7 @@ void tap_free(struct tap *t)
 	if (t->framing == FRAMING_AWS)
 		free(t->frame.aws);
 	decode_free(t->decode);
+	repeat_free(t->repeat);
 	free(t);
 }
 
