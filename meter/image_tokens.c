@@ -257,3 +257,8 @@ uint64_t image_tokens_bound(struct slice model, const struct image_sums *s, uint
 		return UINT64_MAX;
 	return rest;
 }
+
+bool image_model_known(struct slice model)
+{
+	return find_family(model).formula != OTHER;
+}

@@ -39,4 +39,7 @@ uint64_t image_gemini_tiles(uint32_t width, uint32_t height);
 uint64_t image_tokens_bound(struct slice model, const struct image_sums *, uint64_t images, bool media_resolution)
     NONNULL(2);
 
+/* Whether the name says which formula holds. */
+bool image_model_known(struct slice model);
+
 #endif
