@@ -121,29 +121,67 @@ void counts_to_usage(const struct counts *c, struct usage *u)
 	u->upstream_cost_pusd = (int64_t)counts_get(c, RAW_UPSTREAM_PUSD);
 }
 
-void others_add(struct others *o, const char *model, const char *role, const struct counts *c)
+/* The entry of this model and role, made if need be; NULL: there is no room. */
+static struct usage_other *others_find(struct others *o, const char *model, const char *role)
 {
 	struct usage_other *v = o->v, *end = o->v + o->n;
+
+	for (; v < end; v++)
+		if (strcmp(v->model, model) == 0 && strcmp(v->role, role) == 0)
+			return v;
+	if (o->n == USAGE_OTHERS_MAX) {
+		o->full = true;
+		return NULL;
+	}
+	o->n++;
+	memset(v, 0, sizeof(*v));
+	(void)slice_to_cstr(slice_of(model), v->model, sizeof(v->model));
+	(void)slice_to_cstr(slice_of(role), v->role, sizeof(v->role));
+	return v;
+}
+
+static void add_to(uint64_t *sum, uint64_t more)
+{
+	*sum = add_capped(*sum, more);
+}
+
+static void other_sum(struct usage_other *v, const struct usage_other *more)
+{
+	add_to(&v->input_tokens, more->input_tokens);
+	add_to(&v->cached_input_tokens, more->cached_input_tokens);
+	add_to(&v->cache_write_tokens, more->cache_write_tokens);
+	add_to(&v->cache_write_1h_tokens, more->cache_write_1h_tokens);
+	add_to(&v->audio_input_tokens, more->audio_input_tokens);
+	add_to(&v->output_tokens, more->output_tokens);
+	add_to(&v->audio_ms, more->audio_ms);
+}
+
+void others_add(struct others *o, const char *model, const char *role, const struct counts *c)
+{
+	struct usage_other *v = others_find(o, model, role);
 	struct usage u = {0};
 
-	while (v < end && (strcmp(v->model, model) != 0 || strcmp(v->role, role) != 0))
-		v++;
-	if (v == end) {
-		if (o->n == USAGE_OTHERS_MAX) {
-			o->full = true;
-			return;
-		}
-		o->n++;
-		memset(v, 0, sizeof(*v));
-		(void)slice_to_cstr(slice_of(model), v->model, sizeof(v->model));
-		(void)slice_to_cstr(slice_of(role), v->role, sizeof(v->role));
-	}
+	if (!v)
+		return;
 	counts_to_usage(c, &u);
-	v->input_tokens = add_capped(v->input_tokens, u.input_tokens);
-	v->cached_input_tokens = add_capped(v->cached_input_tokens, u.cached_input_tokens);
-	v->cache_write_tokens = add_capped(v->cache_write_tokens, u.cache_write_tokens);
-	v->cache_write_1h_tokens = add_capped(v->cache_write_1h_tokens, u.cache_write_1h_tokens);
-	v->audio_input_tokens = add_capped(v->audio_input_tokens, u.audio_input_tokens);
-	v->output_tokens = add_capped(v->output_tokens, u.output_tokens);
-	v->audio_ms = add_capped(v->audio_ms, u.audio_ms);
+	other_sum(v, &(const struct usage_other){
+			 .input_tokens = u.input_tokens,
+			 .cached_input_tokens = u.cached_input_tokens,
+			 .cache_write_tokens = u.cache_write_tokens,
+			 .cache_write_1h_tokens = u.cache_write_1h_tokens,
+			 .audio_input_tokens = u.audio_input_tokens,
+			 .output_tokens = u.output_tokens,
+			 .audio_ms = u.audio_ms,
+		     });
+}
+
+void others_sum(struct others *o, const struct others *more)
+{
+	for (size_t i = 0; i < more->n; i++) {
+		struct usage_other *v = others_find(o, more->v[i].model, more->v[i].role);
+
+		if (v)
+			other_sum(v, &more->v[i]);
+	}
+	o->full |= more->full;
 }

@@ -89,5 +89,7 @@ struct others {
 
 /* Added to what is there of the same model and role. */
 void others_add(struct others *, const char *model, const char *role, const struct counts *) NONNULL(1, 2, 3, 4);
+/* Adds each. */
+void others_sum(struct others *, const struct others *) NONNULL(1, 2);
 
 #endif

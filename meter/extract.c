@@ -524,6 +524,12 @@ static void take_usage(struct extract *x)
 	if (!ev->byok) /* else it is what the caller's own vendor charges; without, a part of the cost */
 		counts_drop(&ev->counts, RAW_UPSTREAM_PUSD);
 	counts_settle(&ev->counts, strncmp(x->names.model, "grok", 4) == 0);
+	if (x->ops->take == TAKE_ADD && x->usage_seen &&
+	    counts_have(&ev->counts, RAW_COST_PUSD) != counts_have(&x->counts, RAW_COST_PUSD)) {
+		/* a cost that only some of the runs tell is not the cost of all */
+		counts_drop(&ev->counts, RAW_COST_PUSD);
+		counts_drop(&x->counts, RAW_COST_PUSD);
+	}
 	if (x->ops->take == TAKE_REPLACE)
 		x->counts = ev->counts;
 	else if (x->ops->take == TAKE_MERGE)

@@ -36,23 +36,12 @@ static const struct walk_key block_keys[] = {
     ROW_MARK("text", MARK_TEXT), ROW_MARK("thinking", MARK_TEXT),  ROW_MARK("data", MARK_TEXT),
     ROW_MARK("name", MARK_TEXT), ROW_MARK("signature", MARK_TEXT), WALK_KEY("input", MARK_TEXT, PL_WHOLE),
 };
-static const struct walk_key usage_keys[] = {
-    MESSAGE_USAGE_ROWS(PL_CREATION, PL_DETAILS, PL_TOOLS),
-    WALK_KEY("iterations", MARK_PARTS, PL_ITERATIONS),
-};
+static const struct walk_key usage_keys[] = {MESSAGE_USAGE_ROWS(PL_CREATION, PL_DETAILS, PL_TOOLS, PL_ITERATIONS)};
 static const struct walk_key creation_keys[] = {CACHE_CREATION_ROWS};
 static const struct walk_key detail_keys[] = {MESSAGE_DETAIL_ROWS};
 static const struct walk_key tool_keys[] = {MESSAGE_TOOL_ROWS};
-static const struct walk_key iteration_keys[] = {
-    ROW_MARK("type", MARK_ENTRY_TYPE),
-    ROW_MARK("model", MARK_ENTRY_MODEL),
-    ROW_ENTRY("input_tokens", RAW_INPUT_FRESH),
-    ROW_ENTRY("output_tokens", RAW_OUTPUT),
-    ROW_ENTRY("cache_read_input_tokens", RAW_CACHED),
-    ROW_ENTRY("cache_creation_input_tokens", RAW_CACHE_WRITE),
-    ROW_OPEN("cache_creation", PL_ITERATION_CREATION),
-};
-static const struct walk_key iteration_creation_keys[] = {ROW_ENTRY("ephemeral_1h_input_tokens", RAW_CACHE_WRITE_1H)};
+static const struct walk_key iteration_keys[] = {ITERATION_ROWS(PL_ITERATION_CREATION)};
+static const struct walk_key iteration_creation_keys[] = {ITERATION_CREATION_ROWS};
 
 static const struct walk_place places[] = {
     [PL_IGNORE] = PLACE_DEAD,
@@ -72,17 +61,21 @@ static const struct walk_place places[] = {
 };
 
 /* A compaction is billed beside the totals, an advisor besides at its own model's rates, other iterations in them. */
-static void end(struct extract *x, uint8_t place)
+void iteration_end(struct extract *x)
 {
 	struct staged *ev = &x->ev;
 
-	if (place != PL_ITERATION)
-		return;
 	if (entry_is(x, "compaction"))
 		counts_sum(&ev->sum, &ev->entry);
 	else if (entry_is(x, "advisor_message"))
 		others_add(&ev->others, ev->entry_model, "", &ev->entry);
 	extract_entry_clear(x);
+}
+
+static void end(struct extract *x, uint8_t place)
+{
+	if (place == PL_ITERATION)
+		iteration_end(x);
 }
 
 static void commit(struct extract *x)

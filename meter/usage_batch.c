@@ -38,6 +38,11 @@ static void take_line(struct extract *x)
 	const char *model = ev->names.model;
 
 	counts_add(&ev->found, RAW_REQUESTS, 1);
+	if (ev->parts_seen) { /* of this line only: added like its usage */
+		counts_sum(&ev->counts, &ev->sum);
+		others_sum(&x->others, &ev->others);
+		ev->parts_seen = false;
+	}
 	if (ev->list_seen) /* vectors: there is no output */
 		counts_set(&ev->counts, RAW_OUTPUT, counts_get(&ev->counts, RAW_OUTPUT));
 	x->lost |= !ev->usage;
@@ -57,7 +62,7 @@ static void commit_line(struct extract *x)
 		take_line(x);
 		return;
 	}
-	ev->usage = false; /* what failed is not billed */
+	ev->usage = ev->parts_seen = false; /* what failed is not billed */
 	ev->found.have = 0;
 	ev->names.model[0] = '\0';
 }

@@ -22,6 +22,9 @@ enum place {
 	PL_CREATION,
 	PL_DETAILS,
 	PL_TOOLS,
+	PL_ITERATIONS,
+	PL_ITERATION,
+	PL_ITERATION_CREATION,
 	PL_INPUT_DETAILS,
 	PL_METADATA,
 	PL_METRICS,
@@ -95,7 +98,7 @@ static const struct walk_key body_delta_keys[] = {
     ROW_MARK("signature", MARK_TEXT), ROW_MARK("stop_reason", MARK_FINISH),
 };
 static const struct walk_key body_usage_keys[] = {
-    MESSAGE_USAGE_ROWS(PL_CREATION, PL_DETAILS, PL_TOOLS),
+    MESSAGE_USAGE_ROWS(PL_CREATION, PL_DETAILS, PL_TOOLS, PL_ITERATIONS),
     CONVERSE_USAGE_ROWS,
     ROW_COUNT("prompt_tokens", RAW_INPUT),
     ROW_COUNT("completion_tokens", RAW_OUTPUT),
@@ -104,6 +107,8 @@ static const struct walk_key body_usage_keys[] = {
 static const struct walk_key creation_keys[] = {CACHE_CREATION_ROWS};
 static const struct walk_key detail_keys[] = {MESSAGE_DETAIL_ROWS};
 static const struct walk_key tool_keys[] = {MESSAGE_TOOL_ROWS};
+static const struct walk_key iteration_keys[] = {ITERATION_ROWS(PL_ITERATION_CREATION)};
+static const struct walk_key iteration_creation_keys[] = {ITERATION_CREATION_ROWS};
 static const struct walk_key input_detail_keys[] = {ROW_COUNT("cached_tokens", RAW_CACHED)};
 static const struct walk_key metadata_keys[] = {WALK_KEY("usage", MARK_USAGE, PL_BODY_USAGE)};
 static const struct walk_key metrics_keys[] = {
@@ -136,6 +141,9 @@ static const struct walk_place places[] = {
     [PL_CREATION] = WALK_OBJECT(creation_keys),
     [PL_DETAILS] = WALK_OBJECT(detail_keys),
     [PL_TOOLS] = WALK_OBJECT(tool_keys),
+    [PL_ITERATIONS] = WALK_ARRAY(PL_ITERATION, MARK_NONE),
+    [PL_ITERATION] = WALK_OBJECT(iteration_keys),
+    [PL_ITERATION_CREATION] = WALK_OBJECT(iteration_creation_keys),
     [PL_INPUT_DETAILS] = WALK_OBJECT(input_detail_keys),
     [PL_METADATA] = WALK_OBJECT(metadata_keys),
     [PL_METRICS] = WALK_OBJECT(metrics_keys),
@@ -147,7 +155,9 @@ static void end(struct extract *x, uint8_t place)
 {
 	struct staged *ev = &x->ev;
 
-	if (place == PL_CACHE_DETAIL && entry_is(x, "1h"))
+	if (place == PL_ITERATION)
+		iteration_end(x);
+	else if (place == PL_CACHE_DETAIL && entry_is(x, "1h"))
 		counts_add(&ev->counts, RAW_CACHE_WRITE_1H, counts_get(&ev->entry, RAW_CACHE_WRITE));
 	else if (place == PL_RESULT && counts_have(&ev->entry, RAW_OUTPUT))
 		counts_add(&ev->found, RAW_OUTPUT, ev->entry.n[RAW_OUTPUT]);

@@ -81,6 +81,5 @@ const struct extract_ops extract_transcriptions = {
     .take = TAKE_REPLACE,
     .final = FINAL_TYPE,
     .terminal = transcript_done,
-    .deltas_only = true,
     .commit = commit_transcriptions,
 };

@@ -205,9 +205,11 @@ static const struct walk_key line_message_keys[] = {
     WALK_KEY("usage", MARK_USAGE, PL_MESSAGE_USAGE),
 };
 static const struct walk_key message_usage_keys[] = {
-    MESSAGE_USAGE_ROWS(PL_CACHE_CREATION, PL_MESSAGE_DETAILS, PL_SERVER_TOOLS)};
+    MESSAGE_USAGE_ROWS(PL_CACHE_CREATION, PL_MESSAGE_DETAILS, PL_SERVER_TOOLS, PL_ITERATIONS)};
 static const struct walk_key cache_creation_keys[] = {CACHE_CREATION_ROWS};
 static const struct walk_key message_detail_keys[] = {MESSAGE_DETAIL_ROWS};
+static const struct walk_key iteration_keys[] = {ITERATION_ROWS(PL_ITERATION_CREATION)};
+static const struct walk_key iteration_creation_keys[] = {ITERATION_CREATION_ROWS};
 
 const struct walk_place openai_places[] = {
     [PL_IGNORE] = PLACE_DEAD,
@@ -253,6 +255,9 @@ const struct walk_place openai_places[] = {
     [PL_MESSAGE_USAGE] = WALK_OBJECT(message_usage_keys),
     [PL_CACHE_CREATION] = WALK_OBJECT(cache_creation_keys),
     [PL_MESSAGE_DETAILS] = WALK_OBJECT(message_detail_keys),
+    [PL_ITERATIONS] = WALK_ARRAY(PL_ITERATION, MARK_NONE),
+    [PL_ITERATION] = WALK_OBJECT(iteration_keys),
+    [PL_ITERATION_CREATION] = WALK_OBJECT(iteration_creation_keys),
 };
 
 /* --- hooks -------------------------------------------------------------------------------------------------------- */
@@ -296,6 +301,8 @@ void openai_end(struct extract *x, uint8_t place)
 {
 	if (place == PL_ITEM)
 		item_end(x);
+	else if (place == PL_ITERATION)
+		iteration_end(x);
 }
 
 /* Items of a stream are counted as they are done; the terminal event repeats them all. */

@@ -56,11 +56,14 @@ enum openai_place {
 	PL_MESSAGE_USAGE,
 	PL_CACHE_CREATION,
 	PL_MESSAGE_DETAILS,
+	PL_ITERATIONS,
+	PL_ITERATION,
+	PL_ITERATION_CREATION,
 };
 
 extern const struct walk_place openai_places[];
 
-/* The hook for tables with PL_ITEM: adds to what was found what an item costs beside its tokens. */
+/* The hook for tables with PL_ITEM or PL_ITERATION: adds to what was found what an item costs beside its tokens. */
 void openai_end(struct extract *, uint8_t place) NONNULL(1);
 
 #endif

@@ -345,6 +345,13 @@ static void test_socket(void **state)
 	assert_int_equal(u.requests, 2);
 	assert_int_equal(u.web_searches, 1);
 	assert_string_equal(u.dedupe_key, "");
+	/* a cost that only one of two tells is none of both */
+	u = RUN(API_REALTIME, true,
+		"{\"type\":\"response.done\",\"response\":{\"usage\":{\"input_tokens\":1,\"output_tokens\":1,"
+		"\"cost_in_usd_ticks\":5}}}",
+		"{\"type\":\"response.done\",\"response\":{" USAGE_3_4 "}}");
+	tokens(&u, 4, 5, true);
+	assert_false(u.has_reported_cost);
 	u = RUN(API_REALTIME, true, "{\"type\":\"error\",\"error\":{\"message\":\"x\"}}");
 	tokens(&u, 0, 0, false);
 }
@@ -401,7 +408,7 @@ static void test_media(void **state)
 	    "\"input_token_details\":{\"audio_tokens\":10},\"output_tokens\":4}}");
 	tokens(&u, 14, 4, true);
 	assert_int_equal(u.audio_input_tokens, 10);
-	assert_int_equal(u.output_bytes, 5);
+	assert_int_equal(u.output_bytes, 10);
 	u = RUN(API_EMBEDDINGS, false, "{\"data\":[{\"embedding\":[0.1]}]}");
 	tokens(&u, NONE, 0, false);
 	u = RUN(API_MODERATIONS, false, "{\"model\":\"m\",\"usage\":{\"prompt_tokens\":7,\"total_tokens\":7}}");
@@ -438,6 +445,13 @@ static void test_batch(void **state)
 	tokens(&u, NONE, NONE, false);
 }
 
+#define MESSAGE_LINE                                                                                                   \
+	"{\"result\":{\"type\":\"succeeded\",\"message\":{\"model\":\"m\",\"usage\":{\"input_tokens\":5,\"output_"     \
+	"tokens\":9,"                                                                                                  \
+	"\"iterations\":[{\"type\":\"compaction\",\"input_tokens\":100,\"output_tokens\":10,"                          \
+	"\"cache_read_input_tokens\":1000},{\"type\":\"advisor_message\",\"model\":\"x\",\"input_tokens\":20,"         \
+	"\"output_tokens\":2}]}}}}"
+
 static void test_batch_results(void **state)
 {
 	struct usage u;
@@ -470,6 +484,12 @@ static void test_batch_results(void **state)
 	assert_int_equal(u.web_searches, 1);
 	u = RUN(API_BATCH_RESULTS, false, LINE("a", "1", "1"), "{\"response\":{\"status_code\":200,\"body\":{}}}");
 	tokens(&u, 1, 1, false);
+	/* a message that was compacted, and asked an advisor */
+	u = RUN(API_BATCH_RESULTS, false, MESSAGE_LINE, MESSAGE_LINE);
+	tokens(&u, 2 * (5 + 100 + 1000), 2 * (9 + 10), true);
+	assert_int_equal(u.cached_input_tokens, 2000);
+	assert_int_equal(u.n_others, 1);
+	assert_int_equal(u.others[0].input_tokens, 40);
 	/* nothing succeeded, or no list of results at all */
 	u = RUN(API_BATCH_RESULTS, false, "{\"result\":{\"type\":\"expired\"}}");
 	tokens(&u, 0, 0, true);
