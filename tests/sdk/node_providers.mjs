@@ -42,7 +42,7 @@ const plain = (x) => JSON.parse(JSON.stringify(x, (k, v) => (volatile.has(k) ? u
 function bedrock(headers) {
 	const client = new BedrockRuntimeClient({
 		region: "us-east-1", endpoint: roots.aws, requestHandler: new NodeHttpHandler(),
-		credentials: { accessKeyId: "AKIDEXAMPLE", secretAccessKey: "secret" },
+		credentials: { accessKeyId: process.env.AWS_ACCESS_KEY_ID ?? "AKIDEXAMPLE", secretAccessKey: "secret" },
 	});
 	const add = (next) => (args) => {
 		Object.assign(args.request.headers, headers);

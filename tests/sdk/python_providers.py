@@ -65,7 +65,7 @@ def bedrock(headers, **credentials):
 
 
 def aws():
-    keys = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret"}
+    keys = {"aws_access_key_id": os.environ.get("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), "aws_secret_access_key": "secret"}
     nova = {
         "modelId": "amazon.nova-lite-v1:0", "messages": [{"role": "user", "content": [{"text": "Why?"}]}],
         "inferenceConfig": {"maxTokens": 20},
@@ -119,7 +119,7 @@ def groq_calls():
 
 
 def together_calls():
-    c = together.Together(api_key="to-client", base_url=ROOTS["together"] + "/v1")
+    c = together.Together(api_key="to-client", base_url=ROOTS["together"])
     chat = {"model": "meta-llama/Llama-3.3-70B-Instruct-Turbo", "messages": ASK, "max_tokens": 20}
     attempt("together-chat", lambda h: c.chat.completions.create(**chat, extra_headers=h))
     attempt("together-chat-stream", lambda h: list(c.chat.completions.create(**chat, stream=True, extra_headers=h)))

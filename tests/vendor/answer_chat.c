@@ -89,7 +89,9 @@ static int put_tier(struct buf *out, const struct answer *a)
 {
 	const char *tier = dialect(a)->tier;
 
-	return tier ? buf_printf(out, ",\"service_tier\":\"%s\",\"system_fingerprint\":\"fp_vendor\"", tier) : BUR_OK;
+	if (tier)
+		TRY(buf_printf(out, ",\"service_tier\":\"%s\"", tier));
+	return buf_printf(out, ",\"system_fingerprint\":\"fp_vendor\"");
 }
 
 static const char *finish(const struct answer *a)
