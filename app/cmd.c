@@ -74,9 +74,21 @@ static const struct cmd commands[] = {
      "price book says. Reads only.\n\n" CONFIG_HELP "\nexit codes: 0 all equal, 1 something differs\n",
      cmd_verify},
     {"price", "what a call costs",
-     "usage: bursar price PROVIDER MODEL --in N --out N [--cached N] [--cache-write N] [--format table|json]\n\n"
-     "  bursar price openai gpt-4o-mini --in 1000 --out 500\n\n"
-     "--in counts all input, cached tokens included; the figure is exact.\n\n" CONFIG_HELP,
+     "usage: bursar price PROVIDER MODEL --in N --out N [--cached N] [--cache-write N] [--use NAME=N]...\n"
+     "                    [--service S] [--at TIME] [--format table|json]\n"
+     "       bursar price --jsonl FILE\n\n"
+     "  bursar price openai gpt-4o-mini --in 1000 --out 500\n"
+     "  bursar price openai whisper-1 --use audio_seconds=12.5\n\n"
+     "--in counts all input, cached tokens included; the figure is exact.\n\n"
+     "      --use NAME=N    anything else: web_searches, storage_searches, input_audio_tokens, output_image_tokens,\n"
+     "                      cache_write_1h_tokens, audio_seconds, input_characters, input_document_pages, ...\n"
+     "      --service S     standard, flex, priority or batch\n"
+     "      --at TIME       when the call was sent; default now\n"
+     "      --jsonl FILE    calls, one JSON object a line (- is standard input): id, provider, model, at, usage with\n"
+     "                      names as for --use (input_tokens, output_tokens, cache_read_tokens, ...), service_tier,\n"
+     "                      speed, inference_geo. Prints {\"id\":...,\"usd\":\"...\"} for each\n"
+     "      --book FILE     a price book other than that of the configuration or the one built in\n" CONFIG_HELP
+     "\nexit codes: 0 good, 1 something has no price or could not be read, 2 wrong usage\n",
      cmd_price},
     {"meter", "what recorded calls used, to the token",
      "usage: bursar meter --jsonl FILE [--split N|random]\n\n"
