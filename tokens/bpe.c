@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 
-#define SMALL_BYTES 64
 #define WINDOW_BYTES 4096
 
 /* May b follow a? Not when merging in order of rank would have joined something across the seam before both were whole.
@@ -42,33 +41,134 @@ static size_t give(uint32_t *dst, size_t max, size_t at, const uint32_t *ids, si
 	return at + n;
 }
 
-/* Up to SMALL_BYTES: everything in registers and a few lines of stack. */
-static size_t encode_small(const struct vocab *v, const uint8_t *p, size_t n, uint32_t next, uint32_t *dst, size_t max)
+/* A piece up to BPE_SMALL_BYTES, token by token. */
+struct small {
+	const uint8_t *p;
+	size_t n, pos, k;
+	uint64_t dead;  /* bit i: no encoding reaches the end with a token's end at i */
+	uint32_t next;  /* the longest token at pos, to be tried */
+	uint32_t inner; /* it is to be looked up by this base, if not 0 */
+	uint32_t stack[BPE_SMALL_BYTES];
+};
+
+/* Takes `next`, or else what is shorter or lies before it. true: on to the longest token at the new pos; false: done.
+ */
+static bool small_step(const struct vocab *v, struct small *s)
 {
-	uint32_t stack[SMALL_BYTES];
-	uint64_t dead = 0; /* bit i: no encoding reaches the end with a token's end at i */
-	size_t pos = 0, k = 0;
+	uint32_t next = s->next;
 
 	for (;;) {
-		size_t end = pos + TOKEN_BYTES(v->token[next]);
+		size_t end = s->pos + TOKEN_BYTES(v->token[next]);
 
-		if ((end == n || !(dead >> end & 1)) && (k == 0 || may_follow(v, stack[k - 1], next))) {
-			stack[k++] = next;
-			pos = end;
-			if (pos == n)
-				return give(dst, max, 0, stack, k);
-			next = vocab_longest(v, p + pos, n - pos);
-			continue;
+		if ((end == s->n || !(s->dead >> end & 1)) && (s->k == 0 || may_follow(v, s->stack[s->k - 1], next))) {
+			s->stack[s->k++] = next;
+			s->pos = end;
+			return end < s->n;
 		}
 		next = TOKEN_PREFIX(v->token[next]);
 		while (next == VOCAB_NONE) {
-			CHECK(k > 0);
-			dead |= 1ull << pos;
-			next = stack[--k];
-			pos -= TOKEN_BYTES(v->token[next]);
+			CHECK(s->k > 0);
+			s->dead |= 1ull << s->pos;
+			next = s->stack[--s->k];
+			s->pos -= TOKEN_BYTES(v->token[next]);
 			next = TOKEN_PREFIX(v->token[next]);
 		}
 	}
+}
+
+static size_t encode_small(const struct vocab *v, const uint8_t *p, size_t n, uint32_t *dst, size_t max)
+{
+	struct small s;
+
+	s.p = p;
+	s.n = n;
+	s.pos = s.k = 0;
+	s.dead = 0;
+	do
+		s.next = vocab_longest(v, p + s.pos, n - s.pos);
+	while (small_step(v, &s));
+	return give(dst, max, 0, s.stack, s.k);
+}
+
+/* One walk down the trie for each piece, a level at a time for all. */
+static void walk_many(const struct vocab *v, struct small *s, const uint8_t *active, size_t n_active)
+{
+	uint32_t base[BPE_MANY_MAX];
+	uint8_t walking[BPE_MANY_MAX];
+	size_t n_walking = n_active;
+
+	for (size_t i = 0; i < n_active; i++) {
+		walking[i] = active[i];
+		base[active[i]] = v->trie_root;
+	}
+	for (size_t depth = 0; n_walking > 0; depth++) {
+		size_t n_left = 0;
+
+		for (size_t i = 0; i < n_walking; i++) {
+			uint8_t lane = walking[i], byte = s[lane].p[s[lane].pos + depth];
+			uint32_t slot = v->trie[base[lane] ^ byte];
+
+			if (TRIE_BYTE(slot) != (byte | 0x100u))
+				continue;
+			base[lane] = TRIE_VALUE(slot);
+			if (slot & TRIE_LEAF) {
+				s[lane].next = base[lane];
+				s[lane].inner = 0;
+				continue;
+			}
+			s[lane].inner = slot & TRIE_HAS_TOKEN ? base[lane] : s[lane].inner;
+			walking[n_left] = lane;
+			n_left += s[lane].pos + depth + 1 < s[lane].n;
+		}
+		n_walking = n_left;
+	}
+}
+
+/* The longest token for each, and what it will be asked. */
+static void find_many(const struct vocab *v, struct small *s, const uint8_t *active, size_t n_active)
+{
+	walk_many(v, s, active, n_active);
+	for (size_t i = 0; i < n_active; i++)
+		__builtin_prefetch(&v->inner[s[active[i]].inner]);
+	for (size_t i = 0; i < n_active; i++) {
+		struct small *one = &s[active[i]];
+
+		if (one->inner)
+			one->next = v->inner[one->inner];
+		if (one->k > 0)
+			vocab_prefetch(v, one->stack[one->k - 1], one->next);
+		else
+			__builtin_prefetch(&v->token[one->next]);
+	}
+}
+
+void bpe_count_many(const struct vocab *v, struct bpe_piece *pieces, size_t n)
+{
+	struct small s[BPE_MANY_MAX];
+	uint8_t active[BPE_MANY_MAX];
+	size_t n_active = n;
+
+	CHECK(n <= BPE_MANY_MAX);
+	for (size_t i = 0; i < n; i++) {
+		CHECK(pieces[i].n > 0 && pieces[i].n <= BPE_SMALL_BYTES);
+		s[i].p = pieces[i].p;
+		s[i].n = pieces[i].n;
+		s[i].pos = s[i].k = 0;
+		s[i].dead = 0;
+		active[i] = (uint8_t)i;
+	}
+	while (n_active > 0) {
+		size_t n_left = 0;
+
+		find_many(v, s, active, n_active);
+		for (size_t i = 0; i < n_active; i++) {
+			active[n_left] = active[i];
+			n_left += small_step(v, &s[active[i]]);
+		}
+		n_active = n_left;
+	}
+	for (size_t i = 0; i < n; i++)
+		pieces[i].count = (uint32_t)s[i].k;
 }
 
 struct window {
@@ -193,12 +293,5 @@ static size_t encode_long(const struct vocab *v, const uint8_t *p, size_t n, uin
 
 size_t bpe_encode(const struct vocab *v, const uint8_t *p, size_t n, uint32_t *dst, size_t max)
 {
-	uint32_t first;
-
-	if (n > SMALL_BYTES)
-		return encode_long(v, p, n, dst, max);
-	first = vocab_longest(v, p, n);
-	if (TOKEN_BYTES(v->token[first]) == n)
-		return give(dst, max, 0, &first, 1);
-	return encode_small(v, p, n, first, dst, max);
+	return n > BPE_SMALL_BYTES ? encode_long(v, p, n, dst, max) : encode_small(v, p, n, dst, max);
 }

@@ -62,6 +62,7 @@ static inline unsigned cache_short_get(const struct cache_short *at, struct cach
 	return ((at->lo ^ key.lo) | (at->hi ^ key.hi) << 4) == 0 ? (unsigned)(at->hi >> 60) : 0;
 }
 
+/* --- longer pieces ------------------------------------------------------------------------------------------------ */
 static inline struct cache_long cache_long_key(const uint8_t *p, size_t n)
 {
 	struct cache_long key = {{0}};
@@ -79,17 +80,22 @@ static inline struct cache_long *cache_long_at(struct tok_cache *c, const struct
 	return &c->longs[(h * CACHE_MIX_A) >> (64 - CACHE_LONG_BITS)];
 }
 
-static inline unsigned cache_long_get(const struct cache_long *at, const struct cache_long *key)
+/* The count, or 0. */
+static inline unsigned cache_long_get(struct tok_cache *c, const uint8_t *p, size_t n)
 {
-	uint64_t differ = (at->w[0] ^ key->w[0]) | (at->w[1] ^ key->w[1]) | (at->w[2] ^ key->w[2]);
+	struct cache_long key = cache_long_key(p, n);
+	const struct cache_long *at = cache_long_at(c, &key);
+	uint64_t differ = (at->w[0] ^ key.w[0]) | (at->w[1] ^ key.w[1]) | (at->w[2] ^ key.w[2]);
 
-	return (differ | (at->w[3] ^ key->w[3]) << 8) == 0 ? (unsigned)(at->w[3] >> 56) : 0;
+	return (differ | (at->w[3] ^ key.w[3]) << 8) == 0 ? (unsigned)(at->w[3] >> 56) : 0;
 }
 
-static inline void cache_long_put(struct cache_long *at, const struct cache_long *key, size_t count)
+static inline void cache_long_put(struct tok_cache *c, const uint8_t *p, size_t n, uint64_t count)
 {
-	*at = *key;
-	at->w[3] |= (uint64_t)count << 56;
+	struct cache_long key = cache_long_key(p, n), *at = cache_long_at(c, &key);
+
+	key.w[3] |= count << 56;
+	*at = key;
 }
 
 #endif

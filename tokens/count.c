@@ -13,7 +13,7 @@
 #define WINDOW 64
 #define AHEAD 20               /* bytes that are looked at from a piece's begin */
 #define READABLE (WINDOW + 16) /* bytes that may be read from a window's begin */
-#define BATCH 192
+#define BATCH 256
 #define SIMPLE_MAX CACHE_SHORT_MAX /* longer pieces are not simple */
 
 /* Bit i tells of byte i. */
@@ -246,6 +246,27 @@ static inline uint64_t all_begins(const struct classes *c, const uint8_t *p, boo
 }
 
 /* --- adding up ---------------------------------------------------------------------------------------------------- */
+
+/* Pieces are first found, then looked up, then, where nothing is remembered, encoded: each many at a time, because what
+ * takes long is to wait for memory. */
+struct batch {
+	const uint8_t *begin[BATCH + 1]; /* the last one is where the next begins */
+	size_t n;
+};
+
+static inline size_t bytes_of(const struct batch *b, size_t i)
+{
+	return (size_t)(b->begin[i + 1] - b->begin[i]);
+}
+
+/* Pieces to encode; their counts are put where `hash` says. */
+struct todo {
+	size_t n;
+	struct bpe_piece piece[BPE_MANY_MAX];
+	struct cache_short key[BPE_MANY_MAX];
+	uint64_t hash[BPE_MANY_MAX];
+};
+
 /* Another place in the set: a free one, else any. */
 static inline struct cache_short *free_way(struct tok_cache *c, uint64_t hash, struct cache_short old)
 {
@@ -255,80 +276,125 @@ static inline struct cache_short *free_way(struct tok_cache *c, uint64_t hash, s
 	return cache_short_at(c, hash ^ (1 + (old.lo ^ old.lo >> 7) % (CACHE_WAYS - 1)));
 }
 
-/* Not in its place of choice: in the set's others, or nowhere. It moves to that place, and what stood there one on. */
-static __attribute__((noinline)) size_t short_miss(const struct tok_sink *s, uint64_t hash, struct cache_short key,
-						   const uint8_t *p, size_t n)
+/* Into its place of choice; what stood there moves on. */
+static void put_short(struct tok_cache *c, uint64_t hash, struct cache_short key, uint64_t count)
 {
-	struct cache_short *first = cache_short_at(s->cache, hash), *next = NULL, old = *first;
+	struct cache_short *first = cache_short_at(c, hash), old = *first;
+
+	if (cache_short_get(first, key))
+		return; /* the same piece twice among the missing */
+	if (old.hi != 0)
+		*free_way(c, hash, old) = old;
+	*first = (struct cache_short){key.lo, key.hi | count << 60};
+}
+
+/* In one of the other places of its set? Then it changes places. Returns the count, or 0. */
+static unsigned get_other_way(struct tok_cache *c, uint64_t hash, struct cache_short key)
+{
+	struct cache_short *first = cache_short_at(c, hash), old = *first;
+
+	for (uint64_t i = 0; i < CACHE_WAYS; i++) {
+		struct cache_short *at = cache_short_at(c, hash ^ i), found = *at;
+
+		if (cache_short_get(at, key)) {
+			*at = old;
+			*first = found;
+			return (unsigned)(found.hi >> 60);
+		}
+	}
+	return 0;
+}
+
+static size_t work_off(const struct tok_sink *s, struct todo *t)
+{
 	size_t count = 0;
 
-	for (uint64_t i = 1; i < CACHE_WAYS && count == 0; i++) {
-		next = cache_short_at(s->cache, hash ^ i);
-		count = cache_short_get(next, key);
+	bpe_count_many(&s->vocab, t->piece, t->n);
+	for (size_t i = 0; i < t->n; i++) {
+		const struct bpe_piece *piece = &t->piece[i];
+
+		count += piece->count;
+		if (piece->n <= CACHE_SHORT_MAX)
+			put_short(s->cache, t->hash[i], t->key[i], piece->count);
+		else if (piece->n <= CACHE_LONG_MAX)
+			cache_long_put(s->cache, piece->p, piece->n, piece->count);
 	}
-	if (count == 0) {
-		count = bpe_encode(&s->vocab, p, n, NULL, 0);
-		next = free_way(s->cache, hash, old);
-	}
-	*next = old;
-	*first = (struct cache_short){key.lo, key.hi | (uint64_t)count << 60};
+	t->n = 0;
 	return count;
 }
 
-static __attribute__((noinline)) size_t long_piece(const struct tok_sink *s, const uint8_t *p, size_t n)
+static inline size_t todo_add(const struct tok_sink *s, struct todo *t, const uint8_t *p, size_t n)
 {
-	struct cache_long key, *at;
-	size_t count;
+	t->piece[t->n++] = (struct bpe_piece){p, (uint32_t)n, 0};
+	return t->n == BPE_MANY_MAX ? work_off(s, t) : 0;
+}
 
-	if (n > CACHE_LONG_MAX)
+static size_t count_long(const struct tok_sink *s, struct todo *t, const uint8_t *p, size_t n)
+{
+	unsigned count = n <= CACHE_LONG_MAX ? cache_long_get(s->cache, p, n) : 0;
+
+	if (count != 0)
+		return count;
+	if (n > BPE_SMALL_BYTES)
 		return bpe_encode(&s->vocab, p, n, NULL, 0);
-	key = cache_long_key(p, n);
-	at = cache_long_at(s->cache, &key);
-	count = cache_long_get(at, &key);
-	if (count == 0) {
-		count = bpe_encode(&s->vocab, p, n, NULL, 0);
-		cache_long_put(at, &key, count);
+	return todo_add(s, t, p, n);
+}
+
+/* Begins have 16 readable bytes. */
+static size_t count_cached(const struct tok_sink *s, const struct batch *b)
+{
+	struct cache_short key[BATCH];
+	uint32_t hash[BATCH];
+	uint8_t missing[BATCH];
+	size_t count = 0, n_missing = 0;
+	struct todo todo;
+
+	for (size_t i = 0; i < b->n; i++) {
+		key[i] = cache_short_key(b->begin[i], bytes_of(b, i) & CACHE_SHORT_MAX);
+		hash[i] = (uint32_t)cache_short_hash(key[i]);
+		__builtin_prefetch(cache_short_at(s->cache, hash[i]));
 	}
-	return count;
+	for (size_t i = 0; i < b->n; i++) {
+		unsigned got =
+		    bytes_of(b, i) > CACHE_SHORT_MAX ? 0 : cache_short_get(cache_short_at(s->cache, hash[i]), key[i]);
+
+		count += got;
+		missing[n_missing] = (uint8_t)i;
+		n_missing += got == 0;
+	}
+	todo.n = 0;
+	for (size_t m = 0; m < n_missing; m++) {
+		size_t i = missing[m], n = bytes_of(b, i);
+		unsigned got;
+
+		if (n > CACHE_SHORT_MAX) {
+			count += count_long(s, &todo, b->begin[i], n);
+		} else if ((got = get_other_way(s->cache, hash[i], key[i])) != 0) {
+			count += got;
+		} else {
+			todo.key[todo.n] = key[i];
+			todo.hash[todo.n] = hash[i];
+			count += todo_add(s, &todo, b->begin[i], n);
+		}
+	}
+	return count + work_off(s, &todo);
 }
 
-static __attribute__((noinline)) size_t uncached(const struct tok_sink *s, size_t before, const uint8_t *p, size_t n)
-{
-	size_t room = before < s->max ? s->max - before : 0;
-
-	return bpe_encode(&s->vocab, p, n, room > 0 ? s->dst + before : NULL, room);
-}
-
-/* p has 16 readable bytes. */
-static inline size_t piece(const struct tok_sink *s, size_t before, const uint8_t *p, size_t n)
-{
-	struct cache_short key;
-	uint64_t hash;
-	unsigned count;
-
-	if (UNLIKELY(!s->cache))
-		return uncached(s, before, p, n);
-	if (UNLIKELY(n > CACHE_SHORT_MAX))
-		return long_piece(s, p, n);
-	key = cache_short_key(p, n);
-	hash = cache_short_hash(key);
-	count = cache_short_get(cache_short_at(s->cache, hash), key);
-	return LIKELY(count) ? count : short_miss(s, hash, key, p, n);
-}
-
-/* Pieces are first found, then counted: so the processor can wait for many counts at a time. */
-struct batch {
-	const uint8_t *begin[BATCH + 1]; /* the last one is where the next begins */
-	size_t n;
-};
-
-static inline void count_batch(struct tok_sink *s, struct batch *b)
+static size_t count_uncached(const struct tok_sink *s, const struct batch *b)
 {
 	size_t count = s->n;
 
-	for (size_t i = 0; i < b->n; i++)
-		count += piece(s, count, b->begin[i], (size_t)(b->begin[i + 1] - b->begin[i]));
-	s->n = count;
+	for (size_t i = 0; i < b->n; i++) {
+		size_t room = count < s->max ? s->max - count : 0;
+
+		count += bpe_encode(&s->vocab, b->begin[i], bytes_of(b, i), room > 0 ? s->dst + count : NULL, room);
+	}
+	return count - s->n;
+}
+
+static void count_batch(struct tok_sink *s, struct batch *b)
+{
+	s->n += s->cache ? count_cached(s, b) : count_uncached(s, b);
 	b->begin[0] = b->begin[b->n];
 	b->n = 0;
 }

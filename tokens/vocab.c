@@ -36,8 +36,10 @@ bool vocab_get(enum vocab_name name, struct vocab *ret)
 		return false;
 	*ret = (struct vocab){
 	    .trie = TABLE(p, h->trie_at),
+	    .inner = TABLE(p, h->inner_at),
 	    .token = TABLE(p, h->token_at),
 	    .pair = TABLE(p, h->pair_at),
+	    .filter = TABLE(p, h->filter_at),
 	    .begin = TABLE(p, h->begin_at),
 	    .text = p + h->text_at,
 	    .n_tokens = h->n_tokens,

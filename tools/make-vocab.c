@@ -10,8 +10,8 @@
 
 #define TOKENS_MAX (1u << VOCAB_ID_BITS)
 #define TOKEN_BYTES_MAX 255
-#define TRIE_MAX (1u << 22)
-#define NODES_MAX (1u << 21)
+#define TRIE_MAX (1u << 20)
+#define NODES_MAX (1u << 20)
 #define PASSED_MAX 64
 
 struct token {
@@ -30,7 +30,7 @@ static uint32_t n_tokens;
 static uint32_t by_text[4 * TOKENS_MAX]; /* id + 1 */
 static struct node nodes[NODES_MAX];
 static uint32_t n_nodes = 1;
-static uint64_t trie[TRIE_MAX + 256];
+static uint32_t trie[TRIE_MAX + 256], inner[TRIE_MAX + 256];
 static bool base_used[TRIE_MAX];
 static uint32_t next_free[TRIE_MAX + 1], prev_free[TRIE_MAX + 1]; /* a ring through 0, the first 256 left out */
 static uint32_t trie_end;
@@ -229,7 +229,8 @@ static void place_children(uint32_t node)
 	base_used[slot ^ first] = true;
 	for (uint32_t c = nodes[node].child; c != 0; c = nodes[c].sibling) {
 		slot = nodes[node].base ^ nodes[c].byte;
-		trie[slot] = TRIE_SLOT(0, nodes[c].byte, nodes[c].token_1);
+		trie[slot] = nodes[c].child ? TRIE_SLOT(0, nodes[c].byte)
+					    : TRIE_SLOT(nodes[c].token_1 - 1, nodes[c].byte) | TRIE_LEAF;
 		if (passed[slot] < PASSED_MAX)
 			drop_free(slot);
 		trie_end = slot >= trie_end ? slot + 1 : trie_end;
@@ -254,6 +255,10 @@ static void build_trie(void)
 			if (nodes[at].child != 0 && nodes[at].base == 0) {
 				place_children(at);
 				trie[base ^ nodes[at].byte] |= nodes[at].base;
+				if (nodes[at].token_1 != 0) {
+					trie[base ^ nodes[at].byte] |= TRIE_HAS_TOKEN;
+					inner[nodes[at].base] = nodes[at].token_1 - 1;
+				}
 			}
 		}
 	}
@@ -300,25 +305,38 @@ static uint64_t *token_table(uint32_t *ret_max)
 	return table;
 }
 
-static uint64_t *pair_table(uint32_t bits)
+static uint32_t *pair_table(uint32_t bits)
 {
 	size_t n = (size_t)1 << bits;
-	uint64_t *table = malloc(n * sizeof(*table));
+	uint32_t *table = malloc(n * sizeof(*table));
 
 	if (!table)
 		return NULL;
 	memset(table, 0xff, n * sizeof(*table));
 	for (uint32_t id = 0; id < n_tokens; id++) {
-		uint64_t key = PAIR_KEY(tokens[id].left, tokens[id].right);
-		size_t i = PAIR_SLOT(key, bits);
+		uint64_t hash = PAIR_HASH(tokens[id].left, tokens[id].right);
+		size_t i = PAIR_SLOT(hash, bits);
 
 		if (tokens[id].n == 1)
 			continue;
 		while (table[i] != PAIR_FREE)
 			i = (i + 1) % n;
-		table[i] = key | (uint64_t)id << 36;
+		table[i] = PAIR_TAG(hash) | id;
 	}
 	return table;
+}
+
+static uint64_t *pair_filter(uint32_t bits)
+{
+	uint64_t *filter = calloc((size_t)1 << (bits + 3) >> 6, sizeof(*filter));
+
+	for (uint32_t id = 0; filter && id < n_tokens; id++) {
+		uint32_t bit = FILTER_BIT(PAIR_HASH(tokens[id].left, tokens[id].right), bits);
+
+		if (tokens[id].n > 1)
+			filter[bit / 64] |= 1ull << (bit % 64);
+	}
+	return filter;
 }
 
 static void write_image(void)
@@ -326,26 +344,32 @@ static void write_image(void)
 	uint32_t max = 0, text_n = 0, *begin = calloc(n_tokens + 1, sizeof(*begin));
 	struct vocab_header h = {
 	    .magic = VOCAB_MAGIC, .n_tokens = n_tokens, .trie_root = nodes[0].base, .trie_n = trie_end};
-	uint64_t *token = token_table(&max), *pair;
+	uint64_t *token = token_table(&max), *filter;
+	uint32_t *pair;
 
-	for (h.pair_bits = 4; (1u << h.pair_bits) * 2 / 5 < n_tokens; h.pair_bits++)
+	for (h.pair_bits = 4; (1u << h.pair_bits) * 4 / 5 < n_tokens; h.pair_bits++)
 		;
 	pair = pair_table(h.pair_bits);
-	if (!begin || !token || !pair)
+	filter = pair_filter(h.pair_bits);
+	if (!begin || !token || !pair || !filter)
 		die("out of memory", 0);
 	for (uint32_t id = 0; id < n_tokens; id++)
 		begin[id + 1] = text_n += tokens[id].n;
 	h.max_token_bytes = max;
 	h.trie_at = align_up(sizeof(h));
-	h.token_at = align_up(h.trie_at + trie_end * 8);
+	h.inner_at = align_up(h.trie_at + trie_end * 4);
+	h.token_at = align_up(h.inner_at + trie_end * 4);
 	h.pair_at = align_up(h.token_at + n_tokens * 8);
-	h.begin_at = align_up(h.pair_at + (8u << h.pair_bits));
+	h.filter_at = align_up(h.pair_at + (4u << h.pair_bits));
+	h.begin_at = align_up(h.filter_at + (8u << h.pair_bits) / 8);
 	h.text_at = align_up(h.begin_at + (n_tokens + 1) * 4);
 	h.size_bytes = h.text_at + text_n;
 	put(&h, sizeof(h));
 	put_at(h.trie_at, trie, trie_end * sizeof(trie[0]));
+	put_at(h.inner_at, inner, trie_end * sizeof(inner[0]));
 	put_at(h.token_at, token, n_tokens * sizeof(*token));
 	put_at(h.pair_at, pair, sizeof(*pair) << h.pair_bits);
+	put_at(h.filter_at, filter, (8u << h.pair_bits) / 8);
 	put_at(h.begin_at, begin, (n_tokens + 1) * sizeof(*begin));
 	put_at(h.text_at, NULL, 0);
 	for (uint32_t id = 0; id < n_tokens; id++)
@@ -353,6 +377,7 @@ static void write_image(void)
 	free(begin);
 	free(token);
 	free(pair);
+	free(filter);
 }
 
 int main(int argc, char **argv)
