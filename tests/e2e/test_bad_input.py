@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import (BURSAR, CHAT, ROOT, FakeDns, Vendor, Wire, budget, call, chat, nanousd, request_bytes, wait_for)
+from harness import (BURSAR, CHAT, ROOT, VENDOR_HOSTS, FakeDns, Vendor, Wire, budget, call, chat, nanousd, request_bytes, wait_for)
 
 # --- configuration ------------------------------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ def test_admin_answers_only_to_its_own_name(start_bursar):
 # --- routes, models -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/audio/speech", "/v1/unknown", "/v1/batches", "/v1/chat/completions/../responses", "/v1/chat%2Fcompletions", "//v1/chat/completions"])
+@pytest.mark.parametrize("path", ["/v1/videos", "/v1/fine_tuning/jobs", "/v1/unknown", "/v1/vector_stores", "/v1/chat/completions/../responses", "/v1/chat%2Fcompletions", "//v1/chat/completions"])
 def test_unknown_route_on_a_metered_host_is_refused(bursar, vendor, path):
     answer = call(bursar.proxy, "/openai" + path, chat())
     assert answer.status == 400, answer.body
@@ -214,6 +214,7 @@ def ssrf(tmp_path_factory):
 
     port = trap.getsockname()[1]
     bursar = Bursar(directory, None, {
+        "providers": {name: {"base_url": None} for name in VENDOR_HOSTS},  # whose hosts would be metered ones
         "network": {"allow": [], "dns": [dns.address()]}, "other_hosts": "tunnel", "connect_ports": [str(port)],
         "limits": {"connect_timeout": "1s", "connect_total": "1s"},
     })
