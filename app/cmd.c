@@ -112,6 +112,18 @@ static const struct cmd commands[] = {
      "besides; records with the same dedupe_key are one bill.\n\n"
      "exit codes: 0 good, 1 a line could not be read (the others were), 2 wrong usage\n",
      cmd_meter},
+    {"tokens", "how many tokens a text is",
+     "usage: bursar tokens [--model MODEL | --encoding o200k_base|cl100k_base] [--ids] [TEXT | -]\n"
+     "       bursar tokens --jsonl FILE [--ids]\n\n"
+     "  bursar tokens --model gpt-4o \"How many tokens is this?\"\n"
+     "  bursar tokens --encoding cl100k_base - < document.txt\n\n"
+     "Exact for OpenAI's models; for others the nearest vocabulary, and a word that it is an estimate. Without TEXT, or\n"
+     "with -, standard input is counted. Text is plain: what looks like a special token is text.\n\n"
+     "      --ids           print the tokens too\n"
+     "      --jsonl FILE    an object with `id` and `text` on each line, - for standard input; prints one with `id` and\n"
+     "                      the count of each vocabulary for each\n\n"
+     "exit codes: 0 counted, 1 a line could not be read, or built without vocabularies\n",
+     cmd_tokens},
     {"version", "print the version", "usage: bursar version\n", cmd_version},
 };
 

@@ -27,6 +27,7 @@ int cmd_ledger(const struct cmd *, int argc, char **argv);
 int cmd_verify(const struct cmd *, int argc, char **argv);
 int cmd_price(const struct cmd *, int argc, char **argv);
 int cmd_meter(const struct cmd *, int argc, char **argv);
+int cmd_tokens(const struct cmd *, int argc, char **argv);
 int cmd_version(const struct cmd *, int argc, char **argv);
 
 /* Looks the command up and runs it; the whole of main. Returns the exit code. */
