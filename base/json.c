@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/jsonrun.h"
 #include "base/utf8.h"
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
@@ -402,8 +403,11 @@ static enum json_token read_string(struct json_reader *r, struct cursor *in)
 {
 	while (in->i < in->n) {
 		if (r->escape == ESC_NONE && r->utf8_left == 0) {
-			size_t run = plain_run(in->p + in->i, in->n - in->i);
+			size_t run;
 
+			if (r->surrogate == 0 && (!r->capturing || r->cut)) /* only the length counts */
+				in->i += jsonrun_text(in->p + in->i, in->n - in->i, &r->length_bytes);
+			run = plain_run(in->p + in->i, in->n - in->i);
 			if (run > 0) {
 				flush_surrogate(r);
 				text_add(r, in->p + in->i, run);
