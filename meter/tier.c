@@ -3,7 +3,8 @@
 #include <string.h>
 
 /* Stored in the ledger: append only, never reorder. */
-static const char *const tiers[16] = {"", "default", "standard", "flex", "priority", "batch", "scale", "fast", "auto"};
+static const char *const tiers[16] = {"",      "default", "standard", "flex",           "priority",          "batch",
+				      "scale", "fast",    "auto",     "ON_DEMAND_FLEX", "ON_DEMAND_PRIORITY"};
 
 #define FAST 0x10
 #define GEO_US 0x20

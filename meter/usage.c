@@ -34,21 +34,18 @@ void usage_quantities(const struct usage *u, struct quantities *ret)
 }
 
 /* Words that bring a price of their own; all others (default, standard, auto, scale, reserved, ON_DEMAND,
- * PROVISIONED_THROUGHPUT, …) are billed at the standard price, or by a contract that no book knows. */
+ * PROVISIONED_THROUGHPUT, …) are billed at the standard price, or by a contract that no book knows. Vertex's
+ * ON_DEMAND_OFFPEAK is cheaper by an unpublished share: standard is the safe side. */
 static const struct {
 	const char *word;
 	enum price_service service;
 } services[] = {
     {"flex", SERVICE_FLEX},
-    {"flex_processing", SERVICE_FLEX},
     {"on_demand_flex", SERVICE_FLEX}, /* Gemini's trafficType */
-    {"offpeak", SERVICE_FLEX},
-    {"off_peak", SERVICE_FLEX},
     {"priority", SERVICE_PRIORITY},
     {"fast", SERVICE_PRIORITY}, /* OpenAI's other word for it */
     {"on_demand_priority", SERVICE_PRIORITY},
     {"batch", SERVICE_BATCH},
-    {"on_demand_batch", SERVICE_BATCH},
 };
 
 static enum price_service service_of(const char *tier)
