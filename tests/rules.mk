@@ -115,6 +115,18 @@ fuzz: install-test  ## every tests/fuzz/fuzz_*.c for FUZZ_SECONDS=60 each
 bench: programs  ## bursar beside nginx in one run, and the goals; BENCH_QUICK=1 for two minutes
 	@python3 tests/bench/bench.py
 
+# The meter room alone.
+$(BUILD)/meter-speed: $(BUILD)/tests/bench/meter.o $(call room_libs,meter)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+.PHONY: bench-meter bench-tail
+bench-meter: install-test  ## ns and instructions for a chunk of a stream, MB/s of the request scanner
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/meter-speed
+	@python3 tests/bench/meter.py $(BUILD)/meter-speed
+
+bench-tail: programs  ## latency of small calls beside 1 MB prompts on the same worker
+	@python3 tests/bench/tail.py
+
 callgrind: programs  ## instructions for one call, whole process
 	@python3 tests/bench/callgrind.py
 
