@@ -147,7 +147,8 @@ uint64_t bound_text(const struct sketch *s)
 
 	tokens = bound_plus(tokens, bound_times(q->messages, MESSAGE_OVERHEAD_TOKENS));
 	tokens = bound_plus(tokens, image_tokens(s));
-	return bound_plus(tokens, REQUEST_OVERHEAD_TOKENS + (q->tools ? TOOLS_OVERHEAD_TOKENS : 0));
+	tokens = bound_plus(tokens, REQUEST_OVERHEAD_TOKENS + (q->tools ? TOOLS_OVERHEAD_TOKENS : 0));
+	return s->counted > 0 ? least(tokens, s->counted) : tokens;
 }
 
 /* Input that is not in the body, or whose tokens are no matter of bytes, can still not exceed the model's context. */
@@ -368,23 +369,46 @@ static int price_sketch(struct sketch *s, int64_t at_s, struct bound *ret)
 	return r < 0 ? r : worst(s->model, s->kind, s->q, &s->n, at_s, &ret->worst_nanousd);
 }
 
+static enum bound_result upper(struct sketch *s, int64_t at_s, struct bound *ret)
+{
+	enum bound_result b = bound_kind(s);
+	int r;
+
+	if (b != BOUND_OK)
+		return b;
+	r = price_sketch(s, at_s, ret);
+	return r == BUR_OK ? BOUND_OK : r == BUR_NOTFOUND ? BOUND_NO_PRICE : BOUND_OVERFLOW;
+}
+
 enum bound_result bound_upper(const struct price_model *m, enum api_kind kind, const struct request_info *q,
 			      int64_t at_s, struct bound *ret, const char **ret_why)
 {
 	struct sketch s = {.model = m, .kind = kind, .q = q, .n = {{[PRICE_REQ] = 1}}};
 	enum bound_result b;
-	int r;
 
 	*ret = (struct bound){0};
 	if (is_free(kind))
 		return BOUND_OK;
-	b = bound_kind(&s);
-	if (b != BOUND_OK) {
+	b = upper(&s, at_s, ret);
+	if (b == BOUND_UNBOUNDED)
 		*ret_why = s.why;
-		return b;
-	}
-	r = price_sketch(&s, at_s, ret);
-	return r == BUR_OK ? BOUND_OK : r == BUR_NOTFOUND ? BOUND_NO_PRICE : BOUND_OVERFLOW;
+	return b;
+}
+
+enum bound_result bound_tighten(const struct price_model *m, enum api_kind kind, const struct request_info *q,
+				int64_t at_s, const struct prompt_count *count, bool estimate, struct bound *inout)
+{
+	struct sketch s = {.model = m, .kind = kind, .q = q, .n = {{[PRICE_REQ] = 1}}};
+	struct bound tight = {0};
+	enum bound_result b;
+
+	s.counted = bound_plus(count->tokens, count->margin_tokens);
+	if (is_free(kind) || s.counted == 0 || (!count->exact && !estimate))
+		return BOUND_OK;
+	b = upper(&s, at_s, &tight);
+	if (b == BOUND_OK && tight.worst_nanousd < inout->worst_nanousd)
+		*inout = tight;
+	return b;
 }
 
 int bound_estimate(const struct price_model *m, const struct request_info *q, uint64_t input_tokens,

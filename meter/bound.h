@@ -4,10 +4,12 @@
 #ifndef METER_BOUND_H
 #define METER_BOUND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/attr.h"
 #include "meter/api.h"
+#include "meter/prompt.h"
 #include "meter/reqscan.h"
 #include "price/price.h"
 
@@ -30,6 +32,11 @@ enum bound_result {
  * cache write, service tier). `*ret_why` is a static sentence for people. */
 enum bound_result bound_upper(const struct price_model *, enum api_kind, const struct request_info *, int64_t at_s,
 			      struct bound *ret, const char **ret_why) NONNULL(1, 3, 5, 6) MUST_USE;
+/* The same with the input as counted, where that is less. A count that is no bound (prompt.h) is taken only if
+ * `estimate`: then the result is no bound either. Unchanged when the count does not apply. */
+enum bound_result bound_tighten(const struct price_model *, enum api_kind, const struct request_info *, int64_t at_s,
+				const struct prompt_count *, bool estimate, struct bound *inout)
+    NONNULL(1, 3, 5, 7) MUST_USE;
 /* Cost of `input_tokens` and `output_tokens` at the dearest rates: for settling what was seen when usage is missing.
  * BUR_OK, BUR_OVERFLOW, BUR_NOTFOUND. */
 int bound_estimate(const struct price_model *, const struct request_info *, uint64_t input_tokens,

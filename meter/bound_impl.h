@@ -10,6 +10,7 @@ struct sketch {
 	const struct request_info *q;
 	struct quantities n;
 	uint64_t input, output; /* tokens */
+	uint64_t counted;       /* of all that is in the body; 0: not counted */
 	const char *why;
 };
 

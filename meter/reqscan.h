@@ -88,7 +88,7 @@ struct request_info {
 	bool annotations;      /* OCR with structured annotations */
 	bool plain_answer;     /* transcription as text or subtitles: the answer will not tell its usage */
 	bool batch_file;       /* a batch whose requests stand in a file at the vendor */
-	bool residency;      /* set by the caller: the vendor's regional host, with a surcharge */
+	bool residency;        /* set by the caller: the vendor's regional host, with a surcharge */
 	bool mixed_models;     /* items of a batch name several models */
 	bool include_usage;    /* the client itself asks for usage in the stream */
 	bool has_usage_edit;   /* chat stream that does not: this edit makes the vendor send it */

@@ -451,6 +451,38 @@ static void test_inline_picture(void **state)
 	assert_int_equal(r.input_tokens, sizeof(body) - 1 - 20 + 8 + 640 + OVERHEAD);
 }
 
+/* A count replaces the bytes where it is known to be one, or where estimates are allowed. */
+static void test_tighten(void **state)
+{
+	struct price_book *b = book();
+	struct request_info q = {
+	    .candidates = 1, .body_bytes = 4000, .has_max_out = true, .max_out = 10, .inference_geo = "global"};
+	struct prompt_count count = {.tokens = 900, .margin_tokens = 100, .exact = true};
+	struct bound r = upper(find(b, "basic"), API_CHAT, &q, 0), before = r;
+
+	(void)state;
+	assert_int_equal(bound_tighten(find(b, "basic"), API_CHAT, &q, 0, &count, false, &r), BOUND_OK);
+	assert_int_equal(r.input_tokens, 1000);
+	assert_int_equal(r.worst_nanousd, 1000 * 1000 + 10 * 2000);
+	r = before;
+	count.exact = false;
+	assert_int_equal(bound_tighten(find(b, "basic"), API_CHAT, &q, 0, &count, false, &r), BOUND_OK);
+	assert_memory_equal(&r, &before, sizeof(r));
+	assert_int_equal(bound_tighten(find(b, "basic"), API_CHAT, &q, 0, &count, true, &r), BOUND_OK);
+	assert_int_equal(r.input_tokens, 1000);
+	/* never more than the bytes allow, and not below what is elsewhere */
+	count = (struct prompt_count){.tokens = UINT64_MAX, .margin_tokens = 1, .exact = true};
+	r = before;
+	assert_int_equal(bound_tighten(find(b, "basic"), API_CHAT, &q, 0, &count, false, &r), BOUND_OK);
+	assert_memory_equal(&r, &before, sizeof(r));
+	count = (struct prompt_count){.tokens = 10, .exact = true};
+	q.stored_context = true;
+	r = upper(find(b, "basic"), API_RESPONSES, &q, 0);
+	assert_int_equal(bound_tighten(find(b, "basic"), API_RESPONSES, &q, 0, &count, false, &r), BOUND_OK);
+	assert_int_equal(r.input_tokens, 1000);
+	price_book_unref(b);
+}
+
 static uint64_t up_to(uint64_t n)
 {
 	return (uint64_t)rand() % (n + 1);
@@ -565,6 +597,7 @@ int main(void)
 	    cmocka_unit_test(test_tools_with_a_limit),
 	    cmocka_unit_test(test_free_and_unknown),
 	    cmocka_unit_test(test_inline_picture),
+	    cmocka_unit_test(test_tighten),
 	    cmocka_unit_test(test_no_bill_is_over_its_bound),
 	};
 

@@ -1,0 +1,157 @@
+#include "meter/learn.h"
+
+#include <stdlib.h>
+
+#define ONE_PPM 1000000
+#define RATIO_MIN_PPM 100000
+#define RATIO_MAX_PPM 10000000
+/* A new answer weighs 1/32: about 20 answers to forget half. */
+#define WEIGHT 32
+/* Largest ratios of the last ten hundreds. */
+#define HUNDREDS 10
+#define PROBES 8
+
+struct entry {
+	uint64_t hash; /* 0: free */
+	uint64_t answers;
+	int64_t mean_ppm;
+	uint64_t variance; /* ppm^2 */
+	uint32_t max_ppm[HUNDREDS];
+};
+
+struct learn {
+	size_t n;
+	struct entry entries[];
+};
+
+struct learn *learn_new(size_t slots)
+{
+	struct learn *l;
+
+	if (slots == 0 || slots > SIZE_MAX / 2 / sizeof(struct entry))
+		return NULL;
+	l = calloc(1, sizeof(*l) + slots * sizeof(l->entries[0]));
+	if (l)
+		l->n = slots;
+	return l;
+}
+
+void learn_free(struct learn *l)
+{
+	free(l);
+}
+
+static uint64_t key_hash(struct slice provider, struct slice model, enum script script)
+{
+	uint64_t h = hash_bytes(provider.p, provider.n);
+
+	h = h * 0x9e3779b97f4a7c15U + hash_bytes(model.p, model.n);
+	h = h * 0x9e3779b97f4a7c15U + (uint64_t)script;
+	h ^= h >> 32;
+	return h == 0 ? 1 : h;
+}
+
+static const struct entry *find(const struct learn *l, uint64_t hash)
+{
+	size_t probes = l->n < PROBES ? l->n : PROBES;
+
+	for (size_t i = 0; i < probes; i++)
+		if (l->entries[(hash + i) % l->n].hash == hash)
+			return &l->entries[(hash + i) % l->n];
+	return NULL;
+}
+
+/* The entry, else a free one, else the least used of those it may stand in. */
+static struct entry *claim(struct learn *l, uint64_t hash)
+{
+	struct entry *found = (struct entry *)(uintptr_t)find(l, hash), *least = &l->entries[hash % l->n];
+	size_t probes = l->n < PROBES ? l->n : PROBES;
+
+	if (found)
+		return found;
+	for (size_t i = 0; i < probes; i++) {
+		struct entry *e = &l->entries[(hash + i) % l->n];
+
+		if (e->answers < least->answers)
+			least = e;
+	}
+	*least = (struct entry){.hash = hash};
+	return least;
+}
+
+static void add_ratio(struct entry *e, int64_t ratio_ppm)
+{
+	int64_t weight = e->answers + 1 < WEIGHT ? (int64_t)e->answers + 1 : WEIGHT;
+	int64_t diff = ratio_ppm - e->mean_ppm;
+	uint32_t *max = &e->max_ppm[e->answers / 100 % HUNDREDS];
+
+	/* the first ones weigh alike, so that none of them is remembered for long */
+	e->mean_ppm += diff / weight;
+	if (e->answers > 0)
+		e->variance = (e->variance + (uint64_t)(diff * diff) / (uint64_t)weight) / (uint64_t)weight *
+			      (uint64_t)(weight - 1);
+	if (e->answers % 100 == 0)
+		*max = 0;
+	if ((uint64_t)ratio_ppm > *max)
+		*max = (uint32_t)ratio_ppm;
+	e->answers++;
+}
+
+void learn_add(struct learn *l, struct slice provider, struct slice model, enum script script, uint64_t own,
+	       uint64_t reported)
+{
+	uint64_t ratio;
+
+	if (own <= LEARN_OWN_MIN || reported > UINT64_MAX / ONE_PPM)
+		return;
+	ratio = reported * ONE_PPM / own;
+	if (ratio < RATIO_MIN_PPM || ratio > RATIO_MAX_PPM)
+		return;
+	add_ratio(claim(l, key_hash(provider, model, script)), (int64_t)ratio);
+}
+
+static uint64_t root(uint64_t v)
+{
+	uint64_t r = 0, bit = UINT64_C(1) << 31;
+
+	for (; bit > 0; bit >>= 1)
+		if ((r + bit) * (r + bit) <= v)
+			r += bit;
+	return r;
+}
+
+bool learn_get(const struct learn *l, struct slice provider, struct slice model, enum script script,
+	       struct learned *ret)
+{
+	const struct entry *e = find(l, key_hash(provider, model, script));
+	uint64_t spread;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!e)
+		return false;
+	ret->answers = e->answers;
+	ret->ratio_ppm = (uint64_t)e->mean_ppm;
+	ret->sigma_ppm = root(e->variance);
+	for (size_t i = 0; i < HUNDREDS; i++)
+		if (e->max_ppm[i] > ret->max_ppm)
+			ret->max_ppm = e->max_ppm[i];
+	spread = 3 * ret->sigma_ppm; /* relative to the mean it is this over the mean: so it is simply added */
+	if (spread < ret->ratio_ppm / 50)
+		spread = ret->ratio_ppm / 50;
+	ret->reserve_ppm = ret->ratio_ppm + spread;
+	return e->answers >= LEARN_ANSWERS_MIN;
+}
+
+void learn_apply(const struct learn *l, struct slice provider, struct slice model, struct prompt_count *inout)
+{
+	struct learned known;
+	uint64_t tokens, reserve;
+
+	if (inout->exact || inout->text_tokens <= LEARN_OWN_MIN || inout->text_tokens > UINT32_MAX ||
+	    !learn_get(l, provider, model, inout->script, &known))
+		return;
+	tokens = inout->text_tokens * known.ratio_ppm / ONE_PPM;
+	reserve = inout->text_tokens * known.reserve_ppm / ONE_PPM + 1;
+	inout->tokens = tokens + inout->image_tokens;
+	inout->margin_tokens = reserve - tokens;
+}

@@ -1,0 +1,459 @@
+#include "meter/prompt.h"
+
+#include "base/error.h"
+#include "base/json.h"
+#include "meter/unescape.h"
+
+/* OpenAI: role and separators of a message, a name, a call of a function; the answer's first tokens; a namespace of
+ * functions around their definitions. */
+#define MESSAGE_TOKENS 3
+#define NAME_TOKENS 1
+#define CALL_TOKENS 3
+#define PRIMER_TOKENS 3
+#define SCHEMA_TOKENS 9
+/* Framing that differs by model and is not documented: a message, a request. The byte bound has the same. */
+#define MARGIN_MESSAGE 5
+#define MARGIN_REQUEST 29
+#define MARGIN_TOOLS 1024
+
+/* What a part of the body is to the prompt. */
+enum area {
+	AREA_NONE,   /* known not to be in it */
+	AREA_PROMPT, /* every string is text */
+	AREA_SCHEMA, /* read by the model in a form of the vendor's own: tools, formats */
+	AREA_OTHER,  /* not known: as if its bytes were tokens */
+};
+
+struct counter {
+	struct json_reader json;
+	enum tok_encoding encoding;
+	struct tok_cache *cache;
+	struct slice body;
+	enum area area;
+	uint64_t tokens, schema_tokens, schema_bytes, other_bytes;
+	uint64_t framing, items;
+	uint64_t letters, cjk, others; /* characters */
+	struct tok_stream schema;
+	uint64_t area_begin;
+};
+
+/* --- text --------------------------------------------------------------------------------------------------------- */
+
+/* Lead bytes tell enough: U+3000 to U+DFFF are three bytes that begin with 0xe3 to 0xed. */
+static void classify(struct counter *c, struct slice s)
+{
+	size_t i;
+
+	for (i = 0; i < s.n; i++) {
+		unsigned char b = (unsigned char)s.p[i];
+
+		if (b < 0x80)
+			c->letters += (b | 0x20) >= 'a' && (b | 0x20) <= 'z';
+		else if (b >= 0xe3 && b <= 0xed)
+			c->cjk++;
+		else if (b >= 0xc0)
+			c->others++;
+	}
+}
+
+/* What stands between the quotes of the string just read. */
+static struct slice raw_string(const struct counter *c)
+{
+	size_t begin = (size_t)c->json.token_begin;
+
+	return slice_sub(c->body, begin, (size_t)c->json.offset - begin);
+}
+
+static uint64_t count_text(struct counter *c)
+{
+	struct slice raw = raw_string(c), run;
+	struct unescape u;
+	struct tok_stream stream;
+	size_t i = 0;
+
+	if (!memchr(raw.p, '\\', raw.n)) {
+		raw = slice_sub(raw, 1, raw.n - 2);
+		classify(c, raw);
+		return tok_count(c->encoding, c->cache, raw.p, raw.n, UINT64_MAX);
+	}
+	unescape_init(&u);
+	tok_stream_init(&stream, c->encoding, c->cache);
+	while (unescape_next(&u, raw.p, raw.n, &i, &run)) {
+		classify(c, run);
+		tok_stream_feed(&stream, run.p, run.n);
+	}
+	return tok_stream_count(&stream);
+}
+
+/* --- definitions of tools, as compact JSON ------------------------------------------------------------------------ */
+
+/* A string of a definition, written again: escapes only where JSON needs them. */
+static void schema_string(struct counter *c)
+{
+	struct slice raw = raw_string(c), run;
+	struct unescape u;
+	size_t i = 0, k, part;
+	char text[1024];
+
+	unescape_init(&u);
+	tok_stream_feed(&c->schema, "\"", 1);
+	while (unescape_next(&u, raw.p, raw.n, &i, &run)) {
+		for (k = 0; k < run.n; k += part) {
+			part = run.n - k < 128 ? run.n - k : 128;
+			/* escaping a cut character would change it; plain runs need none */
+			if (memchr(run.p + k, '"', part) || memchr(run.p + k, '\\', part) ||
+			    (unsigned char)run.p[k] < 0x20)
+				tok_stream_feed(&c->schema, text,
+						json_escape(slice_mem(run.p + k, part), text, sizeof(text)));
+			else
+				tok_stream_feed(&c->schema, run.p + k, part);
+		}
+	}
+	tok_stream_feed(&c->schema, "\"", 1);
+}
+
+/* The bytes of the token; commas and colons of compact JSON come before what they separate. */
+static void schema_token(struct counter *c, enum json_token t, bool first)
+{
+	static const char *const plain[] = {
+	    [JT_OBJECT_BEGIN] = "{", [JT_OBJECT_END] = "}", [JT_ARRAY_BEGIN] = "[", [JT_ARRAY_END] = "]",
+	    [JT_TRUE] = "true",      [JT_FALSE] = "false",  [JT_NULL] = "null",
+	};
+	bool closes = t == JT_OBJECT_END || t == JT_ARRAY_END;
+
+	if (!first && !closes)
+		tok_stream_feed(&c->schema, ",", 1);
+	if (t == JT_STRING || t == JT_KEY)
+		schema_string(c);
+	else if (t == JT_NUMBER)
+		tok_stream_feed(&c->schema, c->json.text, c->json.text_n);
+	else
+		tok_stream_feed(&c->schema, plain[t], strlen(plain[t]));
+	if (t == JT_KEY)
+		tok_stream_feed(&c->schema, ":", 1);
+}
+
+/* --- the prompt's own structure ----------------------------------------------------------------------------------- */
+
+struct word {
+	const char *name;
+	uint8_t value;
+};
+
+static int look_up(const struct word *words, size_t n, struct slice name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (slice_eq(name, slice_of(words[i].name)))
+			return words[i].value;
+	return -1;
+}
+
+/* Members of any body. What is not here counts by its bytes. */
+static enum area area_of(struct slice key)
+{
+	static const struct word words[] = {
+	    {"messages", AREA_PROMPT},
+	    {"input", AREA_PROMPT},
+	    {"prompt", AREA_PROMPT},
+	    {"suffix", AREA_PROMPT},
+	    {"instructions", AREA_PROMPT},
+	    {"system", AREA_PROMPT},
+	    {"contents", AREA_PROMPT},
+	    {"content", AREA_PROMPT},
+	    {"requests", AREA_PROMPT},
+	    {"systemInstruction", AREA_PROMPT},
+	    {"system_instruction", AREA_PROMPT},
+	    {"message", AREA_PROMPT},
+	    {"chat_history", AREA_PROMPT},
+	    {"preamble", AREA_PROMPT},
+	    {"documents", AREA_PROMPT},
+	    {"texts", AREA_PROMPT},
+	    {"inputs", AREA_PROMPT},
+	    {"inputText", AREA_PROMPT},
+	    {"tools", AREA_SCHEMA},
+	    {"functions", AREA_SCHEMA},
+	    {"toolConfig", AREA_SCHEMA},
+	    {"tool_choice", AREA_SCHEMA},
+	    {"function_call", AREA_SCHEMA},
+	    {"response_format", AREA_SCHEMA},
+	    {"text", AREA_SCHEMA},
+	    {"format", AREA_SCHEMA},
+	    {"output_config", AREA_SCHEMA},
+	    {"generationConfig", AREA_SCHEMA},
+	    {"generation_config", AREA_SCHEMA},
+	    {"model", AREA_NONE},
+	    {"stream", AREA_NONE},
+	    {"stream_options", AREA_NONE},
+	    {"user", AREA_NONE},
+	    {"metadata", AREA_NONE},
+	    {"stop", AREA_NONE},
+	    {"stop_sequences", AREA_NONE},
+	    {"service_tier", AREA_NONE},
+	    {"store", AREA_NONE},
+	    {"encoding_format", AREA_NONE},
+	    {"prompt_cache_key", AREA_NONE},
+	    {"safety_identifier", AREA_NONE},
+	    {"logit_bias", AREA_NONE},
+	    {"include", AREA_NONE},
+	    {"prediction", AREA_NONE},
+	    {"inferenceConfig", AREA_NONE},
+	    {"options", AREA_NONE},
+	};
+	int v = look_up(words, ARRAY_LEN(words), key);
+
+	return v < 0 ? AREA_OTHER : (enum area)v;
+}
+
+enum member { MEMBER_TEXT, MEMBER_SKIP, MEMBER_NAME, MEMBER_CALL };
+
+/* Members inside a prompt: what the model never sees is passed over. */
+static enum member member_of(struct slice key)
+{
+	static const struct word words[] = {
+	    {"type", MEMBER_SKIP},          {"id", MEMBER_SKIP},          {"tool_call_id", MEMBER_SKIP},
+	    {"call_id", MEMBER_SKIP},       {"status", MEMBER_SKIP},      {"detail", MEMBER_SKIP},
+	    {"image_url", MEMBER_SKIP},     {"image", MEMBER_SKIP},       {"images", MEMBER_SKIP},
+	    {"inlineData", MEMBER_SKIP},    {"inline_data", MEMBER_SKIP}, {"source", MEMBER_SKIP},
+	    {"cache_control", MEMBER_SKIP}, {"cachePoint", MEMBER_SKIP},  {"name", MEMBER_NAME},
+	    {"function", MEMBER_CALL},      {"mimeType", MEMBER_SKIP},    {"mime_type", MEMBER_SKIP},
+	};
+	int v = look_up(words, ARRAY_LEN(words), key);
+
+	return v < 0 ? MEMBER_TEXT : (enum member)v;
+}
+
+static void prompt_key(struct counter *c)
+{
+	switch (member_of(json_text(&c->json))) {
+	case MEMBER_SKIP:
+		json_skip_value(&c->json);
+		break;
+	case MEMBER_NAME:
+		c->framing += NAME_TOKENS;
+		break;
+	case MEMBER_CALL:
+		c->framing += CALL_TOKENS;
+		break;
+	case MEMBER_TEXT:
+		break;
+	}
+}
+
+static void prompt_item(struct counter *c)
+{
+	c->items++;
+	c->framing += MESSAGE_TOKENS;
+}
+
+/* Depth as the reader has it: 1 in the body, 2 in the list of messages. */
+static void prompt_token(struct counter *c, enum json_token t)
+{
+	switch (t) {
+	case JT_KEY:
+		prompt_key(c);
+		break;
+	case JT_OBJECT_BEGIN: /* a message is an element of its list, or stands alone */
+		if (c->json.depth == 3 || c->json.depth == 2)
+			prompt_item(c);
+		break;
+	case JT_STRING:
+		if (c->json.depth == 1 || c->json.depth == 2)
+			prompt_item(c);
+		c->tokens += count_text(c);
+		break;
+	case JT_NUMBER: /* a token by its number, or an argument */
+		c->tokens += c->json.text_n > 3 && c->json.depth > 3 ? c->json.text_n / 3 : 1;
+		break;
+	default:
+		break;
+	}
+}
+
+/* --- the body ----------------------------------------------------------------------------------------------------- */
+
+static void begin_area(struct counter *c)
+{
+	c->area = area_of(json_text(&c->json));
+	c->area_begin = c->json.offset;
+	if (c->area == AREA_NONE || c->area == AREA_OTHER)
+		json_skip_value(&c->json);
+	if (c->area == AREA_SCHEMA)
+		tok_stream_init(&c->schema, c->encoding, c->cache);
+}
+
+static void end_area(struct counter *c, uint64_t end)
+{
+	uint64_t bytes = end - c->area_begin;
+
+	if (c->area == AREA_SCHEMA) {
+		c->schema_tokens += tok_stream_count(&c->schema);
+		c->schema_bytes += bytes;
+	} else if (c->area == AREA_OTHER) {
+		c->other_bytes += bytes;
+	}
+	c->area = AREA_NONE;
+}
+
+static int read_body(struct counter *c)
+{
+	bool first = true;
+	size_t i = 0;
+
+	json_reader_init(&c->json);
+	c->json.want_text = false;
+	for (;;) {
+		enum json_token t = json_next(&c->json, c->body.p, c->body.n, &i);
+		bool at_root = t == JT_KEY && c->json.depth == 1;
+
+		if (t == JT_ERROR)
+			return BUR_INVALID;
+		if (t == JT_MORE || t == JT_END)
+			return json_reader_complete(&c->json) ? BUR_OK : BUR_INVALID;
+		if (at_root || (t == JT_OBJECT_END && c->json.depth == 0))
+			end_area(c, c->json.token_begin);
+		if (at_root) {
+			begin_area(c);
+			first = true;
+			continue;
+		}
+		if (c->area == AREA_PROMPT)
+			prompt_token(c, t);
+		if (c->area == AREA_SCHEMA)
+			schema_token(c, t, first);
+		first = t == JT_KEY || t == JT_OBJECT_BEGIN || t == JT_ARRAY_BEGIN;
+	}
+}
+
+/* --- vendors ------------------------------------------------------------------------------------------------------ */
+
+static bool has(struct slice name, const char *word)
+{
+	size_t n = strlen(word), i;
+
+	for (i = 0; i + n <= name.n; i++)
+		if (slice_ieq(slice_sub(name, i, n), slice_of(word)))
+			return true;
+	return false;
+}
+
+static bool is_older_claude(struct slice model)
+{
+	static const char *const words[] = {"claude-2",        "claude-3",        "claude-instant",  "claude-haiku-4",
+					    "claude-sonnet-4", "claude-opus-4-0", "claude-opus-4-1", "claude-opus-4-2",
+					    "claude-opus-4-5", "claude-opus-4-6", "claude-opus-4.5", "claude-opus-4.6"};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (has(model, words[i]))
+			return true;
+	return false;
+}
+
+struct prompt_factor prompt_factor(struct slice model, enum script script)
+{
+	static const struct {
+		const char *word;
+		struct prompt_factor latin, cjk, other;
+	} families[] = {
+	    {"llama", {1010, 1060}, {1010, 1060}, {1040, 1060}},
+	    {"qwen", {1050, 1200}, {1050, 1200}, {1150, 1200}},
+	    {"deepseek", {1040, 1270}, {960, 1270}, {1080, 1270}},
+	    {"gemini", {1100, 1250}, {950, 1250}, {1100, 1250}},
+	    {"gemma", {1100, 1250}, {950, 1250}, {1100, 1250}},
+	    {"stral", {1050, 1200}, {1050, 1200}, {1050, 1200}}, /* mistral, ministral, codestral, … */
+	    {"grok", {1050, 1250}, {1050, 1250}, {1050, 1250}},
+	    {"command", {1050, 1250}, {1050, 1250}, {1050, 1250}},
+	    {"gpt-", {1000, 1000}, {1000, 1000}, {1000, 1000}},
+	};
+	size_t i;
+
+	if (has(model, "claude") && is_older_claude(model))
+		return script == SCRIPT_LATIN ? (struct prompt_factor){1100, 1300} : (struct prompt_factor){1150, 1300};
+	if (has(model, "claude"))
+		return script == SCRIPT_LATIN ? (struct prompt_factor){1500, 1800} : (struct prompt_factor){1150, 1800};
+	for (i = 0; i < ARRAY_LEN(families); i++)
+		if (has(model, families[i].word))
+			return script == SCRIPT_LATIN ? families[i].latin
+			       : script == SCRIPT_CJK ? families[i].cjk
+						      : families[i].other;
+	return (struct prompt_factor){1150, 1800};
+}
+
+/* Who is known to bill by the public vocabularies, and for which calls. */
+static bool is_exact(enum api_kind kind, struct slice provider, bool model_exact)
+{
+	bool vendor = slice_ieq(provider, SLICE("openai")) || slice_ieq(provider, SLICE("azure"));
+
+	return model_exact && vendor &&
+	       (kind == API_CHAT || kind == API_RESPONSES || kind == API_COMPLETIONS || kind == API_EMBEDDINGS);
+}
+
+static bool countable(enum api_kind kind, const struct request_info *q)
+{
+	bool text = kind == API_CHAT || kind == API_RESPONSES || kind == API_COMPLETIONS || kind == API_EMBEDDINGS ||
+		    kind == API_MESSAGES || kind == API_GENERATE || kind == API_CONVERSE || kind == API_INVOKE ||
+		    kind == API_COHERE_CHAT || kind == API_INTERACTIONS || kind == API_OLLAMA ||
+		    kind == API_EMBED_CONTENT;
+
+	return text && q->files == 0 && q->audios == 0 && !q->stored_context && q->upload_bytes == 0;
+}
+
+static enum script script_of(const struct counter *c)
+{
+	uint64_t all = c->letters + c->cjk + c->others;
+
+	if (c->cjk * 2 > all)
+		return SCRIPT_CJK;
+	return c->others * 2 > all ? SCRIPT_OTHER : SCRIPT_LATIN;
+}
+
+/* Embeddings have no framing; all others a beginning of the answer. */
+static void finish_exact(const struct counter *c, enum api_kind kind, const struct request_info *q, uint64_t images,
+			 struct prompt_count *ret)
+{
+	bool framed = kind == API_CHAT || kind == API_RESPONSES;
+	uint64_t tokens = c->tokens + images + (framed ? c->framing + PRIMER_TOKENS : 0);
+	uint64_t schema = c->schema_bytes > 0 ? c->schema_tokens + SCHEMA_TOKENS : 0;
+
+	ret->tokens = tokens + schema;
+	ret->margin_tokens =
+	    c->items * MARGIN_MESSAGE + MARGIN_REQUEST + (q->tools ? MARGIN_TOOLS : 0) + c->other_bytes;
+	/* how a definition is shown to the model is the vendor's secret: never more tokens than its JSON has bytes */
+	if (c->schema_bytes > c->schema_tokens)
+		ret->margin_tokens += c->schema_bytes - c->schema_tokens;
+}
+
+static void finish_estimate(const struct counter *c, struct slice model, uint64_t images, struct prompt_count *ret)
+{
+	struct prompt_factor f = prompt_factor(model, ret->script);
+	uint64_t text = c->tokens + c->schema_tokens, framing = c->framing + c->items * MARGIN_MESSAGE + PRIMER_TOKENS;
+
+	ret->tokens = text * f.mean / 1000 + framing + images;
+	ret->margin_tokens = text * (f.reserve - f.mean) / 1000 + MARGIN_REQUEST + c->other_bytes;
+}
+
+int prompt_count(enum api_kind kind, struct slice provider, struct slice model, const struct request_info *q,
+		 struct slice body, const struct prompt_caches *caches, struct prompt_count *ret)
+{
+	struct counter c = {.body = body};
+	bool exact;
+	uint64_t images = image_tokens_bound(model, &q->image_sums, q->images, q->media_resolution);
+	int r;
+
+	memset(ret, 0, sizeof(*ret));
+	c.encoding = tok_for_model(provider, model, &exact);
+	c.cache = caches ? caches->of[c.encoding] : NULL;
+	if (!countable(kind, q) || !tok_available(c.encoding) || images > INT64_MAX)
+		return BUR_NOTFOUND;
+	r = read_body(&c);
+	if (r < 0)
+		return r;
+	ret->exact = is_exact(kind, provider, exact);
+	ret->text_tokens = c.tokens + c.schema_tokens;
+	ret->image_tokens = images;
+	ret->script = script_of(&c);
+	if (ret->exact)
+		finish_exact(&c, kind, q, images, ret);
+	else
+		finish_estimate(&c, model, images, ret);
+	return BUR_OK;
+}

@@ -1,0 +1,48 @@
+/* prompt.h - how many tokens is the prompt in this body?
+ *
+ * Reads a body that the scanner has understood once more, and counts its text with the vendor's own vocabulary where
+ * that is public, else with the nearest one and a factor. Framing: OpenAI cookbook, "How to count tokens with
+ * tiktoken"; factors measured by family and script. Pure; no memory beyond the call. */
+#ifndef METER_PROMPT_H
+#define METER_PROMPT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/slice.h"
+#include "meter/api.h"
+#include "meter/reqscan.h"
+#include "tokens/tokens.h"
+
+/* What most of the letters are. */
+enum script { SCRIPT_LATIN, SCRIPT_CJK, SCRIPT_OTHER, SCRIPT_COUNT };
+
+struct prompt_count {
+	uint64_t tokens;        /* best figure, pictures and framing included */
+	uint64_t margin_tokens; /* above it, for what is not known */
+	/* The vendor is known to count so: it bills no more than tokens + margin. Else both are estimates, no bound. */
+	bool exact;
+	uint64_t text_tokens;  /* as counted, before any factor: what learning compares (learn.h) */
+	uint64_t image_tokens; /* by formula, at their dearest where no size is known */
+	enum script script;
+};
+
+/* One cache for each encoding, any of them NULL. */
+struct prompt_caches {
+	struct tok_cache *of[TOK_ENCODING_COUNT];
+};
+
+/* `model` is the name the price book knows it by, or the requested one. The caches may be NULL. BUR_OK; BUR_NOTFOUND:
+ * no vocabulary is built in, or the kind or the request's parts (files, sound, a stored conversation, a form) cannot be
+ * counted; BUR_INVALID: the body is no JSON. */
+int prompt_count(enum api_kind, struct slice provider, struct slice model, const struct request_info *,
+		 struct slice body, const struct prompt_caches *, struct prompt_count *ret) NONNULL(4, 7) MUST_USE;
+
+/* Tokens of foreign text in thousandths of o200k_base's: mean, and to reserve with. */
+struct prompt_factor {
+	uint32_t mean, reserve;
+};
+struct prompt_factor prompt_factor(struct slice model, enum script);
+
+#endif
