@@ -7,7 +7,7 @@ BUILD    ?= build/release
 ifeq ($(origin CC),default)
 CC       := gcc
 endif
-PKGS     := libevent libevent_pthreads openssl sqlite3 jansson yaml-0.1 zlib libbrotlidec libzstd
+PKGS     := libevent libevent_pthreads openssl sqlite3 jansson yaml-0.1 zlib libbrotlidec libzstd libcurl
 
 WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef \
             -Wwrite-strings -Wpointer-arith -Wimplicit-fallthrough

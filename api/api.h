@@ -17,6 +17,7 @@
 struct api;
 struct engine;
 struct httpd_request;
+struct json_t;
 struct principal_dir;
 struct store;
 
@@ -35,6 +36,10 @@ struct api_deps {
 	void (*use_keys)(void *ctx, struct principal_dir *callers);             /* takes a reference of its own */
 	size_t (*read_gauges)(void *ctx, struct api_gauge dst[API_GAUGES_MAX]); /* returns how many */
 	void *ctx;
+	/* Prices, which this room does not know either: see view_prices.c for actions and answers. NULL: not here. */
+	int (*prices)(void *ctx, const char *action, const struct json_t *ask, struct json_t **ret,
+		      const char **ret_field, char *reterr, size_t reterr_size);
+	void *prices_ctx;
 	struct slice ca_pem;      /* empty: there is no certificate authority */
 	const char *const *hosts; /* names we answer to, beside loopback ones: against DNS rebinding */
 	size_t n_hosts;

@@ -18,6 +18,9 @@ static const struct api_route table[] = {
     {"GET", "/api/v1/keys", API_VIEWER, view_keys, "virtual keys, without their text"},
     {"POST", "/api/v1/keys", API_ADMIN, view_key_create, "make a key; the answer shows its text, once"},
     {"DELETE", "/api/v1/keys/{name}", API_ADMIN, view_key_revoke, "revoke a key at once"},
+    {"POST", "/api/v1/prices/reload", API_ADMIN, view_prices_reload, "read the price book again"},
+    {"POST", "/api/v1/prices/reprice", API_ADMIN, view_prices_reprice,
+     "past calls at today's book; since, until, provider, model, dry_run, after"},
 };
 
 const struct api_route *routes_all(size_t *ret_n)

@@ -36,6 +36,7 @@ static json_t *flag_names(uint32_t flags)
 	    {ROW_ESTIMATED, "estimated"},       {ROW_RECOVERED, "recovered"}, {ROW_CLIENT_GONE, "client_gone"},
 	    {ROW_UPSTREAM_CUT, "upstream_cut"}, {ROW_OVERRUN, "overrun"},     {ROW_INHERITED_PRICE, "inherited_price"},
 	    {ROW_ERROR_STATUS, "error_status"}, {ROW_NO_PRICE, "no_price"},   {ROW_STREAM, "stream"},
+	    {ROW_PENDING, "pending"},           {ROW_LATE, "late"},
 	};
 	json_t *list = json_array();
 
@@ -63,7 +64,7 @@ static void put_counts(json_t *o, const struct ledger_row *row)
 {
 	const struct {
 		const char *key;
-		uint64_t value;
+		int64_t value;
 	} fields[] = {
 	    {"input_tokens", row->input_tokens},
 	    {"output_tokens", row->output_tokens},
@@ -76,15 +77,16 @@ static void put_counts(json_t *o, const struct ledger_row *row)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		(void)json_object_set_new(o, fields[i].key, json_integer((json_int_t)fields[i].value));
+		(void)json_object_set_new(o, fields[i].key, json_integer(fields[i].value));
 }
 
 static json_t *ledger_json(const struct ledger_row *row)
 {
-	char uid[sizeof(row->uid) * 2 + 1];
+	char uid[sizeof(row->uid) * 2 + 1], ref[sizeof(row->ref_uid) * 2 + 1];
 	json_t *o, *extra;
 
 	hex_encode(row->uid, sizeof(row->uid), uid);
+	hex_encode(row->ref_uid, sizeof(row->ref_uid), ref);
 	o = json_pack("{s:I,s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o}", "seq", (json_int_t)row->seq, "id", uid, "kind",
 		      kind_name(row->kind), "admitted_at", body_time(row->ts_admit_ns), "settled_at",
 		      body_time(row->ts_settle_ns), "usd", body_usd(row->amount_nanousd), "held_usd",
@@ -92,6 +94,7 @@ static json_t *ledger_json(const struct ledger_row *row)
 		      flag_names(row->flags));
 	if (!o)
 		return NULL;
+	(void)json_object_set_new(o, "corrects", row->has_ref ? json_string(ref) : json_null());
 	put_names(o, row);
 	put_counts(o, row);
 	(void)json_object_set_new(o, "status", json_integer(row->status));

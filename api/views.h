@@ -14,6 +14,8 @@ void view_budgets(struct api *, struct api_call *) NONNULL(1, 2);
 void view_ledger(struct api *, struct api_call *) NONNULL(1, 2);
 void view_keys(struct api *, struct api_call *) NONNULL(1, 2);
 void view_key_create(struct api *, struct api_call *) NONNULL(1, 2);
+void view_prices_reload(struct api *, struct api_call *) NONNULL(1, 2);
+void view_prices_reprice(struct api *, struct api_call *) NONNULL(1, 2);
 void view_key_revoke(struct api *, struct api_call *) NONNULL(1, 2);
 
 #endif

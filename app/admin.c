@@ -12,6 +12,7 @@
 #include "app/firstrun.h"
 #include "app/http.h"
 #include "app/ports.h"
+#include "app/prices.h"
 #include "app/settings.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -42,10 +43,12 @@ int admin_query(struct buf *target, const char *name, const char *value)
 
 /* --- in this process ---------------------------------------------------------------------------------------------- */
 
-static int answer_here(const struct cmd *cmd, struct boot *boot, const struct admin_question *q, int *ret_status,
-		       struct buf *out)
+static int answer_here(const struct cmd *cmd, const struct settings *s, struct boot *boot,
+		       const struct admin_question *q, int *ret_status, struct buf *out)
 {
-	struct api_deps deps = {.store = boot->store, .engine = boot->engine};
+	struct prices prices = {.settings = s, .store = boot->store};
+	struct api_deps deps = {
+	    .store = boot->store, .engine = boot->engine, .prices = prices_api, .prices_ctx = &prices};
 	struct api *api = api_new(&deps);
 	struct api_call call = {
 	    .method = slice_of(q->method), .body = q->body, .content_type = SLICE("application/json")};
@@ -66,6 +69,7 @@ static int answer_here(const struct cmd *cmd, struct boot *boot, const struct ad
 	buf_done(&call.out);
 	arena_reset(&arena);
 	api_free(api);
+	prices_done(&prices);
 	return r < 0 ? say(cmd, EXIT_FAILED, bur_strerror(r)) : EXIT_OK;
 }
 
@@ -131,7 +135,7 @@ static int ask(const struct cmd *cmd, const struct settings *s, const struct adm
 	if (boot_open(s, &boot, &exit_code, err) < 0)
 		return exit_code == EXIT_BUSY ? ask_server(cmd, s->data_dir, q, ret_status, out)
 					      : say(cmd, exit_code, err);
-	r = answer_here(cmd, &boot, q, ret_status, out);
+	r = answer_here(cmd, s, &boot, q, ret_status, out);
 	boot_close(&boot);
 	return r;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/book.h"
 #include "app/files.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -118,19 +119,40 @@ static int read_book(const char *path, char **ret_text, struct slice *ret, char 
 	return r;
 }
 
+int boot_base_prices(const struct settings *s, char **ret_text, struct slice *ret, char reterr[BOOT_ERROR_MAX])
+{
+	*ret_text = NULL;
+	if (s->prices)
+		return read_book(s->prices, ret_text, ret, reterr);
+	*ret = own_book(s);
+	return BUR_OK;
+}
+
+/* What lies over the book replaces it. */
+static int put_over(const struct settings *s, char **inout_text, struct slice *inout, char reterr[BOOT_ERROR_MAX])
+{
+	char *merged;
+	int r = book_assemble(s, *inout, &merged, reterr, BOOT_ERROR_MAX);
+
+	if (r < 0 || !merged)
+		return r;
+	free(*inout_text);
+	*inout_text = merged;
+	*inout = slice_of(merged);
+	return BUR_OK;
+}
+
 int boot_price_book(const struct settings *s, struct price_book **ret, char **ret_text, size_t *ret_n,
 		    char reterr[BOOT_ERROR_MAX])
 {
 	char why[256] = "", *text = NULL;
 	struct slice json;
-	int r = BUR_OK;
+	int r = boot_base_prices(s, &text, &json, reterr);
 
-	if (s->prices)
-		r = read_book(s->prices, &text, &json, reterr);
-	else
-		json = own_book(s);
+	if (r == BUR_OK)
+		r = put_over(s, &text, &json, reterr);
 	if (r < 0)
-		return r;
+		goto out;
 	r = price_book_parse(json, ret, why, sizeof(why));
 	if (r < 0)
 		(void)snprintf(reterr, BOOT_ERROR_MAX, "%.200s: %s", s->prices ? s->prices : "the built-in price book",
@@ -144,6 +166,7 @@ int boot_price_book(const struct settings *s, struct price_book **ret, char **re
 		r = BUR_NOMEM;
 		(void)snprintf(reterr, BOOT_ERROR_MAX, "out of memory");
 	}
+out:
 	free(text);
 	return r;
 }

@@ -22,8 +22,12 @@ int boot_open(const struct settings *, struct boot *ret, int *ret_exit, char ret
     NONNULL(1, 2, 3, 4) MUST_USE;
 void boot_close(struct boot *) NONNULL(1); /* zeroed is fine */
 
-/* Reads the price book: the configured one, else the one built in; says so when there is none. *ret_text is free()d by
- * the caller; NULL is fine when the text is not wanted. */
+/* The book's text as it is configured or built in (says so when there is none), without what lies over it. *ret_text
+ * is free()d by the caller, may be NULL, and must outlive *ret. */
+int boot_base_prices(const struct settings *, char **ret_text, struct slice *ret, char reterr[BOOT_ERROR_MAX])
+    NONNULL(1, 2, 3, 4) MUST_USE;
+/* The price book in force, with local and configured prices over it (app/book.h). *ret_text is free()d by the caller;
+ * NULL is fine when the text is not wanted. */
 int boot_price_book(const struct settings *, struct price_book **ret, char **ret_text, size_t *ret_n,
 		    char reterr[BOOT_ERROR_MAX]) NONNULL(1, 2, 5) MUST_USE;
 

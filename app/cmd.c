@@ -90,6 +90,25 @@ static const struct cmd commands[] = {
      "      --book FILE     a price book other than that of the configuration or the one built in\n" CONFIG_HELP
      "\nexit codes: 0 good, 1 something has no price or could not be read, 2 wrong usage\n",
      cmd_price},
+    {"prices", "look at, set and import prices; apply them to past calls",
+     "usage: bursar prices show [PROVIDER [MODEL]] [--at DATE] [--format table|json|csv]\n"
+     "       bursar prices check\n"
+     "       bursar prices set PROVIDER MODEL [--in USD] [--out USD] [--cached USD] [--cache-write USD]\n"
+     "                         [--cache-write-1h USD] [--rate UNIT=USD]... [--like MODEL] [--from DATE] [--dry-run]\n"
+     "       bursar prices import FILE|URL [--format auto|litellm|models.dev|openrouter|genai|bursar]\n"
+     "                         [--provider P] [--sha256 HEX] [--dry-run] [--force] [--output table|json|csv]\n"
+     "       bursar prices diff FILE|URL [--format ...] [--provider P] [--output table|json|csv]\n"
+     "       bursar prices reprice [--since T] [--until T] [--provider P] [--model M] [--dry-run] [--yes]\n\n"
+     "  show      the book with local prices over it; of one model every row, or what holds on a day\n"
+     "  set       a price by hand: USD per million tokens, or per unit as in docs/prices.md; --like takes what is\n"
+     "            not given from another model\n"
+     "  import    a price list of others; what falls by more than half or rises to more than three times is refused\n"
+     "            without --force. diff only shows what it would change\n"
+     "  reprice   past calls at today's book: shows what changes, then writes corrections that move budgets and\n"
+     "            reports. Doing it twice changes nothing\n\n"
+     "Local prices stand in prices-local.json in the data folder. A running server takes changes up at once.\n\n"
+     CONFIG_HELP,
+     cmd_prices},
     {"meter", "what recorded calls used, to the token",
      "usage: bursar meter --jsonl FILE [--split N|random]\n\n"
      "Reads recorded exchanges, one JSON object a line, as the proxy reads a call that passes through, and prints one\n"

@@ -26,6 +26,7 @@ int cmd_budgets(const struct cmd *, int argc, char **argv);
 int cmd_ledger(const struct cmd *, int argc, char **argv);
 int cmd_verify(const struct cmd *, int argc, char **argv);
 int cmd_price(const struct cmd *, int argc, char **argv);
+int cmd_prices(const struct cmd *, int argc, char **argv);
 int cmd_meter(const struct cmd *, int argc, char **argv);
 int cmd_tokens(const struct cmd *, int argc, char **argv);
 int cmd_version(const struct cmd *, int argc, char **argv);

@@ -9,15 +9,14 @@
 #include "app/args.h"
 #include "app/boot.h"
 #include "app/files.h"
-#include "base/clock.h"
+#include "app/row_cost.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "meter/tier.h"
-#include "meter/usage.h"
 #include "store/ledger.h"
 
 /* The book of the row before: versions change seldom. */
 struct pricing {
+	const struct settings *settings;
 	struct sqlite3 *reader;
 	struct price_book *book;
 	uint32_t version;
@@ -43,50 +42,16 @@ static struct price_book *book_of(struct pricing *p, uint32_t version)
 	return p->book;
 }
 
-static void usage_of(const struct ledger_row *row, struct usage *u)
-{
-	*u = (struct usage){.has_input = true,
-			    .has_output = true,
-			    .complete = true,
-			    .input_tokens = row->input_tokens,
-			    .output_tokens = row->output_tokens,
-			    .cached_input_tokens = row->cached_tokens,
-			    .cache_write_tokens = row->cache_write_tokens,
-			    .cache_write_1h_tokens = row->cache_write_1h_tokens,
-			    .reasoning_tokens = row->reasoning_tokens,
-			    .requests = row->requests,
-			    .web_searches = row->searches};
-	tier_unpack((uint8_t)row->tier, u);
-}
-
-/* Only rows that were priced from the vendor's own figures can be priced again. */
-static bool priced_from_usage(const struct ledger_row *row)
-{
-	return row->kind == LEDGER_SPEND && row->source == SOURCE_USAGE &&
-	       !(row->flags & (ROW_ESTIMATED | ROW_RECOVERED | ROW_NO_PRICE));
-}
-
 static int price_again(void *ctx, const struct ledger_row *row)
 {
-	const struct price_model *model;
+	struct pricing *p = ctx;
 	struct price_book *book;
-	struct cost_sum sum = {0};
-	struct price_terms terms;
-	struct quantities q;
-	struct usage usage;
-	bool inherited;
 	int64_t nanousd;
 
-	if (!priced_from_usage(row))
+	if (!row_cost_applies(p->settings, row, NULL) || (row->flags & ROW_NO_PRICE))
 		return BUR_NOTFOUND;
-	book = book_of(ctx, row->price_version);
-	model = book ? price_find(book, row->provider, row->model, &inherited) : NULL;
-	if (!model)
-		return BUR_NOTFOUND;
-	usage_of(row, &usage);
-	usage_quantities(&usage, &q);
-	usage_terms(&usage, row->ts_admit_ns / NS_PER_S, false, &terms);
-	if (price_cost(model, &q, &terms, &sum) < 0 || cost_ceil_nanousd(&sum, &nanousd) < 0)
+	book = book_of(p, row->price_version);
+	if (!book || row_cost(p->settings, book, row, NULL, &nanousd) < 0)
 		return BUR_NOTFOUND;
 	return nanousd == row->amount_nanousd ? BUR_OK : BUR_INVALID;
 }
@@ -128,9 +93,9 @@ static int print_report(const struct verify_report *v, bool good, bool json)
 	return good ? EXIT_OK : EXIT_FAILED;
 }
 
-static int verify(const struct cmd *cmd, struct sqlite3 *reader, bool json)
+static int verify(const struct cmd *cmd, const struct settings *s, struct sqlite3 *reader, bool json)
 {
-	struct pricing pricing = {.reader = reader};
+	struct pricing pricing = {.settings = s, .reader = reader};
 	struct verify_report report = {0};
 	int r = ledger_verify(reader, price_again, &pricing, &report);
 	bool good = r == BUR_OK && report.seal_errors == 0 && report.sum_errors == 0 && report.price_errors == 0;
@@ -162,7 +127,7 @@ static int verify_settings(const struct cmd *cmd, const struct settings *s, bool
 		(void)fprintf(stderr, "bursar %s: %s\n", cmd->name, err);
 		return exit_code;
 	}
-	exit_code = r == BUR_OK ? verify(cmd, reader, json) : EXIT_STORAGE_IO;
+	exit_code = r == BUR_OK ? verify(cmd, s, reader, json) : EXIT_STORAGE_IO;
 	(void)sqlite3_close(reader);
 	boot_close(&boot);
 	return exit_code;

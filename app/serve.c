@@ -20,6 +20,7 @@
 #include "app/boot.h"
 #include "app/files.h"
 #include "app/firstrun.h"
+#include "app/prices.h"
 #include "app/version.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -29,6 +30,7 @@
 #include "net/listen.h"
 #include "net/loop.h"
 #include "proxy/ca.h"
+#include "store/adjust.h"
 #include "proxy/proxy.h"
 #include "store/keys.h"
 
@@ -45,7 +47,7 @@ struct server {
 	const struct serve_options *options;
 	char *err; /* BOOT_ERROR_MAX bytes */
 	struct boot boot;
-	struct price_book *book;
+	struct prices prices;
 	struct ca *ca;
 	struct proxy *proxy;
 	struct api *api;
@@ -139,18 +141,16 @@ static int fail(struct server *sv, const char *what, int r)
 
 static int start_prices(struct server *sv)
 {
-	char *text = NULL;
-	size_t n = 0;
-	int r = boot_price_book(sv->settings, &sv->book, &text, &n, sv->err);
+	sv->prices = (struct prices){.settings = sv->settings, .store = sv->boot.store};
+	return prices_load(&sv->prices, sv->err);
+}
 
-	if (r < 0)
-		return r;
-	r = store_save_price_book(sv->boot.store, price_book_version(sv->book), price_book_hash(sv->book),
-				  slice_mem(text, n));
-	free(text);
-	if (r == BUR_ALREADY)
-		r = BUR_OK;
-	return r < 0 ? fail(sv, "cannot keep the price book in the ledger", r) : BUR_OK;
+/* Calls that run keep the book they began with. */
+static void use_book(void *ctx, struct price_book *book)
+{
+	struct server *sv = ctx;
+
+	proxy_set_book(sv->proxy, book);
 }
 
 static int load_or_make_ca(struct server *sv, const char *dir)
@@ -170,6 +170,24 @@ static int load_or_make_ca(struct server *sv, const char *dir)
 	return r;
 }
 
+/* Hosts that came with a newer version or a changed configuration. */
+static void warn_uncovered(const struct server *sv)
+{
+	const char *first = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < sv->settings->n_ca_hosts; i++)
+		if (!ca_covers(sv->ca, sv->settings->ca_hosts[i])) {
+			first = first ? first : sv->settings->ca_hosts[i];
+			n++;
+		}
+	if (n > 0)
+		log_msg(LOG_WARN, "ca.host",
+			"the certificate authority may not sign for %s and %zu other hosts, so CONNECT to them is "
+			"refused; `bursar ca init --force` makes a new one, which clients must then trust",
+			first, n - 1);
+}
+
 static int start_ca(struct server *sv)
 {
 	char dir[PATH_MAX];
@@ -180,12 +198,7 @@ static int start_ca(struct server *sv)
 	r = load_or_make_ca(sv, dir);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < sv->settings->n_ca_hosts; i++)
-		if (!ca_covers(sv->ca, sv->settings->ca_hosts[i]))
-			log_msg(
-			    LOG_WARN, "ca.host",
-			    "the certificate authority may not sign for %s; `bursar ca init --force` makes a new one",
-			    sv->settings->ca_hosts[i]);
+	warn_uncovered(sv);
 	return BUR_OK;
 }
 
@@ -222,7 +235,7 @@ static int start_proxy(struct server *sv, struct access_dirs *access)
 	struct proxy_deps deps = {.engine = sv->boot.engine,
 				  .store = sv->boot.store,
 				  .ca = sv->ca,
-				  .book = sv->book,
+				  .book = sv->prices.book,
 				  .principals = access->callers};
 	char why[256] = "";
 	int r = load_fingerprint_secret(sv);
@@ -234,6 +247,10 @@ static int start_proxy(struct server *sv, struct access_dirs *access)
 	r = proxy_new(&sv->proxy_config, &deps, &sv->proxy, why, sizeof(why));
 	if (r < 0)
 		(void)snprintf(sv->err, BOOT_ERROR_MAX, "%s", why[0] ? why : bur_strerror(r));
+	if (r == BUR_OK) {
+		sv->prices.use = use_book;
+		sv->prices.use_ctx = sv;
+	}
 	return r;
 }
 
@@ -318,6 +335,8 @@ static int start_admin(struct server *sv)
 				.use_keys = use_keys,
 				.read_gauges = read_gauges,
 				.ctx = sv,
+				.prices = prices_api,
+				.prices_ctx = &sv->prices,
 				.ca_pem = ca_pem(sv->ca),
 				.hosts = sv->hosts};
 	int r;
@@ -396,7 +415,7 @@ static void tell_ready(struct server *sv)
 	(void)fflush(stdout);
 	log_msg(LOG_INFO, "serve.ready", "bursar %s listens on %s, %zu budgets, %zu models with a price",
 		BURSAR_VERSION, addr_format(&proxy_address(sv->proxy, 0)->sa, text), sv->settings->n_budgets,
-		price_book_models(sv->book));
+		price_book_models(sv->prices.book));
 }
 
 static void tell_recovery(const struct recovery_report *r)
@@ -500,8 +519,19 @@ static int open_log(const struct settings *s, char *err)
 	return BUR_OK;
 }
 
+/* A correction of the ledger moves the counter that it concerns. One that is not in memory is read when it is needed.
+ */
+static void post(void *ctx, uint64_t meter_uid, int64_t win_start, int64_t delta)
+{
+	int r = engine_post(ctx, meter_uid, win_start, delta);
+
+	if (r < 0 && r != BUR_NOTFOUND)
+		log_msg(LOG_ERROR, "budget.overflow", "a correction does not fit its counter; restart to read it anew");
+}
+
 static int start_calls(struct server *sv)
 {
+	const struct store_hooks hooks = {.post = post, .ctx = sv->boot.engine};
 	struct access_dirs access = {0};
 	int r = firstrun_keys(sv->boot.store, sv->settings->data_dir, sv->err);
 
@@ -516,6 +546,7 @@ static int start_calls(struct server *sv)
 		r = start_admin(sv);
 	if (r < 0)
 		return r;
+	store_set_hooks(sv->boot.store, &hooks);
 	r = store_start(sv->boot.store);
 	if (r < 0)
 		return fail(sv, "cannot start the ledger's writer", r);
@@ -565,7 +596,7 @@ static bool stop(struct server *sv)
 	if (open_holds > 0)
 		log_msg(LOG_ERROR, "serve.holds", "%zu holds were left open; please report this", open_holds);
 	ca_free(sv->ca);
-	price_book_unref(sv->book);
+	prices_done(&sv->prices);
 	loop_timer_free(sv->tick);
 	loop_timer_free(sv->drain);
 	loop_free(sv->loop);
