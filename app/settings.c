@@ -156,7 +156,16 @@ static const struct option budget_rows[] = {
      .type = OPT_NODE,
      AT(file_budget, unknown_model),
      .optional = true,
-     .sentence = "calls without a price: block (default of hard budgets), free, or {charge: 0.05 USD} a call"},
+     .sentence =
+	 "calls without a price: block (default of hard budgets), default (a dear price: 30 USD in, 180 USD out "
+	 "for a million tokens), free, or {charge: 0.05 USD} a call"},
+    {.name = "input_bound",
+     .type = OPT_ENUM,
+     AT(file_budget, input_bound),
+     .fallback = "exact",
+     .choices = "exact|estimate",
+     .sentence = "what a hold may stand on near the limit: exact (bytes, or an exact count of tokens) or estimate, for "
+		 "vendors without a public tokenizer: tighter, and no guarantee"},
 };
 static const struct option_table budget_table = {.name = "budget",
 						 .record_bytes = sizeof(struct file_budget),

@@ -263,6 +263,7 @@ static int read_unknown(struct settings_ctx *ctx, const struct file_budget *f, s
 {
 	const struct node *n = f->unknown_model;
 
+	b->estimate_input = f->input_bound == 1;
 	b->unknown_model = b->mode == MODE_HARD ? UNKNOWN_BLOCK : UNKNOWN_FREE;
 	if (node_is_empty(n))
 		return BUR_OK;
@@ -272,9 +273,11 @@ static int read_unknown(struct settings_ctx *ctx, const struct file_budget *f, s
 		b->unknown_model = UNKNOWN_BLOCK;
 	else if (n->kind == NODE_SCALAR && slice_eq(n->text, SLICE("free")))
 		b->unknown_model = UNKNOWN_FREE;
+	else if (n->kind == NODE_SCALAR && slice_eq(n->text, SLICE("default")))
+		b->unknown_model = UNKNOWN_DEFAULT;
 	else
 		return config_fail(ctx->err, ctx->file_name, n,
-				   "unknown_model: expected block, free or {charge: 0.05 USD}");
+				   "unknown_model: expected block, default, free or {charge: 0.05 USD}");
 	return BUR_OK;
 }
 

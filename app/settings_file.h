@@ -31,6 +31,7 @@ struct file_budget {
 	const struct node *match, *steps, *unknown_model;
 	struct string_list per;
 	int week_start;
+	int input_bound; /* 0 exact, 1 estimate */
 	int64_t month_anchor;
 	const struct node *node;
 };

@@ -52,7 +52,8 @@ struct budget_step {
 	int64_t at_ppm; /* of the limit; 750000 = 75 % */
 	enum step_action action;
 };
-enum unknown_model { UNKNOWN_BLOCK, UNKNOWN_FREE, UNKNOWN_CHARGE };
+/* A call without a price: refused, recorded at nothing, at the dear default price, or at a fixed sum. */
+enum unknown_model { UNKNOWN_BLOCK, UNKNOWN_FREE, UNKNOWN_DEFAULT, UNKNOWN_CHARGE };
 
 struct budget {
 	const char *name;                     /* identity, also across restarts and edits */
@@ -69,6 +70,7 @@ struct budget {
 	size_t n_steps;
 	enum unknown_model unknown_model; /* hard budgets: UNKNOWN_BLOCK unless told otherwise */
 	int64_t unknown_charge_nanousd;
+	bool estimate_input; /* a hold may stand on an estimate of the prompt where no exact count is to be had */
 };
 
 struct budget_set;

@@ -158,7 +158,8 @@ static void match_put(struct match *m, uint32_t meter)
 
 static void match_unknown(struct match *m, const struct budget *b)
 {
-	static const int strictness[] = {[UNKNOWN_FREE] = 0, [UNKNOWN_CHARGE] = 1, [UNKNOWN_BLOCK] = 2};
+	static const int strictness[] = {
+	    [UNKNOWN_FREE] = 0, [UNKNOWN_CHARGE] = 1, [UNKNOWN_DEFAULT] = 2, [UNKNOWN_BLOCK] = 3};
 
 	if (strictness[b->unknown_model] > strictness[m->unknown_model])
 		m->unknown_model = b->unknown_model;
@@ -168,7 +169,7 @@ static void match_unknown(struct match *m, const struct budget *b)
 
 int engine_match(struct engine *e, const struct facts *f, struct match *ret)
 {
-	struct match found = {.unknown_model = UNKNOWN_FREE};
+	struct match found = {.unknown_model = UNKNOWN_FREE, .estimate_input = true};
 	char scope[SCOPE_SIZE];
 	uint32_t meter;
 
@@ -192,6 +193,7 @@ int engine_match(struct engine *e, const struct facts *f, struct match *ret)
 		found.any_money = found.any_money || b->unit == UNIT_USD;
 		if (b->mode == MODE_HARD) {
 			found.any_hard = true;
+			found.estimate_input = found.estimate_input && b->estimate_input;
 			match_unknown(&found, b);
 		}
 	}

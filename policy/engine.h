@@ -31,6 +31,7 @@ struct match {
 	bool any_hard, any_money;         /* some budget is hard; some counts USD */
 	enum unknown_model unknown_model; /* strictest answer of the hard ones (BLOCK wins) */
 	int64_t unknown_charge_nanousd;
+	bool estimate_input; /* every hard one allows holds that stand on an estimate */
 };
 /* BUR_OK; BUR_NOTFOUND (no budget matches and default is deny); BUR_FULL (no room or memory for a new counter). */
 int engine_match(struct engine *, const struct facts *, struct match *ret) NONNULL(1, 2, 3) MUST_USE;

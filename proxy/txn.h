@@ -105,7 +105,9 @@ struct txn {
 	const struct price_model *price;
 	struct price_book *book;
 	bool inherited_price, no_price, unbounded, metered, hard;
-	bool tightened;               /* the hold stands on an exact count of the prompt */
+	bool tightened;          /* the hold stands on an exact count of the prompt */
+	uint64_t counted_tokens; /* of its text, for learning; 0: not counted */
+	enum script counted_script;
 	bool priced_as_answer;        /* the model that the answer names was charged */
 	struct generic_call *generic; /* NULL unless a rule under `meters` covers the call */
 	struct bound bound;

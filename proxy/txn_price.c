@@ -98,22 +98,6 @@ static enum step_result to_hold(struct txn *t)
 	return STEP_MORE;
 }
 
-/* A model or route without a price: only budgets that say so by name let it pass. */
-static enum step_result without_price(struct txn *t, enum refusal_reason reason, const char *why)
-{
-	bool charge = t->worker->match.unknown_model == UNKNOWN_CHARGE;
-
-	if (t->hard && t->worker->match.unknown_model == UNKNOWN_BLOCK)
-		return txn_refuse(t, reason, "%s", why);
-	t->no_price = true;
-	t->price = NULL;
-	t->row_flags |= ROW_NO_PRICE;
-	t->bound.worst_nanousd = charge ? t->worker->match.unknown_charge_nanousd : 0;
-	if (!t->hard && !charge)
-		t->price = price_find(t->book, SLICE("default"), SLICE("default"), &t->inherited_price);
-	return to_hold(t);
-}
-
 static enum step_result no_bound(struct txn *t, const char *why)
 {
 	if (t->hard)
@@ -153,6 +137,23 @@ const struct price_model *txn_find_price(struct txn *t, const char *model, bool 
 
 	return price_find(t->book, slice_of(p->price_id ? p->price_id : p->name), slice_of(as ? as : model),
 			  ret_inherited);
+}
+
+/* A model or route without a price: only budgets that say so by name let it pass. Without hard ones it is recorded at
+ * the default price, which is dear on purpose. */
+static enum step_result without_price(struct txn *t, enum refusal_reason reason, const char *why)
+{
+	enum unknown_model policy = t->hard ? t->worker->match.unknown_model : UNKNOWN_DEFAULT;
+
+	if (policy == UNKNOWN_BLOCK || (t->hard && policy == UNKNOWN_DEFAULT && reason == REFUSE_ROUTE_UNMETERED))
+		return txn_refuse(t, reason, "%s", why);
+	t->no_price = true;
+	t->price = NULL;
+	t->row_flags |= ROW_NO_PRICE;
+	t->bound.worst_nanousd = policy == UNKNOWN_CHARGE ? t->worker->match.unknown_charge_nanousd : 0;
+	if (policy == UNKNOWN_DEFAULT && reason == REFUSE_PRICE_UNKNOWN)
+		t->price = price_find(t->book, SLICE("default"), SLICE("default"), &t->inherited_price);
+	return t->price && t->hard ? find_bound(t) : to_hold(t); /* soft ones must not warn for so dear a hold */
 }
 
 static enum step_result unknown_model(struct txn *t)
@@ -237,8 +238,40 @@ enum step_result txn_step_price(struct txn *t)
 			     "routes it knows, and `meters:` in the configuration can price others");
 }
 
+/* --- the exact count ---------------------------------------------------------------------------------------------- */
+
+/* A prompt that is counted in one go keeps the other connections of the worker waiting: 5 ns a byte. */
+#define COUNT_AT_ONCE_BYTES (384 * 1024)
+
+/* Made when first needed; without memory for them it counts all the same, more slowly. */
+static const struct prompt_caches *caches(struct worker *w)
+{
+	for (int e = 0; e < TOK_ENCODING_COUNT; e++)
+		if (!w->prompt_caches.of[e])
+			w->prompt_caches.of[e] = tok_cache_new((enum tok_encoding)e);
+	return &w->prompt_caches;
+}
+
 bool txn_tighten(struct txn *t)
 {
-	(void)t;
-	return false;
+	const struct proxy_provider *p = t->target.provider;
+	struct slice model = slice_of(t->price ? price_model_id(t->price) : ""), vendor;
+	struct prompt_count count;
+	int64_t before = t->bound.worst_nanousd;
+
+	if (t->tightened || !t->price || t->no_price || t->stream_body || t->body_coding.n > 0 ||
+	    t->body.n > COUNT_AT_ONCE_BYTES)
+		return false;
+	t->tightened = true;
+	vendor = slice_of(p->price_id ? p->price_id : p->name);
+	if (prompt_count(t->target.api.kind, vendor, model, &t->info, t->body, caches(t->worker), &count) < 0)
+		return false;
+	t->counted_tokens = count.text_tokens;
+	t->counted_script = count.script;
+	if (t->worker->learn)
+		learn_apply(t->worker->learn, vendor, model, &count);
+	if (bound_tighten(t->price, t->target.api.kind, &t->info, t->start_wall_ns / NS_PER_S, &count,
+			  t->worker->match.estimate_input, &t->bound) != BOUND_OK)
+		return false;
+	return t->bound.worst_nanousd < before;
 }

@@ -435,6 +435,17 @@ static void link_bills(struct txn *t, const struct outcome *o)
 			    usage_of(t)->dedupe_key);
 }
 
+/* What we counted of a prompt of text only, beside what the vendor did. */
+static void learn(const struct txn *t, const struct outcome *o)
+{
+	const struct proxy_provider *p = t->target.provider;
+
+	if (t->counted_tokens == 0 || o->source != SOURCE_USAGE || !t->worker->learn || t->info.images > 0)
+		return;
+	learn_add(t->worker->learn, slice_of(p->price_id ? p->price_id : p->name), slice_of(price_model_id(t->price)),
+		  t->counted_script, t->counted_tokens, o->input_tokens);
+}
+
 static void settle_sent(struct txn *t)
 {
 	struct outcome o = {0};
@@ -443,6 +454,7 @@ static void settle_sent(struct txn *t)
 	memset(usage_of(t), 0, sizeof(*usage_of(t)));
 	find_outcome(t, &o);
 	note_overrun(t, &o);
+	learn(t, &o);
 	if (usage_of(t)->stream)
 		t->row_flags |= ROW_STREAM;
 	t->cost_nanousd = o.fetched ? 0 : o.actual_nanousd;

@@ -10,6 +10,8 @@
 #include "proxy/txn.h"
 #include "proxy/upstream.h"
 
+#define LEARN_SLOTS 512 /* providers times models times scripts */
+
 struct metric metric_connections = {.name = "bursar_connections_total",
 				    .help = "Connections accepted from applications"};
 struct metric metric_tunnels = {.name = "bursar_tunnels_total", .help = "Blind tunnels opened"};
@@ -148,6 +150,7 @@ int worker_init(struct worker *w, struct proxy *p, uint32_t index)
 	init_deadlines(w);
 	loop_on_wake(w->loop, woken, w);
 	take_snapshots(w);
+	w->learn = learn_new(LEARN_SLOTS);
 	return open_listeners(w);
 }
 
@@ -160,6 +163,9 @@ void worker_done(struct worker *w)
 	if (w->loop)
 		loop_turn(w->loop, false); /* what was put off, and the resolver's last events */
 	loop_free(w->loop);
+	for (size_t i = 0; i < TOK_ENCODING_COUNT; i++)
+		tok_cache_free(w->prompt_caches.of[i]);
+	learn_free(w->learn);
 	principal_dir_unref(w->principals);
 	price_book_unref(w->book);
 	w->magic = 0;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/metrics.h"
+#include "meter/learn.h"
 #include "meter/reqscan.h"
 #include "meter/usage.h"
 #include "net/dial.h"
@@ -47,6 +48,8 @@ struct worker {
 	struct price_book *book;
 	bool draining, ending;
 	uint64_t next_request;
+	struct prompt_caches prompt_caches;
+	struct learn *learn; /* how vendors count beside us; NULL: not known */
 
 	/* one queue per purpose; see deadline_queue */
 	struct deadline_queue head_deadline, keepalive_deadline, client_handshake_deadline, linger_deadline,
