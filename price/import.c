@@ -380,7 +380,7 @@ static int take_own(struct import_work *w, json_t *tree)
 	return BUR_OK;
 }
 
-/* Models whose every price was left out are no models. */
+/* Rows that price nothing are no rows, and models without rows no models. */
 static void drop_empty(json_t *local)
 {
 	json_t *p;
@@ -390,9 +390,15 @@ static void drop_empty(json_t *local)
 	{
 		json_t *models = json_object_get(p, "models");
 
-		for (size_t k = json_array_size(models); k-- > 0;)
-			if (json_array_size(json_object_get(json_array_get(models, k), "prices")) == 0)
+		for (size_t k = json_array_size(models); k-- > 0;) {
+			json_t *rows = json_object_get(json_array_get(models, k), "prices");
+
+			for (size_t j = json_array_size(rows); j-- > 0;)
+				if (json_object_size(json_object_get(json_array_get(rows, j), "rates")) == 0)
+					(void)json_array_remove(rows, j);
+			if (json_array_size(rows) == 0)
 				(void)json_array_remove(models, k);
+		}
 	}
 }
 
