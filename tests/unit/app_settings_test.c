@@ -376,7 +376,7 @@ static const struct {
     {BUDGET "    steps:\n      - {do: alert}\n", "b.yaml:6:", "both"},
     {BUDGET "    steps:\n      - {at: 50%, do: alert, who: me}\n", "b.yaml:6:", "who"},
     {BUDGET "    steps:\n      - {at: 90%, do: alert}\n      - {at: 50%, do: alert}\n", "b.yaml:7:", "ascending"},
-    {BUDGET "    unknown_model: maybe\n", "b.yaml:5:5:", "block, free"},
+    {BUDGET "    unknown_model: maybe\n", "b.yaml:5:5:", "block, default, free"},
     {BUDGET "    unknown_model: {charge: 5 tokens}\n", "b.yaml:5:21:", "0.05 USD"},
     {BUDGET "  - name: b\n    window: day\n    limit: 2 USD\n", "b.yaml:", "b"},
     {"budgets:\n  - {name: \"a\\nb\", window: day, limit: 1 USD}\n", "b.yaml:2:6:", "name"},
