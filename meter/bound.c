@@ -219,6 +219,8 @@ static enum bound_result bound_output(struct sketch *s)
 	if (q->prediction)
 		tokens = bound_plus(tokens, q->body_bytes);
 	s->output = bound_times(tokens, most(q->candidates, 1));
+	if (s->kind == API_COMPLETIONS) /* each of several prompts is answered */
+		s->output = bound_times(s->output, most(q->messages, 1));
 	return BOUND_OK;
 }
 
@@ -262,8 +264,12 @@ static enum bound_result bound_hosted(struct sketch *s)
 
 static enum bound_result bound_tokens(struct sketch *s)
 {
-	enum bound_result r = bound_input(s);
+	enum bound_result r;
 
+	if (price_model_has(s->model, PRICE_OUT_CITATION))
+		return bound_unbounded(s, "this model searches by itself as often as it likes, and bills what it cites "
+					  "beside the answer; use another model, or a soft budget");
+	r = bound_input(s);
 	if (r == BOUND_OK)
 		r = bound_hosted(s);
 	return r == BOUND_OK ? bound_output(s) : r;
@@ -298,7 +304,7 @@ static enum bound_result bound_batch(struct sketch *s)
 				       "send the requests one by one, or use a soft budget");
 	if (q->mixed_models)
 		return bound_unbounded(s, "the batch names several models; order one batch for each model");
-	if (q->batch_uncapped > 0 && each == 0)
+	if (q->batch_uncapped > 0 && each == 0 && price_model_has(s->model, PRICE_OUT))
 		return no_output_bound(s);
 	r = bound_input(s);
 	if (r == BOUND_OK)

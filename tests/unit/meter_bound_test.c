@@ -42,6 +42,8 @@ static const char book_json[] =
     "{\"id\":\"ft:tuned\",\"match\":[[\"starts_with\",\"ft:tuned\"]],\"prices\":[{\"rates\":{\"in\":\"9\",\"out\":"
     "\"9\"}}]},"
     "{\"id\":\"embed\",\"match\":[[\"eq\",\"embed\"]],\"prices\":[{\"rates\":{\"in\":\"0.02\"}}]},"
+    "{\"id\":\"sonar-deep\",\"match\":[[\"eq\",\"sonar-deep\"]],\"prices\":[{\"rates\":{\"in\":\"2\",\"out\":\"8\","
+    "\"out_citation\":\"2\"}}]},"
     "{\"id\":\"gpt-image-1.5\",\"match\":[[\"eq\",\"gpt-image-1.5\"]],\"prices\":[{\"rates\":{\"in\":\"5\",\"out\":"
     "\"10\",\"in_image\":\"8\",\"out_image\":"
     "\"32\"}}]},"
@@ -423,6 +425,16 @@ static void test_tools_with_a_limit(void **state)
 	(void)why_not("embed", API_RESPONSES, "{\"tools\":[{\"type\":\"web_search\"}],\"max_tool_calls\":1}");
 }
 
+static void test_many_prompts(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    upper_of("basic", API_COMPLETIONS, "{\"prompt\":[\"a\",\"b\",[1]],\"n\":2,\"max_tokens\":5}").output_tokens,
+	    30);
+	assert_int_equal(upper_of("basic", API_COMPLETIONS, "{\"prompt\":[1,2,3],\"max_tokens\":5}").output_tokens, 5);
+	assert_non_null(strstr(why_not("sonar-deep", API_CHAT, "{\"max_tokens\":5}"), "searches"));
+}
+
 static void test_free_and_unknown(void **state)
 {
 	static const enum api_kind nothing[] = {API_FREE,  API_MODERATIONS,   API_RESPONSE_LATE,
@@ -504,7 +516,7 @@ static enum api_kind random_call(char *body, size_t size, const char **ret_model
 			       text, text, (int)n, (int)(n + a), (int)max);
 		*ret_model = "claude-sonnet-4-6";
 		u->input_tokens = up_to(2 * strlen(text));
-		u->output_tokens = up_to((n + a) * max);
+		u->output_tokens = up_to(2 * (n + a) * max); /* for each prompt */
 		return API_COMPLETIONS;
 	case 1:
 		k = up_to(2);
@@ -595,6 +607,7 @@ int main(void)
 	    cmocka_unit_test(test_documents),
 	    cmocka_unit_test(test_batches),
 	    cmocka_unit_test(test_tools_with_a_limit),
+	    cmocka_unit_test(test_many_prompts),
 	    cmocka_unit_test(test_free_and_unknown),
 	    cmocka_unit_test(test_inline_picture),
 	    cmocka_unit_test(test_tighten),
