@@ -115,6 +115,28 @@ fuzz: install-test  ## every tests/fuzz/fuzz_*.c for FUZZ_SECONDS=60 each
 bench: programs  ## bursar beside nginx in one run, and the goals; BENCH_QUICK=1 for two minutes
 	@python3 tests/bench/bench.py
 
+# Beside the tokenizers of npm, in the same run.
+BENCH_TOKENS := build/bench-tokens
+$(BENCH_TOKENS)/ready: tests/bench/tokens/package.json tests/bench/tokens/package-lock.json
+	@mkdir -p $(BENCH_TOKENS)
+	cp tests/bench/tokens/package.json tests/bench/tokens/package-lock.json $(BENCH_TOKENS)
+	cd $(BENCH_TOKENS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+$(BENCH_TOKENS)/corpus.txt: tests/bench/tokens/corpus.py $(BENCH_TOKENS)/ready
+	@python3 $< $@
+$(BUILD)/token-speed: $(BUILD)/tests/bench/tokens/speed.o $(BUILD)/libtokens.a $(BUILD)/libbase.a
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+.PHONY: bench-tokens
+bench-tokens: install-test $(BENCH_TOKENS)/corpus.txt $(BUILD)/token-speed  ## counting tokens: MB/s beside npm tiktoken and gpt-tokenizer
+	@python3 tests/bench/tokens/bench.py $(BUILD)/token-speed $(BENCH_TOKENS)
+
+TOKEN_TEXTS ?= 1000000
+.PHONY: tokens-property
+tokens-property: install-test $(BENCH_TOKENS)/ready $(BUILD)/bursar $(BUILD)/tests/unit/tokens_count_test  ## TOKEN_TEXTS=1000000 random texts against plain merging, and a tenth against npm tiktoken
+	@BURSAR_TOKEN_RANDOM=$(TOKEN_TEXTS) $(BUILD)/tests/unit/tokens_count_test
+	@python3 tests/bench/tokens/bench.py check $(BUILD)/bursar $(BENCH_TOKENS) $$(($(TOKEN_TEXTS) / 10))
+
 # The meter room alone.
 $(BUILD)/meter-speed: $(BUILD)/tests/bench/meter.o $(call room_libs,meter)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
