@@ -83,20 +83,33 @@ static void line_end(struct frame_sse *f)
 	f->line_empty = true;
 }
 
+#if defined(__SSE2__)
+/* A bit for each of the 16 bytes at p: it ends a line. */
+static inline unsigned line_ends(const char *p)
+{
+	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+
+	return (unsigned)_mm_movemask_epi8(
+	    _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\n')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\r'))));
+}
+#endif
+
 /* Length of the run up to the next line end. */
 static inline size_t line_run(const char *p, size_t n)
 {
 	size_t i = 0;
 
 #if defined(__SSE2__)
-	const __m128i lf = _mm_set1_epi8('\n'), cr = _mm_set1_epi8('\r');
+	unsigned ends;
 
 	for (; n - i >= 16; i += 16) {
-		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
-		int hit = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(v, lf), _mm_cmpeq_epi8(v, cr)));
-
-		if (hit != 0)
-			return i + (size_t)__builtin_ctz((unsigned)hit);
+		ends = line_ends(p + i);
+		if (ends != 0)
+			return i + (size_t)__builtin_ctz(ends);
+	}
+	if (n >= 16) { /* the last 16, of which some were looked at before */
+		ends = line_ends(p + n - 16);
+		return ends != 0 ? n - 16 + (size_t)__builtin_ctz(ends) : n;
 	}
 #endif
 	while (i < n && p[i] != '\n' && p[i] != '\r')
