@@ -133,6 +133,7 @@ static int read_list(const struct cmd *cmd, const char *from, const struct impor
 	if (r == BUR_OK)
 		r = import_convert(tree, ask, ret, &notes, err, sizeof(err));
 	if (r == BUR_OK) {
+		import_our_names(b->base, *ret);
 		r = import_keep_windows(b->base, *ret, notes);
 		if (json_array_size(notes) > 0) {
 			(void)fprintf(stderr, "left out:\n");
@@ -159,8 +160,10 @@ static int import_with(const struct prices_change *c, const char *from, const st
 	r = read_list(c->cmd, from, o, &b, &ask, &fresh);
 	if (r == EXIT_OK) {
 		local = json_deep_copy(b.local);
-		r = local && import_keep(local, fresh, today) == BUR_OK ? prices_apply(c, &b, local)
-									: say(c->cmd, EXIT_FAILED, "out of memory");
+		r = local && import_drop_same(b.base, local, fresh, today) == BUR_OK &&
+			    import_keep(local, fresh, today) == BUR_OK
+			? prices_apply(c, &b, local)
+			: say(c->cmd, EXIT_FAILED, "out of memory");
 	}
 	json_decref(local);
 	json_decref(fresh);

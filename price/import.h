@@ -46,6 +46,12 @@ int import_overlay(json_t *book, const json_t *local, const char *today, char *r
 /* Takes models out of a converted list for which the book has prices by the time of day and the list has not; a note
  * for each. BUR_NOMEM. */
 int import_keep_windows(const json_t *book, json_t *fresh, json_t *notes) NONNULL(1, 2, 3) MUST_USE;
+/* Takes models out of it that cost what the book says already, unless local prices of them were imported before: they
+ * then follow the book. BUR_NOMEM. */
+int import_drop_same(const json_t *book, const json_t *local, json_t *fresh, const char *today)
+    NONNULL(1, 2, 3, 4) MUST_USE;
+/* Providers get the names that the book has for them. */
+void import_our_names(const json_t *book, json_t *fresh) NONNULL(1, 2);
 /* Takes a converted list into the local document: same prices change nothing, other ones close the rows before at
  * today's date, models that the list no longer has are marked stale. */
 int import_keep(json_t *local, const json_t *fresh, const char *today) NONNULL(1, 2, 3) MUST_USE;

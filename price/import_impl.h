@@ -39,6 +39,26 @@ json_t *import_row(struct import_work *, json_t *model, const char *service, uin
 void import_put_rate(struct import_work *, json_t *row, const char *unit, int64_t pusd) NONNULL(1, 3);
 void import_put_count(struct import_work *, json_t *model, const char *key, json_int_t) NONNULL(1, 3);
 
+/* --- documents in the form of a book -------------------------------------------------------------------------------
+ */
+
+/* The text of a member, "" when there is none. */
+const char *import_member(const json_t *object, const char *key) NONNULL(2);
+/* The entry of a list with that "id", or NULL; borrowed. */
+json_t *import_find_id(json_t *list, const char *id) NONNULL(2);
+/* The provider of that id, made when it is not there; borrowed. NULL: out of memory. */
+json_t *import_provider(json_t *book, const char *id) NONNULL(1, 2);
+/* Exact names of models, by import_lookup; borrows the book's models. NULL: out of memory. */
+json_t *import_index(json_t *book) NONNULL(1) MUST_USE;
+json_t *import_lookup(json_t *index, const char *provider, const char *name) NONNULL(1, 2, 3);
+json_int_t import_over(const json_t *row);
+/* The same service and region. */
+bool import_same_terms(const json_t *a, const json_t *b);
+bool import_has_windows(json_t *rows);
+bool import_in_force(const json_t *row, const char *day) NONNULL(2);
+/* What holds on that day for this much input under the terms of `like`, outside windows; NULL: nothing. */
+json_t *import_row_on(json_t *rows, const json_t *like, json_int_t over, const char *day) NONNULL(4);
+
 /* The converters. BUR_OK, or BUR_INVALID with reterr. */
 int import_litellm(struct import_work *, json_t *tree, char *reterr, size_t reterr_size) NONNULL(1, 3);
 int import_genai(struct import_work *, json_t *tree, char *reterr, size_t reterr_size) NONNULL(1, 3);

@@ -456,6 +456,28 @@ static void history_builds_up(void **state)
 	json_decref(local);
 }
 
+static void what_the_book_says_already_is_not_kept(void **state)
+{
+	json_t *book = json_of(base), *local = import_local_new();
+	json_t *fresh =
+	    json_of("{\"providers\":[{\"id\":\"openai\",\"models\":["
+		    "{\"id\":\"gpt-1\",\"origin\":\"import\",\"prices\":[{\"rates\":{\"in\":\"1.0\",\"out\":\"4\"}},"
+		    "{\"over\":200,\"rates\":{\"in\":\"2\"}},{\"to\":\"2020-01-01\",\"rates\":{\"in\":\"99\"}}]},"
+		    "{\"id\":\"gpt\",\"origin\":\"import\",\"prices\":[{\"rates\":{\"in\":\"1\"}},"
+		    "{\"over\":300,\"rates\":{\"in\":\"2\"}}]},"
+		    "{\"id\":\"night\",\"origin\":\"import\",\"prices\":[{\"rates\":{\"in\":\"1\"}},"
+		    "{\"tod\":[\"00:00\",\"06:00\"],\"rates\":{\"in\":\"2\"}}]}]}]}");
+
+	(void)state;
+	assert_int_equal(import_drop_same(book, local, fresh, TODAY), BUR_OK);
+	assert_null(model_of(fresh, "openai", "gpt-1"));
+	assert_null(model_of(fresh, "openai", "night"));
+	assert_non_null(model_of(fresh, "openai", "gpt")); /* another threshold */
+	json_decref(book);
+	json_decref(local);
+	json_decref(fresh);
+}
+
 static void differences_are_told_and_judged(void **state)
 {
 	json_t *before = json_of(base), *local = import_local_new(), *after, *diff, *model;
@@ -501,6 +523,7 @@ int main(void)
 	    cmocka_unit_test(the_operator_wins_over_imports),
 	    cmocka_unit_test(windows_are_not_lost_to_a_list_without),
 	    cmocka_unit_test(history_builds_up),
+	    cmocka_unit_test(what_the_book_says_already_is_not_kept),
 	    cmocka_unit_test(differences_are_told_and_judged),
 	};
 
