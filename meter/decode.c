@@ -24,9 +24,10 @@ struct stage {
 	bool running; /* the library's state exists */
 	bool inside;  /* of a member: begun, not ended */
 	bool ended;   /* nothing behind this is read */
+	bool any;     /* a whole member was read */
+	bool headed;  /* the bytes that tell how the member is read are there, or not needed */
 	uint8_t head_n;
-	unsigned char head[2]; /* of deflate: tells zlib from raw */
-	bool any;              /* a whole member was read */
+	unsigned char head[4];
 	uint64_t member_bytes; /* decoded from the member at hand */
 	uint64_t bytes;        /* decoded in all */
 	union {
@@ -119,11 +120,38 @@ static enum step zstd_step(struct stage *s, struct input *in, unsigned char *out
 	return r == 0 ? STEP_WHOLE : STEP_MORE;
 }
 
+/* Servers send zlib's wrapper and raw deflate under the same name. */
+static bool is_zlib(const unsigned char head[2])
+{
+	return (head[0] & 0x0f) == 8 && (head[0] >> 4) <= 7 && (head[0] * 256 + head[1]) % 31 == 0;
+}
+
+/* A frame of RFC 8878, or one to be skipped: the library also reads its forms of before, which are no content coding.
+ */
+static bool is_zstd(const unsigned char head[4])
+{
+	static const unsigned char frame[4] = {0x28, 0xb5, 0x2f, 0xfd}, skipped[3] = {0x2a, 0x4d, 0x18};
+
+	return memcmp(head, frame, 4) == 0 || ((head[0] & 0xf0) == 0x50 && memcmp(head + 1, skipped, 3) == 0);
+}
+
+/* Bytes that must be seen before a member is read. */
+static unsigned head_bytes(const struct stage *s)
+{
+	return s->coding == CODING_DEFLATE ? 2 : s->coding == CODING_ZSTD ? 4 : 0;
+}
+
 static int stage_start(struct stage *s)
 {
+	if (s->coding == CODING_ZSTD && !is_zstd(s->head))
+		return BUR_INVALID;
+	if (s->running)
+		return BUR_OK;
 	switch (s->coding) {
 	case CODING_GZIP:
 		return z_start(s, 16 + MAX_WBITS);
+	case CODING_DEFLATE:
+		return z_start(s, is_zlib(s->head) ? MAX_WBITS : -MAX_WBITS);
 	case CODING_BR:
 		s->u.br = BrotliDecoderCreateInstance(NULL, NULL, NULL);
 		s->running = s->u.br != NULL;
@@ -192,6 +220,10 @@ static void member_end(struct decode *d, struct stage *s)
 	s->any = true;
 	s->inside = false;
 	s->member_bytes = 0;
+	if (s->coding == CODING_ZSTD) {
+		s->headed = false;
+		s->head_n = 0;
+	}
 	s->ended = d->limits.strict || !stage_restart(s);
 }
 
@@ -249,24 +281,26 @@ static int one_step(struct decode *d, unsigned index, struct input *in, bool *re
 	return BUR_OK;
 }
 
-/* Two bytes tell zlib from raw deflate, which servers send under the same name. */
-static int deflate_head(struct decode *d, unsigned index, struct input *in)
+/* Gathers what must be seen of a member first, and begins to read it. */
+static int member_begin(struct decode *d, unsigned index, struct input *in)
 {
 	struct stage *s = &d->stages[index];
-	struct input head = {s->head, 2};
-	bool zlib;
+	struct input head = {s->head, head_bytes(s)};
+	bool more = true;
 	int r;
 
-	while (in->n > 0 && s->head_n < 2) {
+	while (in->n > 0 && s->head_n < head.n) {
 		s->head[s->head_n++] = *in->p++;
 		in->n--;
 		s->inside = true;
 	}
-	if (s->head_n < 2)
+	if (s->head_n < head.n)
 		return BUR_OK;
-	zlib = (s->head[0] & 0x0f) == 8 && (s->head[0] >> 4) <= 7 && (s->head[0] * 256 + s->head[1]) % 31 == 0;
-	r = z_start(s, zlib ? MAX_WBITS : -MAX_WBITS);
-	return r < 0 ? r : stage_feed(d, index, head);
+	r = stage_start(s);
+	s->headed = true;
+	while (r == BUR_OK && head.n > 0 && more && !s->ended)
+		r = one_step(d, index, &head, &more);
+	return r;
 }
 
 static int stage_feed(struct decode *d, unsigned index, struct input in)
@@ -275,10 +309,14 @@ static int stage_feed(struct decode *d, unsigned index, struct input in)
 	bool more = in.n > 0;
 	int r = BUR_OK;
 
-	if (more && !s->running && !s->ended)
-		r = s->coding == CODING_DEFLATE ? deflate_head(d, index, &in) : stage_start(s);
-	while (r == BUR_OK && more && s->running && !s->ended)
-		r = one_step(d, index, &in, &more);
+	while (r == BUR_OK && more && !s->ended) {
+		if (s->headed) {
+			r = one_step(d, index, &in, &more);
+		} else {
+			r = member_begin(d, index, &in);
+			more = in.n > 0;
+		}
+	}
 	if (s->ended)
 		stage_stop(s);
 	return r == BUR_OK && s->ended && in.n > 0 && d->limits.strict ? BUR_INVALID : r;
