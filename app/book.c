@@ -81,19 +81,68 @@ int book_write_local(const struct settings *s, const json_t *local, char *reterr
 
 /* --- putting together --------------------------------------------------------------------------------------------- */
 
+/* The configuration's prices as a local document. NULL: out of memory. */
+static json_t *configured(const struct settings *s)
+{
+	json_t *local = import_local_new();
+
+	for (size_t i = 0; local && i < s->n_price_overrides; i++) {
+		const struct price_override *o = &s->price_overrides[i];
+		json_t *rates = json_object(), *m;
+
+		for (size_t k = 0; rates && k < o->n_rates; k++)
+			(void)json_object_set_new(rates, o->rates[k].key, json_string(o->rates[k].value));
+		m = json_pack("{s:s,s:[[s,s]],s:[{s:s*,s:o}]}", "id", o->model, "match", "eq", o->model, "prices",
+			      "from", o->from, "rates", rates);
+		if (!m || import_set(local, o->provider, m) < 0) {
+			json_decref(local);
+			return NULL;
+		}
+	}
+	return local;
+}
+
+static int lay_configured(const struct settings *s, json_t *root, const char *today, char *reterr, size_t reterr_size)
+{
+	json_t *local = configured(s);
+	int r = local ? import_overlay(root, local, "operator", today, reterr, reterr_size) : BUR_NOMEM;
+
+	json_decref(local);
+	return r;
+}
+
+static int scale(const struct settings *s, json_t *root, char *reterr, size_t reterr_size)
+{
+	int r = import_scale(root, s->price_factors, s->n_price_factors);
+
+	if (r < 0)
+		(void)snprintf(reterr, reterr_size, "prices.adjust: %s", bur_strerror(r));
+	return r;
+}
+
+static bool is_plain(const struct settings *s, const json_t *local)
+{
+	return json_array_size(json_object_get(local, "providers")) == 0 && s->n_price_overrides == 0 &&
+	       s->n_price_factors == 0;
+}
+
 int book_overlay(const struct settings *s, const json_t *local, json_t *root, bool *ret_changed, char *reterr,
 		 size_t reterr_size)
 {
 	char today[BOOK_DAY_MAX];
-	int r = BUR_OK;
+	int r;
 
-	(void)s;
-	*ret_changed = json_array_size(json_object_get(local, "providers")) > 0;
-	if (*ret_changed)
-		r = import_overlay(root, local, book_today(today), reterr, reterr_size);
-	/* It is another book now, known by its content. */
-	if (r == BUR_OK && *ret_changed)
-		(void)json_object_del(root, "version");
+	*ret_changed = !is_plain(s, local);
+	if (!*ret_changed)
+		return BUR_OK;
+	r = import_overlay(root, local, "import", book_today(today), reterr, reterr_size);
+	if (r == BUR_OK)
+		r = scale(s, root, reterr, reterr_size); /* what people write by hand is what they pay */
+	if (r == BUR_OK)
+		r = import_overlay(root, local, "operator", today, reterr, reterr_size);
+	if (r == BUR_OK)
+		r = lay_configured(s, root, today, reterr, reterr_size);
+	(void)json_object_del(root, "version"); /* it is another book now, known by its content */
 	return r;
 }
 
@@ -106,7 +155,7 @@ int book_assemble(const struct settings *s, struct slice base, char **ret_text, 
 	*ret_text = NULL;
 	if (r < 0)
 		return r;
-	if (json_array_size(json_object_get(local, "providers")) == 0)
+	if (is_plain(s, local))
 		goto out;
 	root = json_loadb(base.p, base.n, 0, NULL);
 	if (!root)

@@ -342,10 +342,12 @@ static const struct option root_rows[] = {
      .sub = &budget_table,
      .sentence = "the budgets; a call must fit into all that match it"},
     {.name = "prices",
-     .type = OPT_STRING,
+     .type = OPT_NODE,
      AT(settings_file, prices),
      .optional = true,
-     .sentence = "price book; default is the one built into the program"},
+     .sentence =
+	 "path of a price book (default: the one built into the program), or a map: book; rates, a list of "
+	 "provider, model, usd: {in: 3, out: 12}; adjust, a list of provider, model, discount: 10% or markup: 5%"},
     {.name = "limits",
      .type = OPT_GROUP,
      AT(settings_file, limits),

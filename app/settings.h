@@ -17,12 +17,24 @@
 #include "proxy/proxy.h"
 #include "store/store.h"
 
-struct settings_own; /* arena, raw record, zones */
+struct import_factor; /* price/import.h */
+struct settings_own;  /* arena, raw record, zones */
+
+/* Prices of the operator's own: decimal texts in USD by unit. */
+struct price_override {
+	const char *provider, *model, *from; /* from: "YYYY-MM-DD", NULL = always */
+	const struct pair *rates;
+	size_t n_rates;
+};
 
 struct settings {
 	const char *file; /* as given */
 	const char *data_dir;
-	const char *prices; /* path of the price book; NULL = the one built in */
+	const char *prices;                           /* path of the price book; NULL = the one built in */
+	const struct price_override *price_overrides; /* over the book */
+	size_t n_price_overrides;
+	const struct import_factor *price_factors; /* on what the book says, in order; price/import.h */
+	size_t n_price_factors;
 	const char *admin_listen;
 	const char *const *admin_hosts; /* names the admin listener answers to, beside loopback and its own address */
 	size_t n_admin_hosts;

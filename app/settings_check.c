@@ -278,7 +278,6 @@ static void copy_plain(struct settings *s)
 	const struct settings_file *raw = &s->own->raw;
 
 	s->data_dir = raw->data;
-	s->prices = raw->prices;
 	s->deny_without_budget = raw->default_verdict == 0;
 	s->drain_timeout_ns = raw->limits.drain_timeout_ns;
 	s->log_level = (enum log_level)raw->log_level;
@@ -296,7 +295,7 @@ int settings_check(struct settings_ctx *ctx)
 	    settings_check_meters,  check_rules,
 	    collect_ca_hosts,       check_network,
 	    check_storage,          check_limits,
-	    settings_check_budgets,
+	    settings_check_budgets, settings_check_prices,
 	};
 	int r = BUR_OK;
 

@@ -54,7 +54,8 @@ struct settings_file {
 	const char *tls_cert, *tls_key;
 	const char *admin_listen;
 	struct string_list admin_hosts;
-	const char *data, *prices;
+	const char *data;
+	const struct node *prices;
 	int64_t workers;
 	struct record_list providers; /* struct file_provider */
 	struct record_list meters;    /* struct file_meter */
@@ -101,6 +102,8 @@ int settings_check_patterns(struct settings_ctx *, const struct node *at, const 
     NONNULL(1) MUST_USE;
 /* The rules under `meters:`, each given to its provider, which may be a new one. After the providers. */
 int settings_check_meters(struct settings_ctx *) NONNULL(1) MUST_USE;
+/* `prices:`. */
+int settings_check_prices(struct settings_ctx *) NONNULL(1) MUST_USE;
 /* The node of `key` in `map`, or the map itself, for messages. */
 const struct node *settings_at(const struct node *map, const char *key) NONNULL(2);
 

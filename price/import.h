@@ -38,14 +38,11 @@ struct import_ask {
 int import_convert(json_t *tree, const struct import_ask *, json_t **ret_local, json_t **ret_notes, char *reterr,
 		   size_t reterr_size) NONNULL(2, 3, 4, 5) MUST_USE;
 
-/* Lays the local models over the book, imports first, then the operator's. A model that is named there keeps what the
- * local rows do not price; rows before the first local date stay, closed at that date. BUR_NOMEM, BUR_INVALID. */
-int import_overlay(json_t *book, const json_t *local, const char *today, char *reterr, size_t reterr_size)
-    NONNULL(1, 2, 3, 4) MUST_USE;
+/* Lays the local models of one origin over the book. A model that is named there keeps what the local rows do not
+ * price; rows before the first local date stay, closed at that date. BUR_NOMEM, BUR_INVALID. */
+int import_overlay(json_t *book, const json_t *local, const char *origin, const char *today, char *reterr,
+		   size_t reterr_size) NONNULL(1, 2, 3, 4, 5) MUST_USE;
 
-/* Takes models out of a converted list for which the book has prices by the time of day and the list has not; a note
- * for each. BUR_NOMEM. */
-int import_keep_windows(const json_t *book, json_t *fresh, json_t *notes) NONNULL(1, 2, 3) MUST_USE;
 /* Takes models out of it that cost what the book says already, unless local prices of them were imported before: they
  * then follow the book. BUR_NOMEM. */
 int import_drop_same(const json_t *book, const json_t *local, json_t *fresh, const char *today)
@@ -63,6 +60,15 @@ int import_set(json_t *local, const char *provider, json_t *model) NONNULL(1, 2,
  * more than three times. NULL: out of memory. */
 json_t *import_diff(const json_t *before, const json_t *after, const char *day, size_t *ret_wild)
     NONNULL(1, 2, 3, 4) MUST_USE;
+
+/* What a match of provider and model costs, as a share of what the book says. `*` stands for any text. */
+struct import_factor {
+	const char *provider, *model;
+	int64_t num, den;
+};
+/* Multiplies every rate of each model by the first of the factors that matches it, rounded up at the twelfth decimal.
+ */
+int import_scale(json_t *book, const struct import_factor *, size_t n) NONNULL(1) MUST_USE;
 
 /* An empty local document. NULL: out of memory. */
 json_t *import_local_new(void) MUST_USE;

@@ -348,19 +348,16 @@ static int overlay_origin(json_t *book, json_t *index, const json_t *local, cons
 	return r;
 }
 
-int import_overlay(json_t *book, const json_t *local, const char *today, char *reterr, size_t reterr_size)
+int import_overlay(json_t *book, const json_t *local, const char *origin, const char *today, char *reterr,
+		   size_t reterr_size)
 {
 	json_t *index = import_index(book);
 	int r = BUR_INVALID;
 
 	if (!json_is_array(json_object_get(book, "providers")) || !json_is_array(json_object_get(local, "providers")))
 		(void)snprintf(reterr, reterr_size, "it is no price book");
-	else if (!index)
-		r = BUR_NOMEM;
 	else
-		r = overlay_origin(book, index, local, "import", today);
-	if (r == BUR_OK)
-		r = overlay_origin(book, index, local, "operator", today);
+		r = index ? overlay_origin(book, index, local, origin, today) : BUR_NOMEM;
 	if (r == BUR_NOMEM)
 		(void)snprintf(reterr, reterr_size, "out of memory");
 	json_decref(index);

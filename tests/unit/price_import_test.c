@@ -347,7 +347,8 @@ static json_t *laid_over(const json_t *local)
 	struct price_book *parsed = NULL;
 	char err[200] = "", *text;
 
-	assert_int_equal(import_overlay(book, local, TODAY, err, sizeof(err)), BUR_OK);
+	assert_int_equal(import_overlay(book, local, "import", TODAY, err, sizeof(err)), BUR_OK);
+	assert_int_equal(import_overlay(book, local, "operator", TODAY, err, sizeof(err)), BUR_OK);
 	text = json_dumps(book, JSON_COMPACT);
 	if (price_book_parse(slice_of(text), &parsed, err, sizeof(err)) < 0)
 		fail_msg("%s", err);
@@ -456,6 +457,24 @@ static void history_builds_up(void **state)
 	json_decref(local);
 }
 
+static void factors_are_exact(void **state)
+{
+	const struct import_factor list[] = {{"open*", "n*t", 9, 10}, {"*", "night", 1, 3}, {"*", "g*", 1, 3}};
+	json_t *book = json_of(base);
+
+	(void)state;
+	assert_int_equal(import_scale(book, list, ARRAY_LEN(list)), BUR_OK);
+	assert_prices(book, "openai", "night",
+		      "[{\"rates\":{\"in\":\"0.9\"}},{\"tod\":[\"00:00\",\"06:00\"],\"rates\":{\"in\":\"1.8\"}}]");
+	assert_prices(book, "openai", "gpt",
+		      "[{\"rates\":{\"in\":\"0.333333333334\",\"out\":\"1.333333333334\",\"web\":\"3.333333333334\"}},"
+		      "{\"from\":\"2026-12-24\",\"rates\":{\"in\":\"3\"}},"
+		      "{\"over\":200,\"rates\":{\"in\":\"0.666666666667\",\"out\":\"2.666666666667\",\"web\":\"3."
+		      "333333333334\"}},"
+		      "{\"service\":\"flex\",\"rates\":{\"in\":\"0.166666666667\"}}]");
+	json_decref(book);
+}
+
 static void what_the_book_says_already_is_not_kept(void **state)
 {
 	json_t *book = json_of(base), *local = import_local_new();
@@ -523,6 +542,7 @@ int main(void)
 	    cmocka_unit_test(the_operator_wins_over_imports),
 	    cmocka_unit_test(windows_are_not_lost_to_a_list_without),
 	    cmocka_unit_test(history_builds_up),
+	    cmocka_unit_test(factors_are_exact),
 	    cmocka_unit_test(what_the_book_says_already_is_not_kept),
 	    cmocka_unit_test(differences_are_told_and_judged),
 	};
