@@ -43,6 +43,9 @@ int import_convert(json_t *tree, const struct import_ask *, json_t **ret_local, 
 int import_overlay(json_t *book, const json_t *local, const char *origin, const char *today, char *reterr,
 		   size_t reterr_size) NONNULL(1, 2, 3, 4, 5) MUST_USE;
 
+/* Takes models out of a converted list for which the book has prices by the time of day and the list has not; a note
+ * for each. BUR_NOMEM. */
+int import_keep_windows(const json_t *book, json_t *fresh, json_t *notes) NONNULL(1, 2, 3) MUST_USE;
 /* Takes models out of it that cost what the book says already, unless local prices of them were imported before: they
  * then follow the book. BUR_NOMEM. */
 int import_drop_same(const json_t *book, const json_t *local, json_t *fresh, const char *today)
