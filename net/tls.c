@@ -423,6 +423,35 @@ static bool ctx_identity(SSL_CTX *ctx, const char *cert_file, const char *key_fi
 	return true;
 }
 
+/* A store of its own with the roots of another, for a context that trusts one more. Looked up by hash as well, as the
+ * default paths are. */
+static bool roots_copy(SSL_CTX *ctx, SSL_CTX *from)
+{
+	const STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(SSL_CTX_get_cert_store(from));
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+	X509_LOOKUP *by_hash = X509_STORE_add_lookup(store, X509_LOOKUP_hash_dir());
+
+	if (!by_hash || X509_LOOKUP_add_dir(by_hash, NULL, X509_FILETYPE_DEFAULT) != 1)
+		return false;
+	for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+		X509 *x = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+
+		if (x && X509_STORE_add_cert(store, x) != 1)
+			return false;
+	}
+	return true;
+}
+
+static bool roots_fill(SSL_CTX *ctx, const struct tls_client_options *o)
+{
+	if (!o->roots_of)
+		return SSL_CTX_set_default_verify_paths(ctx) == 1;
+	if (o->extra_ca_file)
+		return roots_copy(ctx, o->roots_of);
+	SSL_CTX_set1_cert_store(ctx, SSL_CTX_get_cert_store(o->roots_of));
+	return true;
+}
+
 static bool client_fill(SSL_CTX *ctx, const struct tls_client_options *o, char *reterr, size_t reterr_size)
 {
 	struct tls_extra *x = extra_attach(ctx);
@@ -430,7 +459,7 @@ static bool client_fill(SSL_CTX *ctx, const struct tls_client_options *o, char *
 	if (!x || !ctx_common(ctx))
 		return explain(reterr, reterr_size, "TLS client context", NULL);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-	if (SSL_CTX_set_default_verify_paths(ctx) != 1)
+	if (!roots_fill(ctx, o))
 		return explain(reterr, reterr_size, "system roots", NULL);
 	if (o->extra_ca_file && SSL_CTX_load_verify_file(ctx, o->extra_ca_file) != 1)
 		return explain(reterr, reterr_size, "CA file", o->extra_ca_file);

@@ -10,7 +10,8 @@
 #include "base/attr.h"
 
 struct tls_client_options {
-	const char *extra_ca_file;        /* appended to the system's roots, never replaces them; NULL = none */
+	SSL_CTX *roots_of;         /* a context whose system roots are used too: reading them takes long; NULL = read */
+	const char *extra_ca_file; /* appended to the system's roots, never replaces them; NULL = none */
 	const char *cert_file, *key_file; /* client certificate; NULL = none */
 	const char *alpn;                 /* "http/1.1" */
 };

@@ -22,6 +22,7 @@ static int tls_contexts(struct proxy *p, char *err, size_t err_size)
 	if (!p->default_tls)
 		return BUR_CRYPTO;
 	for (size_t i = 0; i < p->config.n_providers; i++) {
+		o.roots_of = p->default_tls;
 		o.extra_ca_file = p->config.providers[i].extra_ca_file;
 		p->provider_tls[i] = tls_client_ctx(&o, err, err_size);
 		if (!p->provider_tls[i])
