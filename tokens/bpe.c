@@ -171,13 +171,29 @@ void bpe_count_many(const struct vocab *v, struct bpe_piece *pieces, size_t n)
 		pieces[i].count = (uint32_t)s[i].k;
 }
 
+#define MEMO_BITS 10
+
 struct window {
 	const struct vocab *v;
+	uint64_t memo[1 << MEMO_BITS]; /* answers of may_follow: one text repeated asks the same again and again */
 	size_t bytes;
 	uint32_t *stack; /* tokens of [base, pos) */
 	uint64_t *dead;  /* a ring of a bit for each position */
 	size_t base, pos, k, given;
+	size_t run_begin, run_end; /* one byte again and again */
+	uint32_t run_token;        /* the longest of it, once known, else VOCAB_NONE */
 };
+
+/* A remembered answer is the pair with the answer below and a bit above. */
+static bool may_follow_again(struct window *w, uint32_t a, uint32_t b)
+{
+	uint64_t pair = 1ull << 63 | (uint64_t)a << 19 | (uint64_t)b << 1;
+	uint64_t *at = &w->memo[PAIR_SLOT(PAIR_HASH(a, b), MEMO_BITS)];
+
+	if ((*at & ~1ull) != pair)
+		*at = pair | may_follow(w->v, a, b);
+	return *at & 1;
+}
 
 static bool is_dead(const struct window *w, size_t pos)
 {
@@ -208,23 +224,42 @@ static void window_slide(struct window *w, uint32_t *dst, size_t max)
 	w->k -= n;
 }
 
+/* The longest token at pos. Walks of a hundred steps for every byte of a line of dashes are saved. */
+static uint32_t longest_at(struct window *w, const uint8_t *p, size_t n)
+{
+	size_t pos = w->pos, end = pos + 1;
+
+	if (pos < w->run_begin || pos >= w->run_end) {
+		while (end < n && p[end] == p[pos] && end - pos < WINDOW_BYTES)
+			end++;
+		w->run_begin = pos;
+		w->run_end = end;
+		w->run_token = VOCAB_NONE;
+	}
+	if (w->run_end - pos < w->v->max_token_bytes)
+		return vocab_longest(w->v, p + pos, n - pos);
+	if (w->run_token == VOCAB_NONE)
+		w->run_token = vocab_longest(w->v, p + pos, n - pos);
+	return w->run_token;
+}
+
 /* false: had to look back behind the window. */
 static bool window_run(struct window *w, const uint8_t *p, size_t n, uint32_t *dst, size_t max)
 {
 	const uint64_t *token = w->v->token;
-	uint32_t next = vocab_longest(w->v, p, n);
+	uint32_t next = longest_at(w, p, n);
 
 	for (;;) {
 		size_t end = w->pos + TOKEN_BYTES(token[next]);
 
-		if (!is_dead(w, end) && (w->k == 0 || may_follow(w->v, w->stack[w->k - 1], next))) {
+		if (!is_dead(w, end) && (w->k == 0 || may_follow_again(w, w->stack[w->k - 1], next))) {
 			w->stack[w->k++] = next;
 			w->pos = end;
 			if (end == n)
 				return true;
 			if (end - w->base + w->v->max_token_bytes >= w->bytes)
 				window_slide(w, dst, max);
-			next = vocab_longest(w->v, p + end, n - end);
+			next = longest_at(w, p, n);
 			continue;
 		}
 		next = TOKEN_PREFIX(token[next]);

@@ -345,7 +345,7 @@ static size_t count_cached(const struct tok_sink *s, const struct batch *b)
 {
 	struct cache_short key[BATCH];
 	uint32_t hash[BATCH];
-	uint8_t missing[BATCH];
+	uint16_t missing[BATCH];
 	size_t count = 0, n_missing = 0;
 	struct todo todo;
 
@@ -359,7 +359,7 @@ static size_t count_cached(const struct tok_sink *s, const struct batch *b)
 		    bytes_of(b, i) > CACHE_SHORT_MAX ? 0 : cache_short_get(cache_short_at(s->cache, hash[i]), key[i]);
 
 		count += got;
-		missing[n_missing] = (uint8_t)i;
+		missing[n_missing] = (uint16_t)i;
 		n_missing += got == 0;
 	}
 	todo.n = 0;

@@ -1,6 +1,5 @@
 #include "tokens/tokens.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -8,8 +7,6 @@
 #include "tokens/cache.h"
 #include "tokens/impl.h"
 #include "tokens/unicode.h"
-
-#define HUGE_PAGE (2u << 20)
 
 static const struct {
 	const char *name;
@@ -33,22 +30,22 @@ const char *tok_encoding_name(enum tok_encoding e)
 	return encodings[e].name;
 }
 
+/* From the system as it is: zeroed, aligned, and no page of it taken before it is used. */
 struct tok_cache *tok_cache_new(enum tok_encoding e)
 {
-	size_t size = (sizeof(struct tok_cache) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-	struct tok_cache *c = aligned_alloc(HUGE_PAGE, size);
+	struct tok_cache *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (!c)
+	if (c == MAP_FAILED)
 		return NULL;
-	(void)madvise(c, size, MADV_HUGEPAGE); /* faster where it is possible */
-	memset(c, 0, sizeof(*c));
 	c->encoding = e;
+	vocab_prepare(encodings[e].vocab);
 	return c;
 }
 
 void tok_cache_free(struct tok_cache *c)
 {
-	free(c);
+	if (c)
+		CHECK(munmap(c, sizeof(*c)) == 0);
 }
 
 struct tok_sink tok_sink_of(enum tok_encoding e, struct tok_cache *cache, uint32_t *dst, size_t max)

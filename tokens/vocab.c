@@ -1,5 +1,8 @@
 #include "tokens/vocab.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 /* The images stand in read-only memory, and cost nothing until they are read. One that was not made is empty. */
 #define IMAGE(name)                                                                                                    \
 	__asm__(".pushsection .rodata, \"a\"\n"                                                                        \
@@ -48,4 +51,15 @@ bool vocab_get(enum vocab_name name, struct vocab *ret)
 	    .max_token_bytes = h->max_token_bytes,
 	};
 	return true;
+}
+
+void vocab_prepare(enum vocab_name name)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)images[name].p & ~(page - 1);
+
+#ifdef MADV_POPULATE_READ /* Linux 5.14 */
+	(void)madvise((void *)begin, (uintptr_t)images[name].end - begin, MADV_POPULATE_READ);
+#else
+	(void)madvise((void *)begin, (uintptr_t)images[name].end - begin, MADV_WILLNEED);
+#endif
 }
