@@ -43,13 +43,16 @@ json_int_t import_over(const json_t *row)
 	return json_integer_value(json_object_get(row, "over"));
 }
 
+static bool same_word(const json_t *a, const json_t *b, const char *key, const char *usual)
+{
+	const char *x = import_member(a, key), *y = import_member(b, key);
+
+	return strcmp(*x ? x : usual, *y ? y : usual) == 0;
+}
+
 bool import_same_terms(const json_t *a, const json_t *b)
 {
-	const char *x = import_member(a, "service"), *y = import_member(b, "service");
-
-	x = *x ? x : "standard";
-	y = *y ? y : "standard";
-	return strcmp(x, y) == 0 && strcmp(import_member(a, "region"), import_member(b, "region")) == 0;
+	return same_word(a, b, "service", "standard") && same_word(a, b, "region", "any");
 }
 
 static bool has_terms(json_t *rows, const json_t *like)
