@@ -249,10 +249,12 @@ static const struct route openrouter_routes[] = {
 };
 
 static const struct route ollama_routes[] = {
-    {"POST", "chat", API_OLLAMA, 0},       {"POST", "generate", API_OLLAMA, 0}, {"POST", "embed", API_OLLAMA, 0},
-    {"POST", "embeddings", API_OLLAMA, 0}, {"GET", "tags", API_FREE, 0},        {"GET", "ps", API_FREE, 0},
-    {"GET", "version", API_FREE, 0},       {"POST", "show", API_FREE, 0},       {"POST", "pull", API_FREE, 0},
-    {"POST", "copy", API_FREE, 0},         {"POST", "create", API_FREE, 0},     {"DELETE", "delete", API_FREE, 0},
+    {"POST", "chat", API_OLLAMA, 0},        {"POST", "generate", API_OLLAMA, 0},
+    {"POST", "embed", API_OLLAMA_EMBED, 0}, {"POST", "embeddings", API_OLLAMA_EMBED, 0},
+    {"GET", "tags", API_FREE, 0},           {"GET", "ps", API_FREE, 0},
+    {"GET", "version", API_FREE, 0},        {"POST", "show", API_FREE, 0},
+    {"POST", "pull", API_FREE, 0},          {"POST", "copy", API_FREE, 0},
+    {"POST", "create", API_FREE, 0},        {"DELETE", "delete", API_FREE, 0},
     {"HEAD", "blobs/{name}", API_FREE, 0},
 };
 
@@ -410,6 +412,7 @@ const char *api_kind_name(enum api_kind kind)
 	    [API_COHERE_UNITS] = "cohere",
 	    [API_OCR] = "ocr",
 	    [API_OLLAMA] = "ollama",
+	    [API_OLLAMA_EMBED] = "ollama_embed",
 	    [API_REALTIME] = "realtime",
 	    [API_GENERIC] = "generic",
 	};

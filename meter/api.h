@@ -50,7 +50,8 @@ enum api_kind {
 	API_COHERE_CHAT,      /* v2/chat */
 	API_COHERE_UNITS,     /* embed, rerank, classify, v1: meta.billed_units */
 	API_OCR,              /* Mistral */
-	API_OLLAMA,           /* api/chat, api/generate, api/embed: NDJSON */
+	API_OLLAMA,           /* api/chat, api/generate: NDJSON */
+	API_OLLAMA_EMBED,     /* api/embed, api/embeddings */
 	API_REALTIME,         /* WebSocket: OpenAI realtime, responses; frames of the server */
 	API_GENERIC,          /* no LLM: a rule of the configuration says what it costs (generic.h) */
 	API_KIND_COUNT

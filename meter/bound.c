@@ -330,6 +330,7 @@ static enum bound_result bound_kind(struct sketch *s)
 		return bound_tokens(s);
 	case API_EMBEDDINGS:
 	case API_EMBED_CONTENT:
+	case API_OLLAMA_EMBED:
 		return bound_embeddings(s);
 	case API_COHERE_UNITS:
 		return bound_cohere_units(s);

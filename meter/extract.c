@@ -32,6 +32,7 @@ static const struct extract_ops *const ops_by_kind[API_KIND_COUNT] = {
     [API_COHERE_UNITS] = &extract_cohere,
     [API_OCR] = &extract_ocr,
     [API_OLLAMA] = &extract_ollama,
+    [API_OLLAMA_EMBED] = &extract_ollama,
 };
 
 /* --- what a value means ------------------------------------------------------------------------------------------- */

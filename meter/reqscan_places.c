@@ -537,6 +537,7 @@ uint8_t reqscan_root_place(enum api_kind kind, struct slice model)
 	    [API_COHERE_UNITS] = PL_COHERE_UNITS,
 	    [API_OCR] = PL_OCR,
 	    [API_OLLAMA] = PL_OLLAMA,
+	    [API_OLLAMA_EMBED] = PL_EMBEDDINGS,
 	};
 
 	CHECK((size_t)kind < ARRAY_LEN(roots));

@@ -28,7 +28,11 @@ static void commit(struct extract *x)
 
 	if (ev->list_seen)
 		counts_set(&ev->found, RAW_OUTPUT, 0);
-	ev->usage = ev->done || (ev->list_seen && counts_have(&ev->counts, RAW_INPUT));
+	/* text without a count of it is no free text */
+	if (ev->done)
+		ev->usage = counts_have(&ev->counts, RAW_OUTPUT) || x->output_bytes == 0;
+	else
+		ev->usage = ev->list_seen && counts_have(&ev->counts, RAW_INPUT);
 }
 
 const struct extract_ops extract_ollama = {

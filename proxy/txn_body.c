@@ -72,14 +72,17 @@ static int look_begin(struct txn *t)
 	const struct h1_field *coding = h1_find(t->head, H1_F_CONTENT_ENCODING);
 	const struct h1_field *type = h1_find(t->head, H1_F_CONTENT_TYPE);
 	struct decode_limits limits = decode_limits(t);
+	char model[MODEL_NAME_MAX + 1];
 
+	if (api_decode_model(t->target.api.model, model, sizeof(model)) < 0)
+		model[0] = '\0'; /* refused when it is priced */
 	if (!t->generic) {
 		t->scan = new_scan(t);
 		if (!t->scan)
 			return BUR_NOMEM;
 		reqscan_begin(t->scan, &(struct reqscan_options){.kind = t->target.api.kind,
 								 .provider = slice_of(t->target.provider->name),
-								 .model = t->target.api.model,
+								 .model = slice_of(model),
 								 .content_type = type ? type->value : SLICE_NONE});
 	}
 	if (!coding || decode_is_identity(coding->value))

@@ -118,6 +118,7 @@ static enum step_result find_bound(struct txn *t)
 {
 	const char *why = "";
 
+	t->info.residency = txn_is_residency(t);
 	switch (bound_upper(t->price, t->target.api.kind, &t->info, t->start_wall_ns / NS_PER_S, &t->bound, &why)) {
 	case BOUND_OK:
 		return to_hold(t);
@@ -177,8 +178,14 @@ static enum step_result unknown_model(struct txn *t)
 
 static enum step_result price_by_model(struct txn *t)
 {
-	enum step_result r = take_model(t);
+	enum step_result r;
 
+	if (t->info.batch_file && t->info.model[0] == '\0')
+		return match_budgets(t, &r)
+			   ? no_bound(t, "its requests stand in a file at the vendor; send them one by "
+					 "one, or use a soft budget")
+			   : r;
+	r = take_model(t);
 	if (t->end != TXN_END_NONE || !match_budgets(t, &r))
 		return r;
 	if (t->target.provider->price_free)

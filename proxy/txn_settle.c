@@ -148,6 +148,9 @@ floor:
 		o->actual_nanousd = floor;
 	if (reported_cost(u, &floor) && floor > o->actual_nanousd)
 		o->actual_nanousd = floor;
+	/* what the vendor told is no less than it told */
+	o->input_tokens = o->input_tokens > u->input_tokens ? o->input_tokens : u->input_tokens;
+	o->output_tokens = o->output_tokens > u->output_tokens ? o->output_tokens : u->output_tokens;
 }
 
 /* No price: a fixed charge, or nothing; the counts are kept. */
