@@ -70,7 +70,7 @@ def pytest_run(label, build, paths, *options):
     say(f"== {label}")
     done = subprocess.run(
         [PYTEST, "-c", "tests/pytest.ini", "-q", f"--junitxml={report}", "-m", "not soak", *options, *paths], cwd=ROOT,
-        env={**os.environ, **SANITIZER_ENV, "BURSAR_BUILD": build},
+        env={**os.environ, **SANITIZER_ENV, **DATA_ENV, "BURSAR_BUILD": build},
     )
     if not report.exists():
         failed += 1
