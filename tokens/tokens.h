@@ -23,7 +23,7 @@ const char *tok_encoding_name(enum tok_encoding); /* "o200k_base", "cl100k_base"
  * it is the best proxy (an unknown or foreign model), whose count needs a factor (estimate.h). */
 enum tok_encoding tok_for_model(struct slice provider, struct slice model, bool *ret_exact) NONNULL(3);
 
-/* Remembers counts of pieces of text; bounded memory. NULL is allowed wherever a cache is taken. */
+/* Remembers counts of pieces of text: at most 2.6 MB, taken as it fills. NULL is allowed wherever a cache is taken. */
 struct tok_cache;
 struct tok_cache *tok_cache_new(enum tok_encoding) MUST_USE; /* NULL: out of memory */
 void tok_cache_free(struct tok_cache *);

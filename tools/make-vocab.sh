@@ -5,7 +5,7 @@ set -eu
 generator=$1 file=$2 out=$3
 name=$(basename "$file")
 if [ ! -f "$file" ]; then
-	echo "$name is not there: building without it, tokens are bounded by bytes" >&2
+	# fetch-data.sh has said why
 	[ -f "$out" ] || : >"$out"
 	exit 0
 fi
