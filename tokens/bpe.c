@@ -55,6 +55,7 @@ struct small {
  */
 static bool small_step(const struct vocab *v, struct small *s)
 {
+	/* cppcheck-suppress ctuuninitvar ; both callers set it right before */
 	uint32_t next = s->next;
 
 	for (;;) {
@@ -84,9 +85,9 @@ static size_t encode_small(const struct vocab *v, const uint8_t *p, size_t n, ui
 	s.n = n;
 	s.pos = s.k = 0;
 	s.dead = 0;
-	do
+	do {
 		s.next = vocab_longest(v, p + s.pos, n - s.pos);
-	while (small_step(v, &s));
+	} while (small_step(v, &s));
 	return give(dst, max, 0, s.stack, s.k);
 }
 

@@ -364,6 +364,7 @@ static size_t count_cached(const struct tok_sink *s, const struct batch *b)
 	}
 	todo.n = 0;
 	for (size_t m = 0; m < n_missing; m++) {
+		/* cppcheck-suppress uninitvar ; set for every m below n_missing */
 		size_t i = missing[m], n = bytes_of(b, i);
 		unsigned got;
 
