@@ -131,12 +131,13 @@ class Line:
     """One test's calls through a program that other tests use too; `tag` keeps their bills apart."""
 
     def __init__(self, vendor, bursar, tag):
-        self.vendor, self.bursar, self.tag = vendor, bursar, tag
-        self.before = len(bursar.ledger())
+        self.vendor, self.bursar, self.tag, self.ids = vendor, bursar, tag, set()
 
     def through(self, name, more=None, **script):
         prefix, path, body = CALLS[name]
-        return send(self.bursar.proxy, f"/{prefix}{path}", body, headers_of(name + self.tag, body, **script) | (more or {}))
+        answer = send(self.bursar.proxy, f"/{prefix}{path}", body, headers_of(name + self.tag, body, **script) | (more or {}))
+        self.ids.add(answer["x-bursar-request-id"].removeprefix("req_"))
+        return answer
 
     def straight(self, name, **script):
         prefix, path, body = CALLS[name]
@@ -145,7 +146,7 @@ class Line:
 
     def rows(self):
         self.bursar.wait_settled()
-        return self.bursar.ledger()[self.before:]
+        return [r for r in self.bursar.ledger() if r["id"] in self.ids]
 
     def row(self):
         (row,) = self.rows()

@@ -7,47 +7,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "net/h1.h"
-#include "net/stream.h"
-#include "tests/vendor/answer.h"
 #include "tests/vendor/coding.h"
+#include "tests/vendor/conn.h"
 #include "tests/vendor/control.h"
 #include "tests/vendor/later.h"
-#include "tests/vendor/request.h"
 
 #define CONN_MAGIC 0x56436f6eu
 #define IN_MAX (256 * 1024)
 #define RAW_MAX (64 * 1024 * 1024)
-#define OUT_MAX (96 * 1024 * 1024)
-#define OUT_ENOUGH (256 * 1024) /* no new pieces while this much waits for the client */
-#define HUGE_BYTES (64 * 1024 * 1024)
 #define DRIBBLE_BYTES 64
 #define DRIBBLE_MS 20
-
-enum conn_state { CONN_HEAD, CONN_BODY, CONN_DELAY, CONN_STREAM, CONN_FLUSH, CONN_CLOSED };
-
-struct conn {
-	unsigned magic;
-	TAILQ_ENTRY(conn) entry;
-	struct server *server;
-	struct stream stream;
-	enum conn_state state;
-	bool handshaking, keep_alive, close_after, dribble, chunked, billed_open, head_only;
-	struct buf in, out, body, raw; /* raw: the request's body, where it is kept whole */
-	struct h1_scan scan;
-	struct h1_body decoder;
-	struct body_scan json;
-	struct request request;
-	struct answer answer;
-	struct bill_entry bill;
-	struct loop_timer *timer;
-	struct z_stream_s *gzip;
-	struct loop_free_node free_node;
-};
 
 static void conn_ready(void *ctx, unsigned what);
 static void conn_timer(void *arg);
@@ -88,13 +60,13 @@ static void conn_free(void *arg)
 	free(c);
 }
 
-static void coding_end(struct conn *c)
+static void conn_coding_end(struct conn *c)
 {
 	gzip_end(c->gzip);
 	c->gzip = NULL;
 }
 
-static void call_end(struct conn *c, enum bill_status status)
+void conn_call_end(struct conn *c, enum bill_status status)
 {
 	if (!c->billed_open)
 		return;
@@ -112,12 +84,12 @@ static void conn_close(struct conn *c, bool client_gone)
 		return;
 	if (client_gone && c->billed_open)
 		c->server->stats.client_gone++;
-	call_end(c, BILL_ABORTED);
+	conn_call_end(c, BILL_ABORTED);
 	c->state = CONN_CLOSED;
 	stream_close(&c->stream);
 	loop_timer_free(c->timer);
 	c->timer = NULL;
-	coding_end(c);
+	conn_coding_end(c);
 	buf_done(&c->in);
 	buf_done(&c->out);
 	buf_done(&c->body);
@@ -126,7 +98,7 @@ static void conn_close(struct conn *c, bool client_gone)
 	loop_free_later(c->server->loop, &c->free_node, conn_free, c);
 }
 
-static void conn_reset(struct conn *c)
+void conn_reset(struct conn *c)
 {
 	struct linger now = {.l_onoff = 1, .l_linger = 0};
 
@@ -134,7 +106,7 @@ static void conn_reset(struct conn *c)
 	conn_close(c, false);
 }
 
-static void call_begin(struct conn *c)
+void conn_call_begin(struct conn *c)
 {
 	struct server_stats *stats = &c->server->stats;
 	const struct script *s = &c->request.script;
@@ -153,7 +125,7 @@ static void call_begin(struct conn *c)
 	bill_begin(c->server->bill, &c->bill);
 }
 
-static void conn_sleep(struct conn *c, uint64_t ms)
+void conn_sleep(struct conn *c, uint64_t ms)
 {
 	if (!c->timer)
 		c->timer = loop_timer_new(c->server->loop, conn_timer, c);
@@ -167,7 +139,7 @@ static void conn_sleep(struct conn *c, uint64_t ms)
 static void request_done(struct conn *c)
 {
 	c->dribble = false;
-	coding_end(c);
+	conn_coding_end(c);
 	if (c->close_after || !c->keep_alive) {
 		stream_shutdown(&c->stream);
 		conn_close(c, false);
@@ -179,7 +151,7 @@ static void request_done(struct conn *c)
 	stream_want(&c->stream, STREAM_READ);
 }
 
-static void conn_flush(struct conn *c)
+void conn_flush(struct conn *c)
 {
 	while (buf_len(&c->out) > 0) {
 		struct slice s = buf_slice(&c->out);
@@ -207,14 +179,14 @@ static void conn_flush(struct conn *c)
 		request_done(c);
 }
 
-static void put(struct conn *c, const void *p, size_t n)
+void conn_put(struct conn *c, const void *p, size_t n)
 {
 	CHECK(buf_append(&c->out, p, n) == BUR_OK);
 }
 
-static void put_text(struct conn *c, const char *text)
+void conn_put_text(struct conn *c, const char *text)
 {
-	put(c, text, strlen(text));
+	conn_put(c, text, strlen(text));
 }
 
 static const char *date_text(void)
@@ -233,269 +205,35 @@ static const char *date_text(void)
 }
 
 /* length < 0: chunked. */
-static void put_head(struct conn *c, int status, const char *type, int64_t length, bool gzip, const char *extra)
+void conn_put_head(struct conn *c, int status, const char *type, int64_t length, bool gzip, const char *extra)
 {
 	CHECK(buf_printf(&c->out,
 			 "HTTP/1.1 %d %s\r\ndate: %s\r\nserver: vendor\r\ncontent-type: %s\r\n%s: req_%s\r\n%s%s",
 			 status, h1_reason(status), date_text(), type, seller_request_id_field(c->request.seller),
 			 c->answer.id, gzip ? "content-encoding: gzip\r\n" : "", extra) == BUR_OK);
 	if (!c->keep_alive)
-		put_text(c, "connection: close\r\n");
+		conn_put_text(c, "connection: close\r\n");
 	if (length < 0)
-		put_text(c, "transfer-encoding: chunked\r\n\r\n");
+		conn_put_text(c, "transfer-encoding: chunked\r\n\r\n");
 	else
 		CHECK(buf_printf(&c->out, "content-length: %" PRId64 "\r\n\r\n", length) == BUR_OK);
 }
 
-static void put_chunk(struct conn *c, struct slice data)
+void conn_put_chunk(struct conn *c, struct slice data)
 {
 	char line[H1_CHUNK_LINE_MAX];
 
 	if (data.n == 0)
 		return;
-	put(c, line, h1_chunk_line(line, data.n));
-	put(c, data.p, data.n);
-	put(c, "\r\n", 2);
+	conn_put(c, line, h1_chunk_line(line, data.n));
+	conn_put(c, data.p, data.n);
+	conn_put(c, "\r\n", 2);
 }
 
-/* --- answers -------------------------------------------------------------------------------------------------------
- */
-
-static void finish(struct conn *c)
+void conn_finish(struct conn *c)
 {
 	c->state = CONN_FLUSH;
 	conn_flush(c);
-}
-
-static void send_whole(struct conn *c, int status, const char *type, struct slice body, const char *extra)
-{
-	put_head(c, status, type, (int64_t)body.n, false, extra);
-	if (!c->head_only)
-		put(c, body.p, body.n);
-	finish(c);
-}
-
-static void send_body(struct conn *c, int status)
-{
-	send_whole(c, status, "application/json", buf_slice(&c->body), "");
-	if (c->state != CONN_CLOSED)
-		buf_consume(&c->body, buf_len(&c->body));
-}
-
-/* The head of the answer that was asked for. */
-static void put_answer_head(struct conn *c, int64_t length, bool gzip)
-{
-	struct buf fields;
-
-	buf_init(&fields, H1_HEAD_MAX);
-	CHECK(answer_fields(&c->answer, &fields) == BUR_OK && buf_append(&fields, "", 1) == BUR_OK);
-	put_head(c, 200, answer_type(&c->request), length, gzip, buf_slice(&fields).p);
-	buf_done(&fields);
-}
-
-static void send_answer(struct conn *c, struct slice body, bool gzip)
-{
-	put_answer_head(c, (int64_t)body.n, gzip);
-	put(c, body.p, body.n);
-	finish(c);
-}
-
-static void send_error(struct conn *c, int status, const char *type, const char *message, const char *extra)
-{
-	char fields[256];
-
-	call_end(c, BILL_ERROR);
-	CHECK(seller_error(c->request.seller, status, type, message, &c->body) == BUR_OK);
-	(void)snprintf(fields, sizeof(fields), "%s%s", extra, seller_error_fields(c->request.seller, status));
-	put_head(c, status, "application/json", (int64_t)buf_len(&c->body), false, fields);
-	put(c, buf_slice(&c->body).p, buf_len(&c->body));
-	buf_consume(&c->body, buf_len(&c->body));
-	finish(c);
-}
-
-static void break_off(struct conn *c, enum bill_status status)
-{
-	call_end(c, status);
-	c->close_after = true;
-	finish(c);
-}
-
-/* Faults that spoil a whole answer; `body` is what it would have been. */
-static void send_spoiled(struct conn *c, struct slice body)
-{
-	static const char nonsense[] = "<html>this is not what you asked for</html>";
-	const char *type = answer_type(&c->request);
-	struct buf coded;
-
-	switch (c->request.script.fault) {
-	case FAULT_NONSENSE:
-		send_whole(c, 200, type, slice_of(nonsense), "");
-		return;
-	case FAULT_CUT_MID:
-		put_answer_head(c, (int64_t)body.n, false);
-		put(c, body.p, body.n / 2);
-		break_off(c, BILL_COMPLETE);
-		return;
-	case FAULT_WRONG_LENGTH:
-		put_answer_head(c, (int64_t)body.n + 100, false);
-		put(c, body.p, body.n);
-		break_off(c, BILL_COMPLETE);
-		return;
-	case FAULT_GZIP_BOMB:
-	case FAULT_TRUNCATED_GZIP:
-		buf_init(&coded, OUT_MAX);
-		if (c->request.script.fault == FAULT_GZIP_BOMB) {
-			gzip_bomb(body, &coded);
-		} else {
-			gzip_whole(body, &coded);
-			coded.tail = coded.head + buf_len(&coded) / 2;
-		}
-		send_answer(c, buf_slice(&coded), true);
-		buf_done(&coded);
-		return;
-	default:
-		send_answer(c, body, false);
-		return;
-	}
-}
-
-static void send_gzipped(struct conn *c)
-{
-	struct buf coded;
-
-	buf_init(&coded, OUT_MAX);
-	gzip_whole(buf_slice(&c->body), &coded);
-	send_answer(c, buf_slice(&coded), true);
-	buf_done(&coded);
-}
-
-static void answer_unary(struct conn *c)
-{
-	enum fault fault = c->request.script.fault;
-
-	if (fault == FAULT_HUGE)
-		c->answer.pad_bytes = HUGE_BYTES;
-	CHECK(answer_whole(&c->answer, &c->body) == BUR_OK);
-	if (c->request.background)
-		later_keep_response(c->server->shelf, &c->answer);
-	call_end(c, BILL_COMPLETE);
-	if (fault == FAULT_SLOW)
-		c->dribble = true;
-	if (fault != FAULT_NONE && fault != FAULT_SLOW)
-		send_spoiled(c, buf_slice(&c->body));
-	else if (c->request.script.gzip)
-		send_gzipped(c);
-	else
-		send_answer(c, buf_slice(&c->body), false);
-	if (c->state != CONN_CLOSED) {
-		buf_consume(&c->body, buf_len(&c->body));
-		buf_relax(&c->body);
-	}
-}
-
-static void emit_piece(struct conn *c, bool last)
-{
-	struct buf coded;
-
-	if (!c->gzip) {
-		put_chunk(c, buf_slice(&c->body));
-	} else {
-		buf_init(&coded, OUT_MAX);
-		gzip_add(c->gzip, buf_slice(&c->body), last, &coded);
-		put_chunk(c, buf_slice(&coded));
-		buf_done(&coded);
-	}
-	buf_consume(&c->body, buf_len(&c->body));
-}
-
-static void stream_end(struct conn *c)
-{
-	call_end(c, BILL_COMPLETE);
-	put_text(c, "0\r\n\r\n");
-	finish(c);
-}
-
-/* Produces pieces until the script says wait, the client has enough to read, or the end. */
-static void stream_pieces(struct conn *c)
-{
-	const struct script *s = &c->request.script;
-	bool done = false;
-
-	while (buf_len(&c->out) < OUT_ENOUGH) {
-		if (s->fault == FAULT_CUT_MID && c->answer.piece > c->answer.chunks / 2) {
-			break_off(c, BILL_CUT);
-			return;
-		}
-		CHECK(answer_piece(&c->answer, &c->body, &done) == BUR_OK);
-		if (s->fault == FAULT_NONSENSE) {
-			buf_consume(&c->body, buf_len(&c->body));
-			CHECK(buf_printf(&c->body, "data: {\"not\": json at all\n\n") == BUR_OK);
-		}
-		emit_piece(c, done);
-		if (done) {
-			stream_end(c);
-			return;
-		}
-		/* The pieces before the first word and after the last are not waited for. */
-		if (s->chunk_ms && c->answer.piece > 1 && c->answer.piece <= c->answer.chunks) {
-			conn_sleep(c, s->chunk_ms);
-			break;
-		}
-	}
-	conn_flush(c);
-}
-
-static void answer_stream(struct conn *c)
-{
-	c->chunked = true;
-	c->dribble = c->request.script.fault == FAULT_SLOW;
-	if (c->request.script.gzip)
-		c->gzip = gzip_begin();
-	put_answer_head(c, -1, c->request.script.gzip);
-	c->state = CONN_STREAM;
-	stream_pieces(c);
-}
-
-/* true: the fault was the answer. */
-static bool answer_fault(struct conn *c)
-{
-	switch (c->request.script.fault) {
-	case FAULT_ERROR_BEFORE:
-		send_error(c, 500, "server_error", "the vendor is unwell", "");
-		return true;
-	case FAULT_RATE_LIMIT:
-		send_error(c, 429, "rate_limit_error", "slow down", "retry-after: 1\r\n");
-		return true;
-	case FAULT_OVERLOADED:
-		send_error(c, 529, "overloaded_error", "Overloaded", "");
-		return true;
-	case FAULT_CUT_HEAD:
-		c->answer.generated = c->answer.usage.output;
-		put_text(c, "HTTP/1.1 200 OK\r\ncontent-type: applic");
-		break_off(c, BILL_CUT);
-		return true;
-	case FAULT_GARBAGE:
-		c->answer.generated = c->answer.usage.output;
-		put_text(c, "\x16\x03\x01 what is HTTP?\r\n\r\n");
-		break_off(c, BILL_CUT);
-		return true;
-	case FAULT_RESET:
-		call_end(c, BILL_ERROR);
-		conn_reset(c);
-		return true;
-	default:
-		return false;
-	}
-}
-
-static void call_answer(struct conn *c)
-{
-	if (answer_fault(c))
-		return;
-	if (answer_is_stream(&c->request))
-		answer_stream(c);
-	else
-		answer_unary(c);
 }
 
 /* --- requests ------------------------------------------------------------------------------------------------------
@@ -523,10 +261,10 @@ static void answer_later(struct conn *c, struct slice file)
 	int status = later_answer(s->shelf, s->bill, &c->answer, s->numbers, buf_slice(&c->raw), file, &c->body);
 
 	if (status == 200) {
-		send_answer(c, buf_slice(&c->body), false);
+		play_answer(c, buf_slice(&c->body), false);
 		buf_consume(&c->body, buf_len(&c->body));
 	} else {
-		send_error(c, status, "invalid_request_error", status == 404 ? "no such object" : "no batch to do", "");
+		play_error(c, status, "invalid_request_error", status == 404 ? "no such object" : "no batch to do", "");
 	}
 }
 
@@ -539,20 +277,20 @@ static void request_arrived(struct conn *c)
 	c->server->stats.hits++;
 	answer_init(&c->answer, r, ++c->server->numbers);
 	if (r->api == API_NONE) {
-		send_error(c, 404, "invalid_request_error", "no such route", "");
+		play_error(c, 404, "invalid_request_error", "no such route", "");
 	} else if (r->api == API_ECHO) {
-		send_whole(c, 200, "application/json", slice_of(c->server->last_head), "x-echo: 1\r\n");
+		play_whole(c, 200, "application/json", slice_of(c->server->last_head), "x-echo: 1\r\n");
 	} else if (wrong) {
-		send_error(c, 400, "invalid_request_error", wrong, "");
+		play_error(c, 400, "invalid_request_error", wrong, "");
 	} else if (later_handles(r->api)) {
 		answer_later(c, file);
 	} else if (api_is_billed(r->api) && !c->answer.tariff) {
-		send_error(c, 404, "invalid_request_error", "no such model", "");
+		play_error(c, 404, "invalid_request_error", "no such model", "");
 	} else {
 		if (api_is_billed(r->api))
-			call_begin(c);
+			conn_call_begin(c);
 		if (!r->script.delay_ms) {
-			call_answer(c);
+			play(c);
 			return;
 		}
 		c->state = CONN_DELAY;
@@ -562,7 +300,7 @@ static void request_arrived(struct conn *c)
 
 static void send_continue(struct conn *c)
 {
-	put_text(c, "HTTP/1.1 100 Continue\r\n\r\n");
+	conn_put_text(c, "HTTP/1.1 100 Continue\r\n\r\n");
 	conn_flush(c);
 }
 
@@ -571,7 +309,7 @@ static void refuse_head(struct conn *c, enum h1_error e)
 	c->keep_alive = false;
 	c->close_after = true;
 	(void)snprintf(c->answer.id, sizeof(c->answer.id), "bad");
-	send_whole(c, h1_error_status(e), "text/plain", slice_of(h1_error_text(e)), "");
+	play_whole(c, h1_error_status(e), "text/plain", slice_of(h1_error_text(e)), "");
 }
 
 /* false: no whole head yet. */
@@ -605,7 +343,7 @@ static bool read_head(struct conn *c)
 
 		(void)snprintf(c->answer.id, sizeof(c->answer.id), "control");
 		control_answer(c->server, target, &c->body);
-		send_body(c, 200);
+		play_body(c, 200);
 		if (c->state != CONN_CLOSED)
 			buf_consume(&c->in, head.head_bytes);
 		return true;
@@ -669,9 +407,9 @@ static void conn_process(struct conn *c)
 static void conn_advance(struct conn *c)
 {
 	if (c->state == CONN_DELAY)
-		call_answer(c);
+		play(c);
 	else if (c->state == CONN_STREAM)
-		stream_pieces(c);
+		play_stream(c);
 	else if (c->state == CONN_FLUSH)
 		conn_flush(c);
 	if (c->state == CONN_HEAD)
@@ -736,7 +474,7 @@ static void conn_ready(void *ctx, unsigned what)
 	if ((what & STREAM_WRITE) && buf_len(&c->out) > 0 && !c->dribble)
 		conn_flush(c);
 	if (c->state == CONN_STREAM && buf_len(&c->out) == 0 && c->request.script.chunk_ms == 0)
-		stream_pieces(c);
+		play_stream(c);
 	if (c->state == CONN_HEAD)
 		conn_process(c);
 	if (c->state != CONN_CLOSED && (what & STREAM_READ))
