@@ -28,7 +28,7 @@ bool row_cost_applies(const struct settings *s, const struct ledger_row *row, co
 {
 	const struct proxy_provider *p = provider_of(s, row->provider);
 
-	if (row->kind != LEDGER_SPEND || (row->flags & ROW_RECOVERED) || (p && p->price_free))
+	if (row->kind != LEDGER_SPEND || (row->flags & (ROW_RECOVERED | ROW_UNITS_CUT)) || (p && p->price_free))
 		return false;
 	if (late_bill_counts(row, total))
 		return true;

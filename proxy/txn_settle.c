@@ -13,6 +13,7 @@
 #define INFLIGHT_TOKENS 64
 /* A usage that costs more than this is no usage but nonsense of a broken vendor. */
 #define COST_MAX_NANOUSD (1000000 * NANOUSD_PER_USD)
+#define EXTRA_BYTES sizeof(((struct call_end *)0)->extra)
 
 struct outcome {
 	int64_t actual_nanousd;
@@ -320,56 +321,67 @@ struct extra {
 	size_t n, size;
 };
 
-static void put_text(struct extra *e, const char *key, struct slice value)
+static bool put_text(struct extra *e, const char *key, struct slice value)
 {
 	char text[2 * MODEL_NAME_MAX];
 	size_t m = json_escape(value, text, sizeof(text) - 1);
 	int w;
 
 	if (value.n == 0)
-		return;
+		return true;
 	w = snprintf(e->dst + e->n, e->size - e->n, "%s\"%s\":\"%.*s\"", e->n ? "," : "{", key, (int)m, text);
-	e->n += w > 0 && (size_t)w < e->size - e->n ? (size_t)w : 0;
+	if (w < 0 || (size_t)w >= e->size - e->n)
+		return false;
+	e->n += (size_t)w;
+	return true;
 }
 
-static void put_members(struct extra *e, struct slice members)
+static bool put_members(struct extra *e, struct slice members)
 {
-	if (members.n == 0 || members.n + 1 > e->size - e->n)
-		return;
+	if (members.n == 0)
+		return true;
+	if (members.n + 1 > e->size - e->n)
+		return false;
 	e->dst[e->n] = e->n ? ',' : '{';
 	memcpy(e->dst + e->n + 1, members.p, members.n);
 	e->n += 1 + members.n;
+	return true;
 }
 
-static void put_usage(struct extra *e, const struct usage *u)
+static bool put_usage(struct extra *e, const struct usage *u)
 {
-	char text[500];
+	char text[EXTRA_BYTES];
 	bool all;
+	size_t n = usage_extra_write(u, text, e->size, &all);
 
-	put_members(e,
-		    slice_mem(text, usage_extra_write(u, text, e->size > sizeof(text) ? sizeof(text) : e->size, &all)));
+	return put_members(e, slice_mem(text, n)) && all;
 }
 
-/* Most calls have nothing. */
-static uint32_t write_extra(const struct txn *t, char dst[500])
+static void put_units(struct extra *e, int64_t milli)
+{
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%lld.%03d", (long long)(milli / 1000), (int)(milli % 1000));
+
+	(void)put_text(e, "units", slice_mem(text, (size_t)n));
+}
+
+/* Most calls have nothing. What a row is priced again from comes first, and is missed when there is no room for it. */
+static uint32_t write_extra(struct txn *t, char dst[EXTRA_BYTES])
 {
 	const struct usage *u = usage_of(t);
-	struct extra e = {dst, 0, 498};
-	char number[32];
+	struct extra e = {dst, 0, EXTRA_BYTES - 2};
+	bool renamed = u->model[0] != '\0' && strcmp(u->model, t->info.model) != 0;
 
-	put_usage(&e, u); /* first: rows are priced again from it */
-	if (u->model[0] != '\0' && strcmp(u->model, t->info.model) != 0)
-		put_text(&e, t->priced_as_answer ? "priced_as" : "answer_model", slice_of(u->model));
-	put_text(&e, "deployment", slice_of(u->deployment));
-	put_text(&e, "bill", slice_of(u->dedupe_key));
+	if (!put_usage(&e, u) ||
+	    (renamed && !put_text(&e, t->priced_as_answer ? "priced_as" : "answer_model", slice_of(u->model))))
+		t->row_flags |= ROW_UNITS_CUT;
+	(void)put_text(&e, "deployment", slice_of(u->deployment));
+	(void)put_text(&e, "bill", slice_of(u->dedupe_key));
 	if (t->generic)
-		put_text(&e, "units",
-			 slice_mem(number, (size_t)snprintf(number, sizeof(number), "%lld.%03d",
-							    (long long)(generic_call_milli(t->generic) / 1000),
-							    (int)(generic_call_milli(t->generic) % 1000))));
+		put_units(&e, generic_call_milli(t->generic));
 	if (t->end != TXN_END_NONE && t->end != TXN_END_COMPLETE) /* NONE: a whole answer is settled before it ends */
-		put_text(&e, "end", slice_of(txn_end_name(t->end)));
-	put_members(&e, t->tags_json);
+		(void)put_text(&e, "end", slice_of(txn_end_name(t->end)));
+	(void)put_members(&e, t->tags_json);
 	if (e.n > 0)
 		dst[e.n++] = '}';
 	return (uint32_t)e.n;
@@ -466,9 +478,9 @@ static void settle_sent(struct txn *t)
 	o.output_tokens = clip_u32(o.output_tokens);
 	t->input_tokens = o.input_tokens;
 	t->output_tokens = o.output_tokens;
+	end.extra_n = write_extra(t, end.extra);
 	fill_cell(t, &o, &end.cell);
 	end.settled_ns = loop_wall_ns(t->worker->loop);
-	end.extra_n = write_extra(t, end.extra);
 	store_call_settle(t->worker->proxy->deps.store, t->worker->index, t->slot, &end);
 	link_bills(t, &o);
 	settle_hold(t, &o);
