@@ -57,7 +57,7 @@ static const struct route openai_routes[] = {
     {"GET", "batches/{late}", API_BATCH, 0},
     {"POST", "batches/{late}/cancel", API_BATCH, 0},
     {"GET", "files", API_FREE, 0},
-    {"POST", "files", API_FREE, 0},
+    {"POST", "files", API_FILE_UPLOAD, 0},
     {"GET", "files/{id}", API_FREE, 0},
     {"DELETE", "files/{id}", API_FREE, 0},
     {"GET", "files/{late}/content", API_BATCH_RESULTS, 0},
@@ -402,6 +402,7 @@ const char *api_kind_name(enum api_kind kind)
 	    [API_BATCH_SUBMIT] = "batch_submit",
 	    [API_BATCH] = "batch",
 	    [API_BATCH_RESULTS] = "batch_results",
+	    [API_FILE_UPLOAD] = "file_upload",
 	    [API_INTERACTIONS] = "interactions",
 	    [API_INTERACTION_LATE] = "interaction",
 	    [API_EMBED_CONTENT] = "embed_content",
@@ -418,6 +419,11 @@ const char *api_kind_name(enum api_kind kind)
 	};
 
 	return (unsigned)kind < API_KIND_COUNT ? names[kind] : "unknown";
+}
+
+bool api_kind_is_unbilled(enum api_kind kind)
+{
+	return kind == API_FREE || kind == API_MODERATIONS || kind == API_FILE_UPLOAD;
 }
 
 /* --- names in a path ---------------------------------------------------------------------------------------------- */

@@ -40,6 +40,7 @@ enum api_kind {
 	API_RESPONSE_LATE,    /* GET of a stored or background response: its bill may come here */
 	API_BATCH_SUBMIT,     /* a batch is ordered: held then, billed when its result is fetched */
 	API_BATCH,            /* GET of a batch object */
+	API_FILE_UPLOAD,      /* unbilled; a batch that is ordered later may consist of the file's lines (batch_file.h) */
 	API_BATCH_RESULTS,    /* JSON lines of a batch's results (OpenAI file content, Anthropic results) */
 	API_INTERACTIONS,     /* Gemini interactions, POST */
 	API_INTERACTION_LATE, /* GET of one */
@@ -94,6 +95,8 @@ enum api_family api_family_from_name(struct slice name);
 /* The family whose errors stand for this one where no route tells. */
 enum api_family api_family_shape(enum api_family);
 const char *api_kind_name(enum api_kind);
+/* Known and unbilled whatever is in it: no budget is asked, and the ledger has no row of it. */
+bool api_kind_is_unbilled(enum api_kind);
 /* `path` without query, as sent to the vendor ("/v1/chat/completions"). */
 struct api_match api_classify(enum api_family, struct slice method, struct slice path);
 /* Percent-decodes a model of a path, NUL-terminated. BUR_OK, BUR_INVALID (malformed, or a control character),

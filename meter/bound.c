@@ -356,8 +356,8 @@ static enum bound_result bound_kind(struct sketch *s)
 /* Calls that cost nothing, or whose bill belongs to an earlier one. */
 static bool is_free(enum api_kind kind)
 {
-	return kind == API_FREE || kind == API_MODERATIONS || kind == API_RESPONSE_LATE ||
-	       kind == API_INTERACTION_LATE || kind == API_BATCH || kind == API_BATCH_RESULTS;
+	return api_kind_is_unbilled(kind) || kind == API_RESPONSE_LATE || kind == API_INTERACTION_LATE ||
+	       kind == API_BATCH || kind == API_BATCH_RESULTS;
 }
 
 /* --- bounds ------------------------------------------------------------------------------------------------------- */

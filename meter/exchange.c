@@ -73,7 +73,7 @@ void usage_apply_request(struct usage *u, const struct api_match *m, const struc
 	bool ran = status == 101 || (status >= 200 && status <= 299);
 
 	apply_model(u, m, q);
-	if (!ran || m->kind == API_FREE) {
+	if (!ran || m->kind == API_FREE || m->kind == API_FILE_UPLOAD) {
 		u->requests = 0;
 		return;
 	}
@@ -130,9 +130,10 @@ static void read_request(struct exchange_run *run)
 {
 	const struct exchange *x = run->x;
 	struct slice coding = field_value(x->request_head, x->n_request_head, SLICE("content-encoding"));
-	bool billed = run->match.kind != API_FREE && run->match.kind != API_UNKNOWN;
+	enum api_kind kind = run->match.kind;
+	bool billed = kind != API_FREE && kind != API_FILE_UPLOAD && kind != API_UNKNOWN;
 	const struct reqscan_options options = {
-	    .kind = billed ? run->match.kind : API_CHAT, /* others may still name a model as all do */
+	    .kind = billed ? kind : API_CHAT, /* others may still name a model as all do */
 	    .provider = x->provider,
 	    .model = run->match.model,
 	    .content_type = field_value(x->request_head, x->n_request_head, SLICE("content-type")),

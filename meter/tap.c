@@ -344,7 +344,7 @@ struct tap *tap_new(const struct tap_options *o)
 		return NULL;
 	memset(t, 0, offsetof(struct tap, extract));
 	t->kind = o->kind;
-	t->free_call = o->kind == API_FREE || ((o->status < 200 || o->status > 299) && !socket);
+	t->free_call = o->kind == API_FREE || o->kind == API_FILE_UPLOAD || ((o->status < 200 || o->status > 299) && !socket);
 	/* answers of a generic API are read by rules of the configuration, elsewhere */
 	t->metered = !t->free_call && o->kind != API_UNKNOWN && o->kind != API_GENERIC;
 	if (!t->metered)

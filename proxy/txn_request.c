@@ -61,7 +61,7 @@ enum step_result txn_step_route(struct txn *t)
 	}
 	if (find_rule(t) < 0)
 		return txn_refuse(t, REFUSE_OVERLOADED, "out of memory");
-	t->metered = t->target.provider && t->target.api.kind != API_FREE && t->target.api.kind != API_MODERATIONS;
+	t->metered = t->target.provider && !api_kind_is_unbilled(t->target.api.kind);
 	t->step = TXN_PRINCIPAL;
 	return STEP_MORE;
 }
