@@ -106,8 +106,8 @@ static const struct cmd commands[] = {
      "            without --force. diff only shows what it would change\n"
      "  reprice   past calls at today's book: shows what changes, then writes corrections that move budgets and\n"
      "            reports. Doing it twice changes nothing\n\n"
-     "Local prices stand in prices-local.json in the data folder. A running server takes changes up at once.\n\n"
-     CONFIG_HELP,
+     "Local prices stand in prices-local.json in the data folder. A running server takes changes up at "
+     "once.\n\n" CONFIG_HELP,
      cmd_prices},
     {"meter", "what recorded calls used, to the token",
      "usage: bursar meter --jsonl FILE [--split N|random]\n\n"
@@ -136,10 +136,12 @@ static const struct cmd commands[] = {
      "       bursar tokens --jsonl FILE [--ids]\n\n"
      "  bursar tokens --model gpt-4o \"How many tokens is this?\"\n"
      "  bursar tokens --encoding cl100k_base - < document.txt\n\n"
-     "Exact for OpenAI's models; for others the nearest vocabulary, and a word that it is an estimate. Without TEXT, or\n"
+     "Exact for OpenAI's models; for others the nearest vocabulary, and a word that it is an estimate. Without TEXT, "
+     "or\n"
      "with -, standard input is counted. Text is plain: what looks like a special token is text.\n\n"
      "      --ids           print the tokens too\n"
-     "      --jsonl FILE    an object with `id` and `text` on each line, - for standard input; prints one with `id` and\n"
+     "      --jsonl FILE    an object with `id` and `text` on each line, - for standard input; prints one with `id` "
+     "and\n"
      "                      the count of each vocabulary for each\n\n"
      "exit codes: 0 counted, 1 a line could not be read, or built without vocabularies\n",
      cmd_tokens},

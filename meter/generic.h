@@ -85,7 +85,7 @@ struct generic_probe {
 };
 /* The pointer must outlive the probe. BUR_INVALID: no JSON Pointer, or too deep. */
 int generic_probe_init(struct generic_probe *, const char *pointer) NONNULL(1, 2) MUST_USE;
-void generic_probe_feed(struct generic_probe *, const char *p, size_t n) NONNULL(1);
+void generic_probe_feed(struct generic_probe *, const char *bytes, size_t n) NONNULL(1);
 /* At the end of the document. BUR_OK and the quantity, or BUR_NOTFOUND: not there, no document, or nothing that can be
  * counted. */
 int generic_probe_result(struct generic_probe *, int64_t *ret_milli) NONNULL(1, 2) MUST_USE;
