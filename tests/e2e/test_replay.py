@@ -241,7 +241,7 @@ def assert_cost(proxy, case, row, tmp_path):
         assert nanousd(row["usd"]) == price, (row, counts_of(case["expect"]))
 
 
-@pytest.mark.parametrize("case", params())
+@pytest.mark.parametrize("case", list(params()))
 def test_recorded_exchange(proxy, recorded, case, tmp_path):
     expect = case["expect"]
     recorded.case = case
