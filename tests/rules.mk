@@ -87,7 +87,7 @@ check: install-test  ## format, include directions, banned calls, static analysi
 	@tools/check-includes.sh $(ROOMS)
 	@tools/check-calls.sh $(foreach r,$(ROOMS),$(wildcard $(r)/*.c $(r)/*.h))
 	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability,performance \
-	    --suppressions-list=tests/cppcheck.txt -D_GNU_SOURCE "-Djson_array_foreach(a,i,v)=for(i=0;(v=json_array_get(a,i));i++)" -I. --include=$(QUEUE_H) -j$(JOBS) $(ROOMS)
+	    --suppressions-list=tests/cppcheck.txt -D_GNU_SOURCE -I. --include=$(QUEUE_H) --include=tests/cppcheck.h -j$(JOBS) $(ROOMS)
 	@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build/clang CC=clang OPT='-O1 -g' build/clang/bursar build/clang/vendor build/clang/load unit-tests
 	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/bursar
 	@echo "check: all well"
