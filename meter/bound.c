@@ -78,8 +78,8 @@ static struct price_terms terms_of(enum api_kind kind, const struct request_info
 /* Anthropic's models write a cache only where the request marks it, others on their own. */
 static struct price_doubt doubt_of(enum api_kind kind, const struct request_info *q, int64_t at_s)
 {
-	bool marked = kind == API_MESSAGES || kind == API_CONVERSE || kind == API_INVOKE || kind == API_BATCH_SUBMIT;
 	bool batch = kind == API_BATCH_SUBMIT;
+	bool marked = kind == API_MESSAGES || kind == API_CONVERSE || kind == API_INVOKE || (batch && !q->batch_lines);
 
 	return (struct price_doubt){.until_s = at_s + (batch ? BATCH_SECONDS_MAX : CALL_SECONDS_MAX),
 				    .may_priority = !batch && may_be_priority(q->service_tier),
@@ -144,10 +144,11 @@ uint64_t bound_text(const struct sketch *s)
 	const struct request_info *q = s->q;
 	uint64_t data = most(q->image_bytes, q->upload_bytes);
 	uint64_t tokens = q->body_bytes - least(q->body_bytes, data);
+	uint64_t around = REQUEST_OVERHEAD_TOKENS + (q->tools ? TOOLS_OVERHEAD_TOKENS : 0);
 
 	tokens = bound_plus(tokens, bound_times(q->messages, MESSAGE_OVERHEAD_TOKENS));
 	tokens = bound_plus(tokens, image_tokens(s));
-	tokens = bound_plus(tokens, REQUEST_OVERHEAD_TOKENS + (q->tools ? TOOLS_OVERHEAD_TOKENS : 0));
+	tokens = bound_plus(tokens, bound_times(around, most(q->batch_items, 1)));
 	return s->counted > 0 ? least(tokens, s->counted) : tokens;
 }
 
@@ -252,7 +253,9 @@ static enum bound_result bound_hosted(struct sketch *s)
 		return bound_unbounded(s,
 				       "the price book does not know what a picture of the image tool costs with this "
 				       "model; remove the tool, or set the price of `img`");
-	s->input = bound_times(most(s->input, context), bound_plus(q->hosted_calls, 1));
+	s->input = most(s->input, bound_times(context, most(q->batch_items, 1)));
+	s->input = q->batch_items > 0 ? bound_plus(s->input, bound_times(context, q->hosted_calls))
+				      : bound_times(s->input, bound_plus(q->hosted_calls, 1));
 	s->n.n[PRICE_WEB] = q->hosted & HOSTED_WEB ? q->hosted_calls : 0;
 	s->n.n[PRICE_FILE] = q->hosted & HOSTED_FILE ? q->hosted_calls : 0;
 	s->n.n[PRICE_CODE] = q->hosted & HOSTED_CODE ? q->hosted_calls : 0;
@@ -298,10 +301,8 @@ static enum bound_result bound_batch(struct sketch *s)
 	uint64_t each = bound_model_out(s);
 	enum bound_result r;
 
-	if (q->batch_file)
-		return bound_unbounded(s,
-				       "the batch's requests stand in a file at the vendor, so its price is not known; "
-				       "send the requests one by one, or use a soft budget");
+	if (q->batch_file && !q->batch_lines)
+		return bound_unbounded(s, "the batch's requests stand in a file at the vendor that is not known here");
 	if (q->mixed_models)
 		return bound_unbounded(s, "the batch names several models; order one batch for each model");
 	if (q->batch_uncapped > 0 && each == 0 && price_model_has(s->model, PRICE_OUT))
@@ -311,6 +312,7 @@ static enum bound_result bound_batch(struct sketch *s)
 		r = bound_hosted(s);
 	s->output = bound_plus(q->max_out, bound_times(q->batch_uncapped, each));
 	s->n.n[PRICE_REQ] = q->batch_items;
+	s->n.n[PRICE_CHARS] = q->batch_lines ? q->body_bytes : 0;
 	return r;
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "meter/reqscan_places.h"
 
@@ -13,7 +14,8 @@
 	(BIT(ID_MODEL) | BIT(ID_STREAM) | BIT(ID_N) | BIT(ID_BEST_OF) | BIT(ID_MAX) | BIT(ID_MAX_COMPLETION) |         \
 	 BIT(ID_INCLUDE_USAGE) | BIT(ID_TIER) | BIT(ID_SPEED) | BIT(ID_GEO) | BIT(ID_BACKGROUND) | BIT(ID_TTL) |       \
 	 BIT(ID_TOOL_USES) | BIT(ID_TOOL_CALLS_MAX) | BIT(ID_SIZE) | BIT(ID_WIDTH) | BIT(ID_HEIGHT) |                  \
-	 BIT(ID_QUALITY) | BIT(ID_PARTIAL_IMAGES) | BIT(ID_SPEECH_INPUT) | BIT(ID_STREAM_FORMAT))
+	 BIT(ID_QUALITY) | BIT(ID_PARTIAL_IMAGES) | BIT(ID_SPEECH_INPUT) | BIT(ID_STREAM_FORMAT) |                     \
+	 BIT(ID_BATCH_ENDPOINT) | BIT(ID_LINE_METHOD))
 /* These stand for any number of different keys. */
 #define REPEATED (BIT(ID_NONE) | BIT(ID_HOSTED) | BIT(ID_REMOTE_FILE))
 
@@ -141,6 +143,8 @@ static int take_begin(struct reqscan *s, bool object)
 		return BUR_INVALID;
 	if (id == ID_CONFIG)
 		begin_config(s, object);
+	if (id == ID_BATCH_BODY && s->line_body != PL_IGNORE)
+		s->line_body_begin = s->json.token_begin;
 	reqscan_begin_part(s, id, object);
 	enter(s, id, walk_next(&s->walk, reqscan_places, object));
 	return BUR_OK;
@@ -191,6 +195,13 @@ static void close_batch_item(struct reqscan *s)
 		s->info.batch_uncapped = plus(s->info.batch_uncapped, s->info.candidates);
 }
 
+/* The rest of the line is the envelope, which no model reads. */
+static void close_line_body(struct reqscan *s)
+{
+	s->info.batch_items = 1;
+	s->info.body_bytes = s->json.offset - s->line_body_begin;
+}
+
 static void take_end(struct reqscan *s)
 {
 	uint8_t place = walk_here(&s->walk);
@@ -201,6 +212,8 @@ static void take_end(struct reqscan *s)
 		close_tool(s);
 	else if (place == PL_BATCH_ITEM)
 		close_batch_item(s);
+	else if (s->walk.depth == 2 && place == s->line_body && place != PL_IGNORE)
+		close_line_body(s);
 	walk_leave(&s->walk);
 	if (s->walk.depth == 1)
 		s->config_open = false;
@@ -271,6 +284,8 @@ static void follow(struct reqscan *s, const char *p, size_t n)
 
 void reqscan_begin(struct reqscan *s, const struct reqscan_options *o)
 {
+	uint8_t body;
+
 	json_reader_init(&s->json);
 	memset((char *)s + offsetof(struct reqscan, kind), 0,
 	       offsetof(struct reqscan, walk) - offsetof(struct reqscan, kind));
@@ -281,9 +296,12 @@ void reqscan_begin(struct reqscan *s, const struct reqscan_options *o)
 	s->kind = o->kind;
 	s->info.candidates = o->kind == API_PREDICT ? 4 : 1;
 	s->info.stream = o->kind == API_OLLAMA;
-	s->root_place = reqscan_root_place(o->kind, o->model);
-	s->bound = reqscan_bound_names(o->kind, s->root_place, o->provider);
-	s->member = reqscan_member(o->kind, s->root_place, o->provider);
+	body = reqscan_root_place(o->kind, o->model);
+	s->root_place = o->batch_line ? reqscan_line_place(o->kind) : body;
+	s->line_body = o->batch_line ? body : PL_IGNORE;
+	CHECK(!o->batch_line || s->root_place != PL_IGNORE);
+	s->bound = reqscan_bound_names(o->kind, body, o->provider);
+	s->member = reqscan_member(o->kind, body, o->provider);
 	s->is_openai = slice_ieq(o->provider, SLICE("openai"));
 	walk_init(&s->walk, s->root_place);
 	s->seen[0] = 0;
@@ -330,7 +348,8 @@ int reqscan_feed(struct reqscan *s, const char *p, size_t n)
 {
 	if (s->error != REQSCAN_OK)
 		return BUR_INVALID;
-	s->info.body_bytes += n;
+	if (s->line_body == PL_IGNORE)
+		s->info.body_bytes += n;
 	if (s->root_place == PL_IGNORE)
 		return BUR_OK;
 	return s->is_form ? reqscan_form_feed(s, p, n) : feed_json(s, p, n);
@@ -379,6 +398,7 @@ int reqscan_finish(struct reqscan *s)
 		return reqscan_fail(s, REQSCAN_NOT_JSON, SLICE_NONE);
 	finish_tools(s);
 	finish_bound(s);
-	reqscan_plan_edits(s);
+	if (s->line_body == PL_IGNORE)
+		reqscan_plan_edits(s);
 	return BUR_OK;
 }

@@ -48,11 +48,16 @@ enum image_quality {
 	QUALITY_OTHER
 };
 
+#define BATCH_INPUT_MAX 95
+#define BATCH_ENDPOINT_MAX 63
+
 struct request_info {
-	char model[MODEL_NAME_MAX + 1]; /* from the body, else filled by the caller from the path */
-	char service_tier[16];          /* "" when absent */
-	char speed[16];                 /* Anthropic speed, Bedrock latency; "" when absent */
-	char inference_geo[16];         /* Anthropic */
+	char model[MODEL_NAME_MAX + 1];        /* from the body, else filled by the caller from the path */
+	char service_tier[16];                 /* "" when absent */
+	char speed[16];                        /* Anthropic speed, Bedrock latency; "" when absent */
+	char inference_geo[16];                /* Anthropic */
+	char batch_input[BATCH_INPUT_MAX + 1]; /* of a batch: the file of its requests; "" when not told, or too long */
+	char batch_endpoint[BATCH_ENDPOINT_MAX + 1]; /* of a batch, or a line of its file: where its requests go */
 	uint64_t body_bytes;
 	uint64_t max_out;    /* output tokens per candidate that the vendor will honour; of a batch: of all its items */
 	uint64_t candidates; /* n, candidateCount, best_of, pictures asked for; 1 when absent (4 in Vertex predict) */
@@ -88,6 +93,7 @@ struct request_info {
 	bool annotations;      /* OCR with structured annotations */
 	bool plain_answer;     /* transcription as text or subtitles: the answer will not tell its usage */
 	bool batch_file;       /* a batch whose requests stand in a file at the vendor */
+	bool batch_lines;      /* set by batch_file.h: the sum of such a file's requests */
 	bool residency;        /* set by the caller: the vendor's regional host, with a surcharge */
 	bool mixed_models;     /* items of a batch name several models */
 	bool include_usage;    /* the client itself asks for usage in the stream */
@@ -134,6 +140,9 @@ struct reqscan {
 	bool tool_hosted, tool_has_uses, tools_unbounded, has_calls_max;
 	bool pages_open; /* a range of pages, or all */
 	uint64_t batch_out;
+	/* of a line of a batch's file: the table of its body, and where that begins */
+	uint8_t line_body;
+	uint64_t line_body_begin;
 	/* long strings that are looked into as they pass */
 	uint8_t follow; /* enum follow */
 	struct unescape text;
@@ -153,6 +162,9 @@ struct reqscan_options {
 	struct slice provider;     /* shipped name ("deepseek"); which names of a bound it knows. Empty: any */
 	struct slice model;        /* from the path, decoded: Bedrock's bodies differ by it. Not kept */
 	struct slice content_type; /* forms are recognised by it */
+	/* The bytes are a line of a batch's file, whose `body` is a request of the kind (one that batches can have, see
+	 * batch_file.h); info.body_bytes are those of it, and info.batch_items is 1 when it has one. */
+	bool batch_line;
 };
 
 void reqscan_init(struct reqscan *, enum api_kind) NONNULL(1);

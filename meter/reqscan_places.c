@@ -253,6 +253,7 @@ static const struct walk_key batch_keys[] = {
     WALK_KEY("requests", ID_BATCH_REQUESTS, PL_BATCH_LIST),
     WALK_KEY("input_file_id", ID_BATCH_FILE, 0),
     WALK_KEY("input_files", ID_BATCH_FILE, 0),
+    WALK_KEY("endpoint", ID_BATCH_ENDPOINT, 0),
     WALK_KEY("batch", ID_BATCH_BODY, PL_G_BATCH),
 };
 
@@ -264,6 +265,15 @@ static const struct walk_key batch_item_keys[] = {
     WALK_KEY("body", ID_BATCH_BODY, PL_CHAT),
     WALK_KEY("request", ID_BATCH_BODY, PL_GENERATE),
 };
+/* A line of the file that a batch of OpenAI's is made of. */
+#define LINE_KEYS(place)                                                                                               \
+	WALK_KEY("url", ID_BATCH_ENDPOINT, 0), WALK_KEY("method", ID_LINE_METHOD, 0),                                  \
+	    WALK_KEY("body", ID_BATCH_BODY, place)
+static const struct walk_key line_chat_keys[] = {LINE_KEYS(PL_CHAT)};
+static const struct walk_key line_completions_keys[] = {LINE_KEYS(PL_COMPLETIONS)};
+static const struct walk_key line_responses_keys[] = {LINE_KEYS(PL_RESPONSES)};
+static const struct walk_key line_embeddings_keys[] = {LINE_KEYS(PL_EMBEDDINGS)};
+static const struct walk_key line_moderations_keys[] = {LINE_KEYS(PL_MODERATIONS)};
 static const struct walk_key g_batch_keys[] = {
     WALK_KEY("inputConfig", ID_CONFIG, PL_G_INPUT),
     WALK_KEY("input_config", ID_CONFIG, PL_G_INPUT),
@@ -447,20 +457,44 @@ const struct walk_place reqscan_places[PL_COUNT] = {
     [PL_PAGES] = WALK_ARRAY(PL_DEAD, ID_PAGE_ITEM),
     [PL_BATCH_LIST] = WALK_ARRAY(PL_BATCH_ITEM, ID_NONE),
     [PL_BATCH_ITEM] = WALK_OBJECT(batch_item_keys),
+    [PL_LINE_CHAT] = WALK_OBJECT(line_chat_keys),
+    [PL_LINE_COMPLETIONS] = WALK_OBJECT(line_completions_keys),
+    [PL_LINE_RESPONSES] = WALK_OBJECT(line_responses_keys),
+    [PL_LINE_EMBEDDINGS] = WALK_OBJECT(line_embeddings_keys),
+    [PL_LINE_MODERATIONS] = WALK_OBJECT(line_moderations_keys),
     [PL_G_BATCH] = WALK_OBJECT(g_batch_keys),
     [PL_G_INPUT] = WALK_OBJECT(g_input_keys),
     [PL_G_REQUESTS] = WALK_OBJECT(g_requests_keys),
 };
 
 const bool reqscan_wants_text[ID_COUNT] = {
-    [ID_MODEL] = true,      [ID_TIER] = true,          [ID_SPEED] = true,
-    [ID_GEO] = true,        [ID_TOOL_TYPE] = true,     [ID_EDIT_TYPE] = true,
-    [ID_TTL] = true,        [ID_TYPE] = true,          [ID_SOURCE_TYPE] = true,
-    [ID_MIME] = true,       [ID_URL] = true,           [ID_IMAGE_URL] = true,
-    [ID_MODALITY] = true,   [ID_MAX] = true,           [ID_MAX_COMPLETION] = true,
-    [ID_N] = true,          [ID_DETAIL] = true,        [ID_SIZE] = true,
-    [ID_QUALITY] = true,    [ID_STREAM_FORMAT] = true, [ID_RESPONSE_FORMAT] = true,
-    [ID_IMAGE_ITEM] = true, [ID_IMAGES] = true,        [ID_FILE_URL] = true,
+    [ID_MODEL] = true,
+    [ID_TIER] = true,
+    [ID_SPEED] = true,
+    [ID_GEO] = true,
+    [ID_TOOL_TYPE] = true,
+    [ID_EDIT_TYPE] = true,
+    [ID_TTL] = true,
+    [ID_TYPE] = true,
+    [ID_SOURCE_TYPE] = true,
+    [ID_MIME] = true,
+    [ID_URL] = true,
+    [ID_IMAGE_URL] = true,
+    [ID_MODALITY] = true,
+    [ID_MAX] = true,
+    [ID_MAX_COMPLETION] = true,
+    [ID_N] = true,
+    [ID_DETAIL] = true,
+    [ID_SIZE] = true,
+    [ID_QUALITY] = true,
+    [ID_STREAM_FORMAT] = true,
+    [ID_RESPONSE_FORMAT] = true,
+    [ID_IMAGE_ITEM] = true,
+    [ID_IMAGES] = true,
+    [ID_FILE_URL] = true,
+    [ID_BATCH_FILE] = true,
+    [ID_BATCH_ENDPOINT] = true,
+    [ID_LINE_METHOD] = true,
 };
 
 const uint8_t reqscan_follows[ID_COUNT] = {
@@ -542,6 +576,24 @@ uint8_t reqscan_root_place(enum api_kind kind, struct slice model)
 
 	CHECK((size_t)kind < ARRAY_LEN(roots));
 	return kind == API_INVOKE ? invoke_place(model) : roots[kind];
+}
+
+uint8_t reqscan_line_place(enum api_kind kind)
+{
+	switch (kind) {
+	case API_CHAT:
+		return PL_LINE_CHAT;
+	case API_COMPLETIONS:
+		return PL_LINE_COMPLETIONS;
+	case API_RESPONSES:
+		return PL_LINE_RESPONSES;
+	case API_EMBEDDINGS:
+		return PL_LINE_EMBEDDINGS;
+	case API_MODERATIONS:
+		return PL_LINE_MODERATIONS;
+	default:
+		return PL_IGNORE;
+	}
 }
 
 uint8_t reqscan_form_field(enum api_kind kind, struct slice name)

@@ -94,6 +94,8 @@ enum reqscan_id {
 	ID_BOX_ANNOTATIONS,
 	/* batches */
 	ID_BATCH_FILE,
+	ID_BATCH_ENDPOINT,
+	ID_LINE_METHOD,
 	ID_BATCH_REQUESTS,
 	ID_BATCH_BODY,
 	ID_COUNT,
@@ -166,6 +168,11 @@ enum reqscan_place {
 	PL_PAGES,
 	PL_BATCH_LIST,
 	PL_BATCH_ITEM,
+	PL_LINE_CHAT,
+	PL_LINE_COMPLETIONS,
+	PL_LINE_RESPONSES,
+	PL_LINE_EMBEDDINGS,
+	PL_LINE_MODERATIONS,
 	PL_G_BATCH,
 	PL_G_INPUT,
 	PL_G_REQUESTS,
@@ -201,6 +208,8 @@ extern const uint8_t reqscan_follows[ID_COUNT];
 
 /* The table of a body; Bedrock's by the vendor in its model. */
 uint8_t reqscan_root_place(enum api_kind, struct slice model);
+/* The table of a line of a batch's file; PL_IGNORE: none for this kind. */
+uint8_t reqscan_line_place(enum api_kind);
 /* Id of a form's field; ID_NONE: nobody's. */
 uint8_t reqscan_form_field(enum api_kind, struct slice name);
 /* The name under which the id stands in the tables, for messages. */

@@ -377,6 +377,23 @@ static void take_tool_type(struct reqscan *s, struct slice type)
 	s->info.hosted |= hosted_kind(type);
 }
 
+/* A name that does not fit is as none: nothing is known under a part of it. */
+static void take_name(const struct reqscan *s, char *dst, size_t dst_size)
+{
+	struct slice text = json_text(&s->json);
+
+	dst[0] = '\0';
+	if (!s->json.cut && text.n < dst_size && !memchr(text.p, '\0', text.n))
+		(void)slice_to_cstr(text, dst, dst_size);
+}
+
+/* A line of a batch's file that is no POST is something else than the request that is read. */
+static int take_line_method(struct reqscan *s, enum json_token t)
+{
+	return t == JT_STRING && slice_eq(json_text(&s->json), SLICE("POST")) ? BUR_OK
+									      : reqscan_bad_value(s, ID_LINE_METHOD);
+}
+
 static void take_part_string(struct reqscan *s, uint8_t id)
 {
 	struct slice text = json_text(&s->json);
@@ -454,6 +471,12 @@ static void take_part_string(struct reqscan *s, uint8_t id)
 	case ID_DOCUMENT_ITEM:
 		s->info.documents++;
 		break;
+	case ID_BATCH_FILE:
+		take_name(s, s->info.batch_input, sizeof(s->info.batch_input));
+		break;
+	case ID_BATCH_ENDPOINT:
+		take_name(s, s->info.batch_endpoint, sizeof(s->info.batch_endpoint));
+		break;
 	default:
 		break;
 	}
@@ -530,6 +553,8 @@ int reqscan_take_scalar(struct reqscan *s, uint8_t id, enum json_token t)
 		return take_partial_images(s, t);
 	case ID_SPEECH_INPUT:
 		return take_speech(s, t);
+	case ID_LINE_METHOD:
+		return take_line_method(s, t);
 	case ID_TIER:
 		return take_word(s, id, t, s->info.service_tier);
 	case ID_SPEED:

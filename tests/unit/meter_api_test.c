@@ -408,7 +408,7 @@ static const struct {
 
     {"ollama", "POST", "/api/chat", API_OLLAMA},
     {"ollama", "POST", "/api/generate", API_OLLAMA},
-    {"ollama", "POST", "/api/embed", API_OLLAMA},
+    {"ollama", "POST", "/api/embed", API_OLLAMA_EMBED},
     {"ollama", "GET", "/api/tags", API_FREE},
     {"ollama", "POST", "/api/show", API_FREE},
     {"ollama", "POST", "/api/web_search", API_UNKNOWN},
