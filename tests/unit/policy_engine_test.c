@@ -1,5 +1,5 @@
 /* The engine's rules and invariants, one test each; the names begin with the rule of the budget specification. */
-#include "policy/engine.c" /* for the statics of the meter table */
+#include "policy/engine_internal.h" /* for the table of counters */
 
 #include "tests/unit/policy_build.h"
 
@@ -934,9 +934,9 @@ static void two_counters_never_share_an_identity(void **state)
 	w = world_of(&b, 1);
 	(void)match_of(&w, "ann", NULL);
 	uid = meter_uid("b", SLICE("user=ann"));
-	assert_int_equal(meter_lookup(w.e, &w.e->entries[0], SLICE("user=ann"), uid, &meter), BUR_OK);
+	assert_int_equal(engine_table_find(w.e, &w.e->entries[0], SLICE("user=ann"), uid, &meter), BUR_OK);
 	assert_int_equal(meter, 0);
-	assert_int_equal(meter_lookup(w.e, &w.e->entries[0], SLICE("user=eve"), uid, &meter), BUR_FULL);
+	assert_int_equal(engine_table_find(w.e, &w.e->entries[0], SLICE("user=eve"), uid, &meter), BUR_FULL);
 	world_done(&w);
 }
 

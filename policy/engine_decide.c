@@ -1,0 +1,148 @@
+#include "policy/engine_internal.h"
+
+/* --- one place of a hold: a meter and one of its instances -------------------------------------------------------- */
+
+static int64_t clamp64(wide v)
+{
+	return v > INT64_MAX ? INT64_MAX : v < INT64_MIN ? INT64_MIN : (int64_t)v;
+}
+
+static bool is_hard(const struct place *p)
+{
+	return p->meter->entry->budget->mode == MODE_HARD;
+}
+
+/* What may be used in this window: hard budgets end at their block step. */
+static wide place_limit(const struct place *p)
+{
+	const struct entry *b = p->meter->entry;
+
+	return (wide)(is_hard(p) ? b->block_limit : b->budget->limit) + p->in->credit;
+}
+
+/* Never clamped: negative after an overrun or when more was spent than the limit allows today. */
+static wide place_avail(const struct place *p)
+{
+	return place_limit(p) - p->in->posted - p->in->held;
+}
+
+static bool place_blocks(const struct place *p)
+{
+	return is_hard(p) && p->need > 0 && place_avail(p) < p->need;
+}
+
+static bool place_overflows(const struct place *p)
+{
+	return (wide)p->in->posted + p->in->held + p->need > INT64_MAX;
+}
+
+/* --- thresholds --------------------------------------------------------------------------------------------------- */
+
+/* A step whose event found no room keeps its bit clear and is told at the next chance. */
+static void step_tell(const struct place *p, size_t step, int64_t need, struct event_list *to)
+{
+	const struct budget *b = p->meter->entry->budget;
+	uint32_t bit = UINT32_C(1) << step;
+
+	if ((p->in->warned_mask & bit) != 0 || *to->n == EVENTS_MAX)
+		return;
+	p->in->warned_mask |= bit;
+	to->at[(*to->n)++] = (struct engine_event){
+	    .action = b->steps[step].action,
+	    .at_ppm = b->steps[step].at_ppm,
+	    .posted = p->in->posted,
+	    .held = p->in->held,
+	    .need = need,
+	    .limit = b->limit,
+	    .uid = p->meter->uid,
+	    .win_start = p->in->win_start,
+	    .win_end = p->in->win_end,
+	    .warned_mask = p->in->warned_mask,
+	    .budget = b,
+	    .scope = p->meter->scope,
+	};
+}
+
+void engine_decide_alerts(const struct place *p, int64_t need, struct event_list *to)
+{
+	const struct budget *b = p->meter->entry->budget;
+	wide used_ppm = ((wide)p->in->posted + p->in->held + need) * PPM;
+
+	for (size_t i = 0; i < b->n_steps && used_ppm >= (wide)b->steps[i].at_ppm * b->limit; i++) {
+		if (b->steps[i].action == STEP_ALERT)
+			step_tell(p, i, need, to);
+	}
+}
+/* --- deciding ----------------------------------------------------------------------------------------------------- */
+
+static void block_put(const struct place *p, struct decision *d)
+{
+	d->blocked[d->n_blocked++] = (struct blocked){
+	    .budget = p->meter->entry->budget,
+	    .scope = p->meter->scope,
+	    .limit = clamp64(place_limit(p)),
+	    .posted = p->in->posted,
+	    .held = p->in->held,
+	    .need = p->need,
+	    .win_end = p->in->win_end,
+	    .only_held = place_avail(p) + p->in->held - p->own >= p->need,
+	};
+	if (!d->blocked[d->n_blocked - 1].only_held)
+		d->verdict = VERDICT_SPENT;
+	else if (d->verdict == VERDICT_ALLOW)
+		d->verdict = VERDICT_HELD;
+}
+
+/* What the answer says about the state after the call, allowed or not. */
+static void decision_describe(const struct place *p, struct decision *d)
+{
+	const struct budget *b = p->meter->entry->budget;
+	wide left = place_avail(p);
+
+	if (b->mode == MODE_SOFT && left < 0)
+		d->over_budget = true;
+	if (b->unit == UNIT_USD && (!d->tightest || left < d->tightest_left_nanousd)) {
+		d->tightest = b;
+		d->tightest_left_nanousd = clamp64(left);
+	}
+}
+
+/* Not a memset: the arrays are several KiB and only their first entries are ever used. */
+void engine_decide_init(struct decision *d)
+{
+	d->verdict = VERDICT_ALLOW;
+	d->n_blocked = 0;
+	d->over_budget = false;
+	d->tightest = NULL;
+	d->tightest_left_nanousd = 0;
+	d->n_events = 0;
+}
+
+/* All needs are taken, or none. Alerts of a refused call count what is there without it: its need never got in. */
+int engine_decide_take(struct engine *e, struct place *places, size_t n, struct decision *d)
+{
+	struct event_list events = {d->events, &d->n_events};
+	bool allowed;
+
+	for (size_t i = 0; i < n; i++) {
+		if (place_blocks(&places[i]))
+			block_put(&places[i], d);
+		else if (place_overflows(&places[i]))
+			return BUR_OVERFLOW;
+	}
+	allowed = d->n_blocked == 0;
+	for (size_t i = 0; i < n; i++) {
+		struct place *p = &places[i];
+		const struct entry *b = p->meter->entry;
+
+		engine_decide_alerts(p, allowed ? p->need : 0, &events);
+		if (place_blocks(p) && b->block_step != NO_STEP)
+			step_tell(p, b->block_step, p->need, &events);
+		if (allowed) {
+			p->in->held += p->need;
+			e->held[b->budget->unit] += p->need;
+		}
+		decision_describe(p, d);
+	}
+	return allowed ? BUR_OK : BUR_DENIED;
+}

@@ -1,0 +1,227 @@
+#include "policy/engine_internal.h"
+
+static bool amounts_ok(const struct amounts *a)
+{
+	return a->nanousd >= 0 && a->tokens >= 0 && a->requests >= 0;
+}
+
+static int amounts_add(const struct amounts *a, const struct amounts *b, struct amounts *ret)
+{
+	int r = amount_add(a->nanousd, b->nanousd, &ret->nanousd);
+
+	if (r == BUR_OK)
+		r = amount_add(a->tokens, b->tokens, &ret->tokens);
+	if (r == BUR_OK)
+		r = amount_add(a->requests, b->requests, &ret->requests);
+	return r;
+}
+
+static struct place hold_place(struct engine *e, const struct hold *h, size_t i)
+{
+	const struct hold_meter *hm = &h->m[i];
+	struct place p = {.meter = meter_at(e, hm->meter)};
+
+	CHECK(hm->instance < INSTANCES_MAX);
+	p.in = &p.meter->instance[hm->instance];
+	CHECK(p.meter->uid == hm->uid && p.in->win_start == hm->win_start && p.in->open > 0);
+	p.own = amount_of(&h->worst, hm->unit);
+	CHECK(p.in->held >= p.own);
+	return p;
+}
+static void hold_fill(struct engine *e, const struct match *match, const struct place *places,
+		      const struct amounts *worst, struct hold *h)
+{
+	h->id = ++e->next_id;
+	h->state = HOLD_RESERVED;
+	h->worst = *worst;
+	h->n = (uint8_t)match->n;
+	for (size_t i = 0; i < match->n; i++) {
+		struct meter *m = places[i].meter;
+
+		places[i].in->open++;
+		h->m[i] = (struct hold_meter){.meter = match->meter[i],
+					      .instance = m->current,
+					      .unit = m->entry->budget->unit,
+					      .uid = m->uid,
+					      .win_start = places[i].in->win_start};
+	}
+	e->open_holds++;
+	e->open_places += match->n;
+}
+
+int engine_reserve(struct engine *e, const struct match *match, const struct amounts *worst, int64_t now_s,
+		   struct hold *ret_hold, struct decision *ret)
+{
+	struct place places[MATCH_MAX];
+	int r = BUR_OK;
+
+	engine_decide_init(ret);
+	if (!amounts_ok(worst))
+		return BUR_OVERFLOW;
+	CHECK(match->n <= MATCH_MAX);
+	engine_lock(e);
+	now_s = engine_window_now(e, now_s);
+	for (size_t i = 0; i < match->n; i++) {
+		struct meter *m = meter_at(e, match->meter[i]);
+
+		r = engine_window_roll(m, now_s);
+		if (r < 0)
+			goto out;
+		CHECK(meter_current(m)->open < UINT32_MAX);
+		places[i] = (struct place){m, meter_current(m), amount_of(worst, m->entry->budget->unit), 0};
+	}
+	r = engine_decide_take(e, places, match->n, ret);
+	if (r == BUR_OK)
+		hold_fill(e, match, places, worst, ret_hold);
+out:
+	engine_unlock(e);
+	return r;
+}
+
+int engine_mark_sent(struct engine *e, struct hold *h)
+{
+	int r = BUR_ALREADY;
+
+	engine_lock(e);
+	if (h->state == HOLD_RESERVED) {
+		h->state = HOLD_SENT;
+		r = BUR_OK;
+	}
+	engine_unlock(e);
+	return r;
+}
+
+int engine_extend(struct engine *e, struct hold *h, const struct amounts *delta, int64_t now_s, struct decision *ret)
+{
+	struct place places[MATCH_MAX];
+	struct amounts worst;
+	int r = BUR_ALREADY;
+
+	engine_decide_init(ret);
+	if (!amounts_ok(delta))
+		return BUR_OVERFLOW;
+	engine_lock(e);
+	(void)engine_window_now(e, now_s);
+	if (h->state != HOLD_SENT)
+		goto out;
+	r = amounts_add(&h->worst, delta, &worst);
+	if (r < 0)
+		goto out;
+	/* R7.4: in the windows where the hold was taken, also when they have ended. */
+	for (size_t i = 0; i < h->n; i++) {
+		places[i] = hold_place(e, h, i);
+		places[i].need = amount_of(delta, h->m[i].unit);
+	}
+	r = engine_decide_take(e, places, h->n, ret);
+	if (r == BUR_OK)
+		h->worst = worst;
+out:
+	engine_unlock(e);
+	return r;
+}
+
+int engine_shrink(struct engine *e, struct hold *h, const struct amounts *delta)
+{
+	int r = BUR_ALREADY;
+
+	engine_lock(e);
+	if (h->state != HOLD_RESERVED && h->state != HOLD_SENT)
+		goto out;
+	r = BUR_INVALID;
+	if (!amounts_ok(delta) || delta->nanousd > h->worst.nanousd || delta->tokens > h->worst.tokens ||
+	    delta->requests > h->worst.requests)
+		goto out;
+	for (size_t i = 0; i < h->n; i++) {
+		struct place p = hold_place(e, h, i);
+		int64_t less = amount_of(delta, h->m[i].unit);
+
+		p.in->held -= less;
+		e->held[h->m[i].unit] -= less;
+	}
+	h->worst.nanousd -= delta->nanousd;
+	h->worst.tokens -= delta->tokens;
+	h->worst.requests -= delta->requests;
+	r = BUR_OK;
+out:
+	engine_unlock(e);
+	return r;
+}
+
+/* The hold leaves its instances; a past one without holds is free from now on. */
+static void hold_release(struct engine *e, struct hold *h, enum hold_state end)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		struct place p = hold_place(e, h, i);
+
+		p.in->held -= p.own;
+		p.in->open--;
+		e->held[h->m[i].unit] -= p.own;
+	}
+	CHECK(e->open_holds > 0 && e->open_places >= h->n);
+	e->open_holds--;
+	e->open_places -= h->n;
+	h->state = end;
+}
+
+static bool settle_overflows(struct engine *e, const struct hold *h, const struct amounts *actual)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		struct place p = hold_place(e, h, i);
+
+		if ((wide)p.in->posted + amount_of(actual, h->m[i].unit) + p.in->held - p.own > INT64_MAX)
+			return true;
+	}
+	return false;
+}
+
+static int64_t above(int64_t actual, int64_t worst)
+{
+	return actual > worst ? actual - worst : 0;
+}
+
+int engine_settle(struct engine *e, struct hold *h, const struct amounts *actual, struct settlement *ret)
+{
+	struct event_list events = {ret->events, &ret->n_events};
+	int r = BUR_ALREADY;
+
+	ret->n_events = 0;
+	ret->overrun = (struct amounts){0, 0, 0};
+	engine_lock(e);
+	if (h->state == HOLD_SETTLED || h->state == HOLD_VOIDED)
+		goto out;
+	r = BUR_INVALID;
+	if (h->state != HOLD_SENT)
+		goto out;
+	r = BUR_OVERFLOW;
+	if (!amounts_ok(actual) || settle_overflows(e, h, actual))
+		goto out;
+	ret->overrun.nanousd = above(actual->nanousd, h->worst.nanousd);
+	ret->overrun.tokens = above(actual->tokens, h->worst.tokens);
+	ret->overrun.requests = above(actual->requests, h->worst.requests);
+	for (size_t i = 0; i < h->n; i++) {
+		struct place p = hold_place(e, h, i);
+
+		p.in->posted += amount_of(actual, h->m[i].unit);
+		p.in->held -= p.own; /* as it will be; engine_decide_alerts looks at the sum */
+		engine_decide_alerts(&p, 0, &events);
+		p.in->held += p.own;
+	}
+	hold_release(e, h, HOLD_SETTLED);
+	r = BUR_OK;
+out:
+	engine_unlock(e);
+	return r;
+}
+
+int engine_void(struct engine *e, struct hold *h)
+{
+	int r = BUR_ALREADY;
+
+	engine_lock(e);
+	if (h->state == HOLD_RESERVED || h->state == HOLD_SENT) {
+		hold_release(e, h, HOLD_VOIDED);
+		r = BUR_OK;
+	}
+	engine_unlock(e);
+	return r;
+}

@@ -1,0 +1,133 @@
+/* engine_internal.h - what the files of the engine share; nobody else includes it (unit tests of the room may).
+ *
+ * engine.c making and freeing | engine_table.c finding counters, matching | engine_window.c which window is open |
+ * engine_decide.c may it be taken, and what is told | engine_hold.c the life of a hold | engine_change.c what changes
+ * counters beside calls | engine_view.c looking in. */
+#ifndef POLICY_ENGINE_INTERNAL_H
+#define POLICY_ENGINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "policy/engine.h"
+
+#define ENGINE_MAGIC 0xe9613e01u
+#define INSTANCES_MAX 8 /* window instances of one meter: the current one and past ones that still have holds */
+#define NO_STEP STEPS_MAX
+#define PPM 1000000
+
+typedef __int128 wide; /* sums of several int64 */
+
+/* What one meter spent and holds in one window. Free when it is not the meter's current one and `open` is 0.
+ * Invariant: posted, held >= 0; posted + held <= INT64_MAX; held = sum of `worst` over the open holds in it. */
+struct instance {
+	int64_t win_start, win_end, posted, held, credit;
+	uint32_t warned_mask;
+	uint32_t open; /* holds taken here and not resolved; a hold of zero counts too */
+};
+
+/* A budget with what is the same for all its meters. */
+struct entry {
+	const struct budget *budget;
+	int64_t block_limit; /* where a hard budget blocks: the first block step's share, never above the limit */
+	size_t block_step;   /* NO_STEP: none */
+	uint32_t own_meter;  /* without `per`: its only meter */
+	int64_t win_start, win_end; /* the current window; under the lock */
+};
+
+/* One counter. All but the instances is fixed before the meter is published. */
+struct meter {
+	struct entry *entry;
+	uint64_t uid;
+	uint8_t current; /* under the lock, like the instances */
+	struct instance instance[INSTANCES_MAX];
+	size_t scope_n;
+	char scope[]; /* with NUL */
+};
+
+struct engine {
+	unsigned magic;
+	bool deny_without_budget;
+	size_t n_entries, max_meters, table_mask;
+	struct entry *entries;
+	/* Written under `create`, read by anybody; meters are never freed while the engine lives. */
+	_Atomic(struct meter *) *meters; /* by index */
+	_Atomic(uint32_t) *table;        /* open addressing by uid: index + 1, 0 = empty */
+	_Atomic(uint32_t) n_meters;
+	pthread_mutex_t create;
+	/* R4.1: one lock for all below and for every instance. */
+	CACHE_ALIGNED pthread_mutex_t lock;
+	int64_t last_now_s;
+	uint64_t next_id;
+	size_t open_holds, open_places; /* places: (hold, meter) pairs */
+	wide held[UNIT_REQUESTS + 1];   /* sum of `worst` over all places */
+};
+
+static inline void engine_lock(struct engine *e)
+{
+	CHECK(e->magic == ENGINE_MAGIC);
+	CHECK(pthread_mutex_lock(&e->lock) == 0);
+}
+
+static inline void engine_unlock(struct engine *e)
+{
+	CHECK(pthread_mutex_unlock(&e->lock) == 0);
+}
+
+static inline struct meter *meter_at(struct engine *e, uint32_t index)
+{
+	CHECK(index < atomic_load_explicit(&e->n_meters, memory_order_acquire));
+	return atomic_load_explicit(&e->meters[index], memory_order_relaxed);
+}
+
+static inline struct instance *meter_current(struct meter *m)
+{
+	return &m->instance[m->current];
+}
+
+static inline int64_t amount_of(const struct amounts *a, enum amount_unit unit)
+{
+	return unit == UNIT_USD ? a->nanousd : unit == UNIT_TOKENS ? a->tokens : a->requests;
+}
+
+/* --- engine_table.c: without the lock ----------------------------------------------------------------------------- */
+
+/* The counter's index; it is made when it is new. BUR_FULL: no room or memory, or another one has its identity. */
+int engine_table_get(struct engine *, struct entry *, struct slice scope, uint32_t *ret) MUST_USE;
+/* BUR_NOTFOUND: there is none yet. BUR_FULL: another counter has this identity. */
+int engine_table_find(struct engine *, const struct entry *, struct slice scope, uint64_t uid, uint32_t *ret) MUST_USE;
+struct meter *engine_table_by_uid(struct engine *, uint64_t uid);            /* NULL: there is none */
+struct entry *engine_table_entry(struct engine *, struct slice budget_name); /* NULL: there is none */
+
+/* --- engine_window.c: under the lock ------------------------------------------------------------------------------ */
+
+/* R7.5: the engine's time never goes back. */
+int64_t engine_window_now(struct engine *, int64_t now_s);
+/* Makes the window that contains now the current one. BUR_FULL: every other instance still has holds. */
+int engine_window_roll(struct meter *, int64_t now_s) MUST_USE;
+/* The instance that began then, when it is current or still has holds. */
+struct instance *engine_window_instance(struct meter *, int64_t win_start);
+
+/* --- engine_decide.c: under the lock ------------------------------------------------------------------------------ */
+
+/* One place of a hold: a meter and one of its instances. */
+struct place {
+	struct meter *meter;
+	struct instance *in;
+	int64_t need; /* asked for now */
+	int64_t own;  /* already held here by the same call */
+};
+struct event_list {
+	struct engine_event *at;
+	size_t *n;
+};
+
+void engine_decide_init(struct decision *);
+/* All needs are taken (BUR_OK), or none (BUR_DENIED, BUR_OVERFLOW). */
+int engine_decide_take(struct engine *, struct place *, size_t n, struct decision *) MUST_USE;
+/* Tells each alert step at or below u = (posted + held + need) / limit that was not told in this window. */
+void engine_decide_alerts(const struct place *, int64_t need, struct event_list *to);
+
+#endif
