@@ -116,6 +116,7 @@ struct txn {
 	uint32_t slot;
 	uint32_t row_flags;
 	int64_t cost_nanousd;
+	int64_t book_cost_nanousd; /* beside a cost that the vendor reported; 0: none */
 	bool settled;
 	uint64_t input_tokens, output_tokens;
 	const char *tightest_budget;

@@ -182,6 +182,22 @@ static void outcome_usage(const struct txn *t, struct outcome *o, enum settle_so
 	o->requests = u->requests;
 }
 
+/* The vendor's own figure counts; the book's stands beside it, and a difference says that the book needs care. */
+static void compare_with_book(struct txn *t, const struct price_model *m, int64_t reported_nanousd)
+{
+	int64_t ours, apart;
+
+	if (!m || cost_of(t, m, usage_of(t), &ours) < 0)
+		return;
+	t->book_cost_nanousd = ours;
+	apart = ours > reported_nanousd ? ours - reported_nanousd : reported_nanousd - ours;
+	if (apart <= reported_nanousd / 100)
+		return;
+	metric_add(&metric_price_differs, 1);
+	log_limited(LOG_WARN, "price.differs", "%s: %s says %lld nano-USD for %s, the price book %lld", t->id_text,
+		    t->target.provider->name, (long long)reported_nanousd, t->info.model, (long long)ours);
+}
+
 static void outcome_of_answer(struct txn *t, struct outcome *o)
 {
 	const struct price_model *m = billed_model(t);
@@ -200,6 +216,7 @@ static void outcome_of_answer(struct txn *t, struct outcome *o)
 		o->requests = 1;
 	} else if (u->complete && reported_cost(u, &o->actual_nanousd)) {
 		outcome_usage(t, o, SOURCE_REPORTED);
+		compare_with_book(t, m, o->actual_nanousd);
 	} else if (t->target.api.kind == API_UNKNOWN || !m) {
 		outcome_unpriced(t, o);
 	} else if (u->complete && cost_of(t, m, u, &o->actual_nanousd) == BUR_OK) {
@@ -370,12 +387,15 @@ static uint32_t write_extra(struct txn *t, char dst[EXTRA_BYTES])
 {
 	const struct usage *u = usage_of(t);
 	struct extra e = {dst, 0, EXTRA_BYTES - 2};
+	char usd[AMOUNT_TEXT_MAX];
 	bool renamed = u->model[0] != '\0' && strcmp(u->model, t->info.model) != 0;
 
 	if (!put_usage(&e, u) ||
 	    (renamed && !put_text(&e, t->priced_as_answer ? "priced_as" : "answer_model", slice_of(u->model))))
 		t->row_flags |= ROW_UNITS_CUT;
 	(void)put_text(&e, "deployment", slice_of(u->deployment));
+	if (t->book_cost_nanousd > 0)
+		(void)put_text(&e, "book_usd", slice_of(amount_format_usd(t->book_cost_nanousd, usd)));
 	(void)put_text(&e, "bill", slice_of(u->dedupe_key));
 	if (t->generic)
 		put_units(&e, generic_call_milli(t->generic));

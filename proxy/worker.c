@@ -20,6 +20,10 @@ struct metric metric_leaf_rejected = {.name = "bursar_intercept_rejected_total",
 				      .help = "TLS handshakes inside tunnels that the client ended"};
 struct metric metric_overrun_nanousd = {.name = "bursar_budget_overrun_nusd_total",
 					.help = "Bills above their hold, in nano-USD"};
+struct metric metric_price_differs = {
+    .name = "bursar_price_differs_total",
+    .help = "calls whose cost as the vendor reported it is over 1 % from the price book's",
+    .kind = METRIC_COUNTER};
 
 void worker_metrics_register(void)
 {
@@ -28,6 +32,7 @@ void worker_metrics_register(void)
 	metric_register(&metric_intercepted);
 	metric_register(&metric_leaf_rejected);
 	metric_register(&metric_overrun_nanousd);
+	metric_register(&metric_price_differs);
 	txn_metrics_register();
 }
 

@@ -93,7 +93,7 @@ struct proxy {
 
 /* Counts of the data path (Prometheus). */
 extern struct metric metric_connections, metric_tunnels, metric_intercepted, metric_leaf_rejected,
-    metric_overrun_nanousd;
+    metric_overrun_nanousd, metric_price_differs;
 void worker_metrics_register(void);
 
 int worker_init(struct worker *, struct proxy *, uint32_t index) MUST_USE;

@@ -325,6 +325,8 @@ int late_call(struct writer *, const struct journal_entry *, int64_t settled_ns,
     NONNULL(1, 2, 5) MUST_USE;
 /* Bills beside calls: how many there are at most in this batch, and writing them. */
 bool late_gather(struct store *) NONNULL(1);
+/* Second names of bills, before late_call looks for what a fetch belongs to. */
+int late_names(struct store *, int64_t now_ns) NONNULL(1) MUST_USE;
 int late_bills(struct store *, int64_t now_ns) NONNULL(1) MUST_USE;
 void late_committed(struct store *) NONNULL(1);
 /* Some of the oldest numbers go, if there are too many or they are too old. SQLite's code. */

@@ -378,6 +378,31 @@ static int put_bill(struct writer *w, const struct late_item *it, int64_t now_ns
 	return *ret_wait ? SQLITE_OK : bill_unknown(w, it, learner_known, now_ns);
 }
 
+/* Second names of bills, before the fetches of this batch look for theirs: a batch and its file may be fetched within
+ * one. Also those that came after late_gather, for they were told before the fetch that needs them; they stay in the
+ * ring, and are nothing new when they are taken. */
+int late_names(struct store *s, int64_t now_ns)
+{
+	struct writer *w = &s->writer;
+	int rc = SQLITE_OK;
+
+	for (uint32_t i = 0; i < s->cfg.workers; i++) {
+		size_t n = ring_len(&s->workers[i].bills);
+
+		for (uint32_t k = 0; k < n && rc == SQLITE_OK; k++) {
+			const struct late_item *it = ring_peek(&s->workers[i].bills, k);
+			struct known known;
+
+			if (!it || it->also == 0)
+				continue;
+			rc = find_key(w, it->key, &known);
+			if (rc == SQLITE_OK && known.found)
+				rc = add_also(w, it, now_ns);
+		}
+	}
+	return rc;
+}
+
 int late_bills(struct store *s, int64_t now_ns)
 {
 	struct writer *w = &s->writer;

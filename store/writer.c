@@ -355,6 +355,8 @@ static int add_items(struct store *s, int64_t now_ns)
 		rc = writer_flush(w);
 	for (size_t i = 0; i < w->n_rows; i++)
 		w->n_known += !w->rows[i].fresh;
+	if (rc == SQLITE_OK && w->n_late > 0)
+		rc = late_names(s, now_ns);
 	return rc == SQLITE_OK ? add_late(s) : rc;
 }
 
