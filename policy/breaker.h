@@ -114,7 +114,7 @@ struct breaker_counts breaker_upstream_counts(const struct breaker_upstream *, i
 struct breaker_cost_config {
 	int64_t max_request_nanousd;       /* a call that could cost more opens it; 0 = off */
 	int64_t velocity_nanousd_per_hour; /* this or more settled in the velocity window opens it; 0 = off */
-	int64_t velocity_window_s;         /* 1 .. 86400; default 3600 */
+	int64_t velocity_window_s;         /* 1 .. 86400; default 3600; a change holds from the next closing on */
 	bool trip_on_burn, trip_on_anomaly;
 	int64_t burn_milli; /* what trips; also judges the probing. Default that of BURN_FAST */
 	int64_t cool_down_s;

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "base/error.h"
 
 #define HOUR_S INT64_C(3600)
@@ -144,7 +143,7 @@ static double week_total(const int64_t *hours)
 /* Median share of each hour; hours[0] is hour `at` of the week in each of the n weeks. */
 static void median_shares(const int64_t *const *weeks, const double *totals, size_t n, size_t at, double *ret)
 {
-	double v[BURN_PROFILE_WEEKS_MAX];
+	double v[BURN_PROFILE_WEEKS_MAX] = {0};
 
 	for (size_t i = 0; i < BURN_WEEK_HOURS; i++) {
 		for (size_t k = 0; k < n; k++)
