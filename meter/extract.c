@@ -53,6 +53,7 @@ static const struct {
     [MARK_GEO] = WORD(names.geo),
     [MARK_TYPE] = WORD(type),
     [MARK_STATUS] = WORD(status),
+    [MARK_PHASE] = WORD(phase),
     [MARK_SIDE_MODEL] = WORD(names.side_model),
     [MARK_ENTRY_TYPE] = WORD(entry_type),
     [MARK_ENTRY_MODEL] = WORD(entry_model),
@@ -246,7 +247,7 @@ static void stage_clear(struct extract *x)
 
 	memset(ev, 0, offsetof(struct staged, counts));
 	ev->counts.have = ev->found.have = ev->sum.have = 0;
-	ev->type[0] = ev->status[0] = ev->session[0] = '\0';
+	ev->type[0] = ev->status[0] = ev->phase[0] = ev->session[0] = '\0';
 	extract_entry_clear(x);
 	names_clear(&ev->names);
 	ev->others.n = 0;

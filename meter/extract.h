@@ -30,6 +30,7 @@ enum mark {
 	MARK_GEO,
 	MARK_TYPE, /* of the event */
 	MARK_STATUS,
+	MARK_PHASE,      /* how far the whole answer is */
 	MARK_SIDE_MODEL, /* a second model at work, for as long as the answer lasts */
 	MARK_ENTRY_TYPE, /* of one element of a list */
 	MARK_ENTRY_MODEL,
@@ -100,7 +101,7 @@ struct staged {
 	struct counts found; /* of the rest */
 	struct counts entry; /* of one element of a list */
 	struct counts sum;   /* of elements that count beside the totals */
-	char type[64], status[24], entry_type[32], entry_key[64], entry_model[MODEL_NAME_MAX + 1];
+	char type[64], status[24], phase[24], entry_type[32], entry_key[64], entry_model[MODEL_NAME_MAX + 1];
 	char session[64]; /* of code execution, the last one met */
 	struct names names;
 	struct others others;

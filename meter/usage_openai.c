@@ -116,7 +116,8 @@ static const struct walk_key perf_metrics_keys[] = {ROW_FOUND("cached-prompt-tok
 
 #define RESPONSE_ROWS                                                                                                  \
 	ROW_MARK("id", MARK_ID), ROW_MARK("model", MARK_MODEL), ROW_MARK("service_tier", MARK_TIER),                   \
-	    WALK_KEY("output", MARK_ITEMS, PL_OUTPUT), WALK_KEY("usage", MARK_USAGE, PL_USAGE)
+	    ROW_MARK("status", MARK_PHASE), WALK_KEY("output", MARK_ITEMS, PL_OUTPUT),                                 \
+	    WALK_KEY("usage", MARK_USAGE, PL_USAGE)
 
 static const struct walk_key response_keys[] = {RESPONSE_ROWS};
 static const struct walk_key event_keys[] = {
@@ -310,6 +311,9 @@ static void commit_responses(struct extract *x)
 {
 	struct staged *ev = &x->ev;
 
+	/* one in the background may show how far it is */
+	if (!x->stream && (strcmp(ev->phase, "in_progress") == 0 || strcmp(ev->phase, "queued") == 0))
+		ev->usage = false;
 	if (!x->stream || event_is(x, "response.failed")) {
 		/* inside a response an error explains why it failed; beside one it ends the stream */
 		x->error_seen |= ev->error || x->stream;

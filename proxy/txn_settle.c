@@ -123,21 +123,54 @@ static const struct price_model *billed_model(struct txn *t)
 
 /* --- outcomes ----------------------------------------------------------------------------------------------------- */
 
+/* Is the bill made of tokens alone? Characters, seconds, pictures and pages do not show in what goes by, nor do the
+ * fees of tools that the vendor ran. A chat model's price for pictures is that of such a tool. */
+static bool is_by_tokens(const struct txn *t, const struct price_model *m)
+{
+	static const enum price_unit things[] = {PRICE_CHARS,   PRICE_AUDIO_MS, PRICE_IN_AUDIO_MS, PRICE_OUT_AUDIO_MS,
+						 PRICE_VIDEO_S, PRICE_PIXELS,   PRICE_PAGES,       PRICE_RERANK};
+	bool pictures = t->target.api.kind == API_IMAGES || t->target.api.kind == API_PREDICT;
+
+	for (size_t i = 0; i < ARRAY_LEN(things); i++)
+		if (price_model_has(m, things[i]))
+			return false;
+	return !t->info.hosted_tools && !(pictures && price_model_has(m, PRICE_IMAGES));
+}
+
+/* Is what was seen, by this model's price, a measure of the bill? */
+static bool is_countable(const struct txn *t, const struct price_model *m)
+{
+	const struct usage *u = usage_of(t);
+
+	return !price_model_hides_reasoning(m) && is_by_tokens(t, m) && (u->stream || t->answer_ended) &&
+	       (u->output_bytes > 0 || u->has_output);
+}
+
+/* Input that the vendor did not count: what was held for. A call that has no bound is one of a soft budget, and its
+ * text is all there is to go by. */
+static uint64_t input_at_most(const struct txn *t)
+{
+	const struct request_info *q = &t->info;
+	uint64_t data = q->image_bytes > q->upload_bytes ? q->image_bytes : q->upload_bytes;
+
+	return t->unbounded ? q->body_bytes - (data < q->body_bytes ? data : q->body_bytes) : t->bound.input_tokens;
+}
+
 /* No final usage: the larger of what the vendor said last and what was seen go by. Text is counted in bytes, which are
- * never fewer than tokens; where output is billed that nobody sees, only the hold is a bound. */
+ * never fewer than tokens; where something is billed that nobody sees, only the hold is a bound. */
 static void outcome_estimate(struct txn *t, const struct price_model *m, struct outcome *o)
 {
 	const struct usage *u = usage_of(t);
-	bool whole = t->answer_ended;
 	uint64_t out = u->output_tokens > u->output_bytes ? u->output_tokens : u->output_bytes;
-	uint64_t in = u->has_input && u->input_tokens > 0 ? u->input_tokens : t->bound.input_tokens;
+	uint64_t in = u->has_input && u->input_tokens > 0 ? u->input_tokens : input_at_most(t);
 	int64_t estimate = 0, floor = 0;
 
 	outcome_worst(t, o);
-	if (!m || price_model_hides_reasoning(m) || (!u->stream && !whole) || (u->output_bytes == 0 && !u->has_output))
+	if (!m || (!t->unbounded && !is_countable(t, m)))
 		goto floor;
-	out += whole ? 0 : INFLIGHT_TOKENS;
-	if (bound_estimate(m, &t->info, in, out, at_s(t), &estimate) < 0 || estimate >= t->bound.worst_nanousd)
+	out += t->answer_ended ? 0 : INFLIGHT_TOKENS;
+	if (bound_estimate(m, &t->info, in, out, at_s(t), &estimate) < 0 ||
+	    (!t->unbounded && estimate >= t->bound.worst_nanousd))
 		goto floor;
 	*o = (struct outcome){.actual_nanousd = estimate,
 			      .input_tokens = in,
@@ -198,6 +231,13 @@ static void compare_with_book(struct txn *t, const struct price_model *m, int64_
 		    t->target.provider->name, (long long)reported_nanousd, t->info.model, (long long)ours);
 }
 
+/* Speech that is billed by the characters of its text: the request has said it all. */
+static bool is_by_characters(const struct txn *t, const struct price_model *m)
+{
+	return t->target.api.kind == API_SPEECH && t->answer_ended && usage_of(t)->output_bytes > 0 &&
+	       price_model_has(m, PRICE_CHARS) && !price_model_has(m, PRICE_IN) && !price_model_has(m, PRICE_OUT);
+}
+
 static void outcome_of_answer(struct txn *t, struct outcome *o)
 {
 	const struct price_model *m = billed_model(t);
@@ -219,12 +259,21 @@ static void outcome_of_answer(struct txn *t, struct outcome *o)
 		compare_with_book(t, m, o->actual_nanousd);
 	} else if (t->target.api.kind == API_UNKNOWN || !m) {
 		outcome_unpriced(t, o);
-	} else if (u->complete && cost_of(t, m, u, &o->actual_nanousd) == BUR_OK) {
+	} else if ((u->complete || is_by_characters(t, m)) && cost_of(t, m, u, &o->actual_nanousd) == BUR_OK) {
 		outcome_usage(t, o, SOURCE_USAGE);
 	} else {
 		t->row_flags |= ROW_ESTIMATED;
 		outcome_estimate(t, m, o);
 	}
+}
+
+/* Is the answer about what was asked for? One that names another call must not change what that one costs. */
+static bool is_as_asked(const struct txn *t, const struct usage *u)
+{
+	char asked[sizeof(u->dedupe_key)];
+
+	(void)slice_to_cstr(t->target.api.late_id, asked, sizeof(asked));
+	return asked[0] == '\0' || strcmp(asked, u->dedupe_key) == 0;
 }
 
 /* The answer is the bill of a call that was made before. A poll that finds nothing yet says nothing. */
@@ -236,6 +285,12 @@ static void outcome_of_fetch(struct txn *t, struct outcome *o)
 	*o = (struct outcome){.source = SOURCE_USAGE};
 	if (u->dedupe_key[0] == '\0' || (!u->complete && !u->has_output))
 		return;
+	if (!is_as_asked(t, u)) {
+		log_limited(LOG_WARN, "late.other",
+			    "%s: the answer is of %s, which was not asked for; it changes nothing", t->id_text,
+			    u->dedupe_key);
+		return;
+	}
 	m = txn_find_price(t, u->model, NULL);
 	if (reported_cost(u, &o->actual_nanousd)) {
 		o->source = SOURCE_REPORTED;
@@ -314,6 +369,8 @@ static void find_outcome(struct txn *t, struct outcome *o)
 	if (t->tap)
 		tap_finish(t->tap, t->answer_ended, usage_of(t));
 	usage_apply_request(usage_of(t), &t->target.api, &t->info, t->answer_status);
+	if (t->answer_status == 206) /* a part of it */
+		usage_of(t)->complete = false;
 	if (txn_is_late(t)) {
 		outcome_of_fetch(t, o);
 	} else if (only_worst_holds(t)) {

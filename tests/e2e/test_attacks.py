@@ -1,0 +1,180 @@
+"""Calls that are made to cost the vendor's customer more than the ledger says, or than was held: requests that two
+readers read differently, parameters that the hold did not see, answers that hide or forge a bill.
+"""
+
+import json
+
+import pytest
+
+from harness import ScriptedVendor, Wire, call, chat, gemini, merge, messages, nanousd
+
+# --- a vendor that answers as it is told ------------------------------------------------------------------------------
+
+PROVIDERS = ("openai", "anthropic", "google", "azure", "vertex", "bedrock", "cohere", "mistral", "groq", "openrouter", "xai")
+
+
+def answer(body, kind="application/json", status="200 OK", fields=""):
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{fields}Content-Length: {len(data)}\r\n\r\n"
+    return head.encode() + data
+
+
+def completion(model, tokens_in, tokens_out, **usage):
+    return {
+        "id": "x", "model": model,
+        "choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out, **usage},
+    }
+
+
+def form(**fields):
+    """Content type and body; bytes are a file."""
+    body = b""
+    for name, value in fields.items():
+        more = b'; filename="a.mp3"' if isinstance(value, bytes) else b""
+        data = value if isinstance(value, bytes) else value.encode()
+        body += b'--B\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (name.encode(), more, data)
+    return {"Content-Type": "multipart/form-data; boundary=B"}, body + b"--B--\r\n"
+
+
+class Rig:
+    """A bursar before a vendor that gives `reply` to everything."""
+
+    def __init__(self, start_bursar, changes=None):
+        self.reply, self.bodies = b"", []
+        self.vendor = ScriptedVendor(self.script)
+        root = f"http://127.0.0.1:{self.vendor.plain}"
+        providers = {"workers": 1, "providers": {name: {"base_url": root} for name in PROVIDERS}}
+        self.bursar = start_bursar(merge(providers, changes or {}))
+
+    def script(self, vendor, connection):
+        while True:
+            request = vendor.read_request(connection)
+            if request is None:
+                return
+            self.bodies.append(request[1])
+            connection.sendall(self.reply)
+
+    def call(self, path, body=b"", reply=None, method="POST", headers=None):
+        """The answer and, if the call went out, its row."""
+        self.reply, before = reply or answer({}), len(self.bodies)
+        if isinstance(body, tuple):  # of form()
+            a = self.form(path, *body)
+        else:
+            a = call(self.bursar.proxy, path, body, method=method, headers=headers)
+        if len(self.bodies) == before:
+            return a, None
+        self.bursar.wait_settled()
+        return a, self.rows(a["x-bursar-request-id"].removeprefix("req_"))[0]
+
+    def form(self, path, fields, body):
+        w = Wire(self.bursar.proxy)
+        head = "".join(f"{k}: {v}\r\n" for k, v in fields.items())
+        w.send(f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        try:
+            return w.read_answer()
+        finally:
+            w.close()
+
+    def rows(self, call_id):
+        """Of a call: its own, then those that correct it."""
+        return [r for r in self.bursar.ledger() if call_id in (r["id"], r["corrects"])]
+
+    def cost(self, call_id):
+        return sum(nanousd(r["usd"]) for r in self.rows(call_id))
+
+
+@pytest.fixture
+def rig(start_bursar):
+    made = []
+
+    def make(changes=None):
+        made.append(Rig(start_bursar, changes))
+        return made[-1]
+
+    yield make
+    for r in made:
+        r.vendor.stop()
+
+
+def refused(rig, path, body, why, **more):
+    a, row = rig.call(path, body, **more)
+    assert 400 <= a.status < 500 and row is None, (a.status, a.body)
+    assert why in a.body.decode(), a.body
+
+
+# --- answers without usage --------------------------------------------------------------------------------------------
+
+
+def test_what_no_usage_tells_is_not_free(rig):
+    """Speech and transcripts come without usage; what they are billed by is no text that could be counted."""
+    r = rig()
+    _, row = r.call("/openai/v1/audio/speech", {"model": "tts-1", "input": "hello" * 20}, answer(bytes(100), "audio/mpeg"))
+    assert (row["usd"], row["source"], row["flags"]) == ("0.0015", "usage", [])  # 100 characters at 15 USD a million
+    for kind, text, reply in (("text/plain", "text", b"hello"), ("application/json", "json", b'{"text":"hello"}')):
+        _, row = r.call(
+            "/openai/v1/audio/transcriptions", form(model="whisper-1", response_format=text, file=bytes(60000)), answer(reply, kind))
+        assert row["usd"] == row["held_usd"] != "0" and row["source"] == "worst", row
+
+
+def test_fees_of_tools_are_not_free_without_usage(rig):
+    r = rig()
+    body = {"model": "gpt-4o", "input": "hi", "max_output_tokens": 16, "max_tool_calls": 5, "tools": [{"type": "web_search"}]}
+    _, row = r.call("/openai/v1/responses", body, answer({"id": "resp_1", "model": "gpt-4o", "output": [{"type": "message", "content": "hi"}]}))
+    assert row["usd"] == row["held_usd"], row
+
+
+def test_a_call_without_bound_is_counted_without_usage(rig):
+    """A soft budget lets it pass with nothing held: what went by is what there is to charge."""
+    r = rig({"budgets": [{"name": "all", "window": "total", "limit": "1000 USD", "mode": "soft"}]})
+    events = b"".join(b"data: " + json.dumps({"model": "gpt-4o", "choices": [{"index": 0, "delta": {"content": "word " * 20}}]}).encode() + b"\n\n"
+                      for _ in range(10))
+    _, row = r.call("/openai/v1/chat/completions", chat(model="gpt-4o", stream=True, web_search_options={}), answer(events, "text/event-stream"))
+    assert row["held_usd"] == "0" and nanousd(row["usd"]) >= 1000 * 10_000, row
+
+
+# --- late bills -------------------------------------------------------------------------------------------------------
+
+RESULT = {"result": {"type": "succeeded", "message": {"model": "claude-haiku-4-5", "usage": {"input_tokens": 10, "output_tokens": 900}}}}
+
+
+def background(r):
+    body = {"model": "gpt-4o", "input": "hi", "max_output_tokens": 1000, "background": True}
+    _, row = r.call("/openai/v1/responses", body, answer({"id": "resp_bg", "model": "gpt-4o", "status": "queued", "output": [], "usage": None}))
+    assert "pending" in row["flags"]
+    return row["id"], nanousd(row["usd"])
+
+
+def response(status, tokens_in, tokens_out):
+    return answer({"id": "resp_bg", "model": "gpt-4o", "status": status, "output": [], "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out}})
+
+
+def test_a_poll_is_no_bill_before_the_end(rig):
+    r = rig()
+    call_id, held = background(r)
+    for status in ("queued", "in_progress"):
+        r.call("/openai/v1/responses/resp_bg", reply=response(status, 0, 0), method="GET")
+        assert r.cost(call_id) == held
+    r.call("/openai/v1/responses/resp_bg", reply=response("completed", 20, 500), method="GET")
+    assert r.cost(call_id) == 20 * 2500 + 500 * 10_000
+
+
+def test_an_answer_that_was_not_asked_for_changes_no_bill(rig):
+    """A vendor that answers a fetch of one's own call with another customer's id."""
+    r = rig()
+    call_id, held = background(r)
+    _, row = r.call("/openai/v1/responses/resp_mine", reply=response("completed", 0, 0), method="GET")
+    assert r.cost(call_id) == held and row["usd"] == "0"
+
+
+@pytest.mark.parametrize("status", ["206 Partial Content", "200 OK"])
+def test_part_of_the_results_is_no_bill(rig, status):
+    """Range is not passed on; a vendor that answers in part all the same has not told its bill."""
+    r = rig()
+    body = {"requests": [{"custom_id": str(i), "params": messages(1000)} for i in range(5)]}
+    _, row = r.call("/anthropic/v1/messages/batches", body, answer({"id": "msgbatch_1", "processing_status": "in_progress"}))
+    reply = answer(json.dumps(RESULT).encode() + b"\n", "application/x-jsonl", status)
+    r.call("/anthropic/v1/messages/batches/msgbatch_1/results", reply=reply, method="GET", headers={"Range": "bytes=0-150", "If-Range": "x"})
+    assert b"range:" not in r.vendor.heads[-1].lower()
+    changed = nanousd(row["usd"]) != r.cost(row["id"])
+    assert changed == (status == "200 OK")
