@@ -660,6 +660,23 @@ static struct slice param_name(struct slice s, char dst[SECRET_NAME_MAX])
 	return slice_mem(dst, n);
 }
 
+/* Whether the query has a parameter of one of these names. */
+static bool query_names(struct slice query, const char *const *names, size_t n)
+{
+	struct slice rest = query, param, name, value;
+	char text[SECRET_NAME_MAX];
+
+	while (rest.n > 0) {
+		slice_cut(rest, '&', &param, &rest);
+		slice_cut(param, '=', &name, &value);
+		name = param_name(name, text);
+		for (size_t i = 0; i < n; i++)
+			if (slice_eq(name, slice_of(names[i])))
+				return true;
+	}
+	return false;
+}
+
 bool api_query_has_secret(struct slice query)
 {
 	static const char *const names[] = {"key",
@@ -674,17 +691,13 @@ bool api_query_has_secret(struct slice query)
 					    "x-amz-signature",
 					    "x-amz-credential",
 					    "x-amz-security-token"};
-	struct slice rest = query, param, name, value;
-	char text[SECRET_NAME_MAX];
-	size_t i;
 
-	while (rest.n > 0) {
-		slice_cut(rest, '&', &param, &rest);
-		slice_cut(param, '=', &name, &value);
-		name = param_name(name, text);
-		for (i = 0; i < ARRAY_LEN(names); i++)
-			if (slice_eq(name, slice_of(names[i])))
-				return true;
-	}
-	return false;
+	return query_names(query, names, ARRAY_LEN(names));
+}
+
+bool api_query_has_mask(struct slice query)
+{
+	static const char *const names[] = {"fields", "$fields"};
+
+	return query_names(query, names, ARRAY_LEN(names));
 }

@@ -105,5 +105,8 @@ struct api_match api_classify(enum api_family, struct slice method, struct slice
 int api_decode_model(struct slice model, char *dst, size_t dst_size) NONNULL(2) MUST_USE;
 /* Whether the vendor key in this request stands in the URL (`?key=`), which must never be logged. */
 bool api_query_has_secret(struct slice query);
+/* Whether the query asks Google for a part of the answer only ("fields", a parameter of all Google APIs: Google Cloud,
+ * "System parameters"), so that the usage in it may be missing or not all. */
+bool api_query_has_mask(struct slice query);
 
 #endif

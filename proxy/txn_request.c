@@ -40,6 +40,14 @@ static int find_rule(struct txn *t)
 	return BUR_OK;
 }
 
+/* Google's APIs leave out of an answer what a mask does not name: a count that is left out looks like none. */
+static bool hides_usage(const struct txn *t)
+{
+	if (!t->metered || t->generic || t->target.provider->family != FAMILY_GOOGLE)
+		return false;
+	return api_query_has_mask(t->target.query) || h1_find_name(t->head, SLICE("x-goog-fieldmask"));
+}
+
 enum step_result txn_step_route(struct txn *t)
 {
 	const struct proxy_config *cfg = &t->worker->proxy->config;
@@ -62,6 +70,10 @@ enum step_result txn_step_route(struct txn *t)
 	if (find_rule(t) < 0)
 		return txn_refuse(t, REFUSE_OVERLOADED, "out of memory");
 	t->metered = t->target.provider && !api_kind_is_unbilled(t->target.api.kind);
+	if (hides_usage(t))
+		return txn_refuse(t, REFUSE_BAD_REQUEST,
+				  "this call asks for a part of the answer only (`fields`, X-Goog-FieldMask), which may "
+				  "leave out what it is billed by; ask for all of it");
 	t->step = TXN_PRINCIPAL;
 	return STEP_MORE;
 }
@@ -239,8 +251,8 @@ static bool is_credential(const struct h1_field *f)
 	       f->id == H1_F_API_KEY;
 }
 
-/* Fields that stop here: ours, virtual keys wherever they stand, and those that would make the vendor read another
- * method than the one that was priced. */
+/* Fields that stop here: ours, virtual keys wherever they stand, those that would make the vendor read another method
+ * than the one that was priced, and those that ask for a part of what it is billed by. */
 static bool stays_here(const struct txn *t, const struct h1_field *f)
 {
 	static const char *const overrides[] = {"x-http-method-override", "x-http-method", "x-method-override"};
@@ -254,7 +266,9 @@ static bool stays_here(const struct txn *t, const struct h1_field *f)
 	for (size_t i = 0; t->target.provider && i < ARRAY_LEN(overrides); i++)
 		if (slice_ieq(f->name, slice_of(overrides[i])))
 			return true;
-	return false;
+	/* a part of an answer is no bill */
+	return t->metered && !t->generic &&
+	       (slice_ieq(f->name, SLICE("range")) || slice_ieq(f->name, SLICE("if-range")));
 }
 
 /* The field in which this vendor wants its key on this route; NULL: as a bearer token. Tokens of an identity provider

@@ -56,7 +56,7 @@ class Rig:
             connection.sendall(self.reply)
 
     def call(self, path, body=b"", reply=None, method="POST", headers=None):
-        """The answer and, if the call went out, its row."""
+        """The answer and, if the call went out and is no free one, its row."""
         self.reply, before = reply or answer({}), len(self.bodies)
         if isinstance(body, tuple):  # of form()
             a = self.form(path, *body)
@@ -65,7 +65,7 @@ class Rig:
         if len(self.bodies) == before:
             return a, None
         self.bursar.wait_settled()
-        return a, self.rows(a["x-bursar-request-id"].removeprefix("req_"))[0]
+        return a, next(iter(self.rows(a["x-bursar-request-id"].removeprefix("req_"))), None)
 
     def form(self, path, fields, body):
         w = Wire(self.bursar.proxy)
@@ -178,3 +178,41 @@ def test_part_of_the_results_is_no_bill(rig, status):
     assert b"range:" not in r.vendor.heads[-1].lower()
     changed = nanousd(row["usd"]) != r.cost(row["id"])
     assert changed == (status == "200 OK")
+
+
+# --- answers that are asked to hide the bill --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path,fields", [
+    (":generateContent?fields=candidates,usageMetadata.promptTokenCount", {}),
+    (":streamGenerateContent?alt=sse&$fields=candidates", {}),
+    (":generateContent?%66ields=candidates", {}),
+    (":generateContent", {"X-Goog-FieldMask": "candidates"}),
+    (":embedContent?key=k&fields=embedding", {}),
+])
+def test_no_part_of_a_google_answer(rig, path, fields):
+    """Without candidatesTokenCount an answer looks like one without output, and is complete."""
+    refused(rig(), "/gemini/v1beta/models/gemini-2.5-pro" + path, gemini(5000), "part of the answer", headers=fields)
+
+
+def test_lists_in_parts_are_free(rig):
+    r = rig()
+    a, _ = r.call("/gemini/v1beta/models?fields=models.name", reply=answer({"models": []}), method="GET")
+    assert a.status == 200
+
+
+# --- which model runs -------------------------------------------------------------------------------------------------
+
+
+def test_the_model_in_the_path_runs(rig):
+    """Azure and Vertex take it from the path; what the body says beside it is nothing to them."""
+    r = rig()
+    _, row = r.call("/azure/openai/deployments/gpt-4-32k/chat/completions?api-version=1", chat(16, model="gpt-4o-mini"),
+                    answer(completion("gpt-4-32k-0613", 10, 16)))
+    assert row["model"] == "gpt-4-32k" and row["flags"] == [], row
+    body = {"model": "claude-3-haiku-20240307", "anthropic_version": "x", "max_tokens": 16, "messages": [{"role": "user", "content": "hi"}]}
+    reply = {"id": "m", "type": "message", "role": "assistant", "model": "claude-opus-4-1-20250805",
+             "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn", "usage": {"input_tokens": 10, "output_tokens": 16}}
+    _, row = r.call("/vertex/v1/projects/p/locations/l/publishers/anthropic/models/claude-opus-4-1:rawPredict", body, answer(reply))
+    assert row["model"] == "claude-opus-4-1" and row["flags"] == [], row
+    refused(r, "/azure/openai/deployments/prod/chat/completions?api-version=1", chat(16, model="gpt-4o-mini"), "name of your own")
