@@ -29,17 +29,15 @@ bool txn_is_residency(const struct txn *t)
 	       host.p[host.n - main_host.n - 1] == '.';
 }
 
-/* The path's model counts where the body names none, or where it is the one that is billed. */
+/* Where the path names a model, that one runs, whatever the body says beside it. */
 static enum step_result take_model(struct txn *t)
 {
 	const struct api_match *m = &t->target.api;
 
-	if (t->info.model[0] == '\0' || m->model_is_final) {
-		if (m->model.n == 0)
-			return txn_refuse(t, REFUSE_BAD_REQUEST, "the request names no model");
-		if (api_decode_model(m->model, t->info.model, sizeof(t->info.model)) < 0)
-			return txn_refuse(t, REFUSE_BAD_REQUEST, "the model's name in the path is malformed");
-	}
+	if (m->model.n > 0 && api_decode_model(m->model, t->info.model, sizeof(t->info.model)) < 0)
+		return txn_refuse(t, REFUSE_BAD_REQUEST, "the model's name in the path is malformed");
+	if (t->info.model[0] == '\0')
+		return txn_refuse(t, REFUSE_BAD_REQUEST, "the request names no model");
 	return STEP_MORE;
 }
 
