@@ -43,7 +43,8 @@ static int open_engine(const struct settings *s, struct boot *b, char reterr[BOO
 		return BUR_NOMEM;
 	}
 	re.engine = b->engine;
-	r = store_each_meter(b->store, re.now_s, restore_meter, &re);
+	/* Rolling windows need every bucket of the last W; the engine leaves aside what counts no more. */
+	r = store_each_meter(b->store, re.now_s - budget_set_longest_rolling_s(b->set), restore_meter, &re);
 	if (r < 0) /* an unknown balance is not zero */
 		(void)snprintf(reterr, BOOT_ERROR_MAX, "cannot restore the budgets from %s: %s", s->data_dir,
 			       bur_strerror(r));

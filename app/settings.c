@@ -119,7 +119,8 @@ static const struct option budget_rows[] = {
     {.name = "window",
      .type = OPT_STRING,
      AT(file_budget, window),
-     .sentence = "hour, day, week, month, quarter, year (calendar, in its time zone) or total"},
+     .sentence = "hour, day, week, month, quarter, year (calendar, in its time zone), total, or the last so long: "
+		 "`rolling 24h`, in whole minutes from 1m to 366d"},
     {.name = "timezone",
      .type = OPT_STRING,
      AT(file_budget, timezone),

@@ -4,6 +4,7 @@
 
 #include "app/settings_file.h"
 #include "base/error.h"
+#include "policy/budget_window.h"
 
 static const struct {
 	const char *name;
@@ -48,6 +49,24 @@ static int read_zone(struct settings_ctx *ctx, const struct file_budget *f, cons
 	return BUR_OK;
 }
 
+/* `rolling 24h`; the zone is only for how instants are written. */
+static int read_rolling(struct settings_ctx *ctx, const struct file_budget *f, const struct node *at, struct budget *b)
+{
+	char *name;
+
+	if (budget_window_parse_rolling(slice_of(f->window), &b->rolling_s) < 0)
+		return config_fail(ctx->err, ctx->file_name, at,
+				   "window: expected `rolling 24h`: whole minutes (m), hours (h), days (d) or weeks "
+				   "(w), from 1m to 366d, got `%s`",
+				   f->window);
+	name = arena_alloc(&ctx->s->own->arena, ROLLING_NAME_SIZE);
+	if (!name)
+		return BUR_NOMEM;
+	b->window_name = budget_window_rolling_name(b->rolling_s, name);
+	b->window.kind = WINDOW_DAY;
+	return read_zone(ctx, f, &b->window.tz);
+}
+
 static int read_window(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
 {
 	const struct node *at = settings_at(f->node, "window");
@@ -61,9 +80,10 @@ static int read_window(struct settings_ctx *ctx, const struct file_budget *f, st
 			return read_zone(ctx, f, &b->window.tz);
 		}
 	if (strncmp(f->window, "rolling", 7) == 0)
-		return fail_later(ctx, at, "window", "rolling", "hour, day, week, month, quarter, year, total");
+		return read_rolling(ctx, f, at, b);
 	return config_fail(ctx->err, ctx->file_name, at,
-			   "window: expected hour, day, week, month, quarter, year or total, got `%s`", f->window);
+			   "window: expected hour, day, week, month, quarter, year, total or `rolling 24h`, got `%s`",
+			   f->window);
 }
 
 static int read_limit(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)

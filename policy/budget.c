@@ -9,7 +9,9 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/utf8.h"
+#include "policy/budget_window.h"
 #include "policy/overlap.h"
+#include "policy/window_ring.h"
 
 #define NAME_BYTES_MAX 128
 #define PATTERN_BYTES_MAX 256
@@ -304,6 +306,10 @@ static int check_window(const struct budget *b, const struct report *to)
 		return invalid(to, "the week must start on a day from 0 (Monday) to 6, not %d", w->week_start);
 	if (w->month_anchor < 0 || w->month_anchor > 28)
 		return invalid(to, "the month must start on a day from 1 to 28, not %d", w->month_anchor);
+	if (b->fiscal_month < 0 || b->fiscal_month > 12)
+		return invalid(to, "the fiscal year must start in a month from 1 to 12, not %d", b->fiscal_month);
+	if (b->rolling_s < 0 || b->rolling_s > ROLLING_MAX_S || b->rolling_s % ROLLING_MIN_S != 0)
+		return invalid(to, "a rolling window is a whole number of minutes, up to 366 days");
 	return BUR_OK;
 }
 
@@ -451,6 +457,8 @@ static int own_budget(struct arena *a, struct budget *b)
 		default_steps(b);
 	if (b->window.month_anchor == 0)
 		b->window.month_anchor = 1;
+	if (b->fiscal_month == 0)
+		b->fiscal_month = 1;
 	return r;
 }
 
@@ -503,4 +511,16 @@ const struct budget *budget_set_at(const struct budget_set *set, size_t i)
 {
 	CHECK(i < set->n);
 	return &set->list[i];
+}
+
+int64_t budget_set_longest_rolling_s(const struct budget_set *set)
+{
+	int64_t longest = 0;
+
+	for (size_t i = 0; i < set->n; i++) {
+		int64_t s = set->list[i].rolling_s + set->list[i].rolling_s / RING_BUCKETS;
+
+		longest = s > longest ? s : longest;
+	}
+	return longest;
 }

@@ -62,7 +62,9 @@ struct budget {
 	struct per per[SELECTORS_MAX]; /* one counter per distinct combination of values */
 	size_t n_per;
 	struct window_spec window;
-	const char *window_name; /* "day" */
+	int64_t rolling_s;       /* > 0: the last so many seconds; then window.kind means nothing */
+	int fiscal_month;        /* 1..12, in which years begin, and with them quarters; 0 = 1 */
+	const char *window_name; /* "day", "rolling 24h" */
 	enum amount_unit unit;
 	int64_t limit; /* nano-USD, or a count */
 	enum budget_mode mode;
@@ -81,6 +83,8 @@ int budget_set_new(const struct budget *defs, size_t n, struct budget_set **ret,
 void budget_set_free(struct budget_set *);
 size_t budget_set_len(const struct budget_set *) NONNULL(1);
 const struct budget *budget_set_at(const struct budget_set *, size_t i) NONNULL(1);
+/* How far back spend can count in a rolling window of the set, the oldest bucket included; 0 without one. */
+int64_t budget_set_longest_rolling_s(const struct budget_set *) NONNULL(1);
 /* Does the selector of this budget hold? */
 bool budget_matches(const struct budget *, const struct facts *) NONNULL(1, 2);
 /* "user=ann,tag.env=prod", empty without `per`; deterministic, values escaped, cut to 255 bytes with a hash when long.

@@ -10,6 +10,7 @@ static void entry_init(struct entry *entry, const struct budget *b)
 	entry->budget = b;
 	entry->block_limit = b->limit;
 	entry->block_step = NO_STEP;
+	entry->bucket_s = b->rolling_s / RING_BUCKETS;
 	entry->own_meter = UINT32_MAX;
 	for (size_t i = 0; i < b->n_steps && entry->block_step == NO_STEP; i++) {
 		if (b->steps[i].action != STEP_BLOCK)

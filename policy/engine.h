@@ -1,7 +1,8 @@
 /* engine.h - what each budget has spent and holds, in memory; the only place where a call is admitted.
  *
  * A hold is taken in all budgets of a call or in none, and resolved exactly once: settled (cost known) or voided
- * (nothing was spent). A hold belongs for ever to the window instances in which it was taken.
+ * (nothing was spent). A hold belongs for ever to the window instances in which it was taken; a rolling window's
+ * instance is the bucket (a sixtieth of the window), whose start is then its win_start everywhere, also in the store.
  * Pure: no I/O, no clock; the caller passes the time. One mutex guards all meters; no malloc and no system call inside.
  * Threads: any function from any thread. */
 #ifndef POLICY_ENGINE_H
@@ -77,8 +78,9 @@ struct blocked {
 	const char *scope;
 	/* limit: where it blocks, that is the first block step's share of the written limit (never above it), with
 	 * credit */
-	int64_t limit, posted, held, need, win_end;
-	bool only_held; /* it would fit if other calls' holds were gone */
+	int64_t limit, posted, held, need;
+	int64_t win_end; /* rolling: when enough of what was spent has left for this need to fit */
+	bool only_held;  /* it would fit if other calls' holds were gone */
 };
 
 enum verdict { VERDICT_ALLOW, VERDICT_SPENT, VERDICT_HELD };
@@ -133,8 +135,9 @@ void engine_meter_name(const struct engine *, uint32_t meter, const struct budge
     NONNULL(1, 3, 4);
 
 /* Start-up: what the store remembers of one counter's window. Unknown budgets and closed windows are skipped
- * (BUR_NOTFOUND), as are windows with another start and scopes of another `per` than the budget has today. Adds to what
- * is there. BUR_INVALID: posted negative. BUR_OVERFLOW, BUR_FULL. */
+ * (BUR_NOTFOUND), as are windows with another start and scopes of another `per` than the budget has today. Of a rolling
+ * window every row must come whose win_start is not older than the window, in any order. Adds to what is there.
+ * BUR_INVALID: posted negative. BUR_OVERFLOW, BUR_FULL. */
 int engine_restore(struct engine *, struct slice budget_name, struct slice scope, int64_t win_start, int64_t win_end,
 		   int64_t posted, int64_t credit, uint32_t warned_mask, int64_t now_s) NONNULL(1) MUST_USE;
 
@@ -142,7 +145,9 @@ struct meter_view {
 	const struct budget *budget;
 	char scope[256];
 	uint64_t uid;
-	int64_t win_start, win_end, limit, credit, posted, held;
+	/* rolling: from the oldest bucket that counts to the instant at which the oldest spend leaves */
+	int64_t win_start, win_end;
+	int64_t limit, credit, posted, held;
 	uint32_t warned_mask;
 	bool closing; /* a past window that still has holds */
 };

@@ -7,21 +7,17 @@ int engine_post(struct engine *e, uint64_t uid, int64_t win_start, int64_t delta
 	struct meter *m = engine_table_by_uid(e, uid);
 	struct instance *in;
 	int r = BUR_NOTFOUND;
-	wide posted;
 
 	if (!m)
 		return r;
 	engine_lock(e);
 	in = engine_window_instance(m, win_start);
-	if (in) {
-		posted = (wide)in->posted + delta;
-		r = posted < 0 || posted + in->held > INT64_MAX ? BUR_OVERFLOW : BUR_OK;
-		if (r == BUR_OK)
-			in->posted = (int64_t)posted;
-	}
+	if (in)
+		r = engine_window_post(m, in, win_start, delta);
 	engine_unlock(e);
 	return r;
 }
+
 /* --- start-up ----------------------------------------------------------------------------------------------------- */
 
 /* Could this scope come from the budget as it is written today? (`per` may have been edited.) */
@@ -38,36 +34,44 @@ static bool scope_fits(const struct budget *b, struct slice scope)
 	return scope.n < SCOPE_SIZE && slice_starts(scope, (struct slice){none, n + 1});
 }
 
+/* Is what began then still counted at now_s? */
+static bool window_counts(const struct entry *entry, int64_t win_start, int64_t now_s)
+{
+	int64_t start, end;
+
+	budget_window_at(entry->budget, now_s, &start, &end);
+	if (entry->bucket_s == 0)
+		return win_start == start;
+	return win_start >= 0 && win_start < end &&
+	       start - win_start / entry->bucket_s * entry->bucket_s < RING_SIZE * entry->bucket_s;
+}
+
 static int restore_locked(struct engine *e, struct meter *m, int64_t win_start, int64_t posted, int64_t credit,
 			  uint32_t warned_mask, int64_t now_s)
 {
-	int64_t new_posted, new_credit, used;
 	struct instance *in;
 	int r = engine_window_roll(m, engine_window_now(e, now_s));
 
 	if (r < 0)
 		return r;
-	in = meter_current(m);
-	if (in->win_start != win_start)
-		return BUR_NOTFOUND;
-	r = amount_add(in->posted, posted, &new_posted);
-	if (r == BUR_OK)
-		r = amount_add(new_posted, in->held, &used);
-	if (r == BUR_OK)
-		r = amount_add(in->credit, credit, &new_credit);
+	in = engine_window_instance(m, win_start);
+	if (in != meter_current(m))
+		return BUR_NOTFOUND; /* the engine's time is later than the caller's */
+	r = engine_window_post(m, in, win_start, posted);
 	if (r < 0)
 		return r;
-	in->posted = new_posted;
-	in->credit = new_credit;
-	in->warned_mask |= warned_mask;
-	return BUR_OK;
+	r = engine_window_credit(m, in, win_start, credit);
+	if (r < 0)
+		CHECK(engine_window_post(m, in, win_start, -posted) == BUR_OK);
+	else
+		(void)engine_window_warned(m, in, win_start, warned_mask);
+	return r;
 }
 
 int engine_restore(struct engine *e, struct slice budget_name, struct slice scope, int64_t win_start, int64_t win_end,
 		   int64_t posted, int64_t credit, uint32_t warned_mask, int64_t now_s)
 {
 	struct entry *entry;
-	int64_t start, end;
 	uint32_t meter;
 	int r;
 
@@ -77,8 +81,7 @@ int engine_restore(struct engine *e, struct slice budget_name, struct slice scop
 	entry = engine_table_entry(e, budget_name);
 	if (!entry || win_end <= now_s || !scope_fits(entry->budget, scope))
 		return BUR_NOTFOUND;
-	window_at(&entry->budget->window, now_s, &start, &end);
-	if (start != win_start)
+	if (!window_counts(entry, win_start, now_s))
 		return BUR_NOTFOUND; /* before a meter is spent on it */
 	r = engine_table_get(e, entry, scope, &meter);
 	if (r < 0)

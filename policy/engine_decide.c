@@ -46,7 +46,6 @@ static void step_tell(const struct place *p, size_t step, int64_t need, struct e
 
 	if ((p->in->warned_mask & bit) != 0 || *to->n == EVENTS_MAX)
 		return;
-	p->in->warned_mask |= bit;
 	to->at[(*to->n)++] = (struct engine_event){
 	    .action = b->steps[step].action,
 	    .at_ppm = b->steps[step].at_ppm,
@@ -56,8 +55,8 @@ static void step_tell(const struct place *p, size_t step, int64_t need, struct e
 	    .limit = b->limit,
 	    .uid = p->meter->uid,
 	    .win_start = p->in->win_start,
-	    .win_end = p->in->win_end,
-	    .warned_mask = p->in->warned_mask,
+	    .win_end = engine_window_end(p->meter, p->in),
+	    .warned_mask = engine_window_warned(p->meter, p->in, p->in->win_start, bit),
 	    .budget = b,
 	    .scope = p->meter->scope,
 	};
@@ -75,6 +74,12 @@ void engine_decide_alerts(const struct place *p, int64_t need, struct event_list
 }
 /* --- deciding ----------------------------------------------------------------------------------------------------- */
 
+/* When it fits again if nothing else is spent: the window's end, or as soon as enough has left a rolling one. */
+static int64_t blocked_until(const struct place *p)
+{
+	return engine_window_relief(p->meter, p->in, clamp64(p->need - place_avail(p)));
+}
+
 static void block_put(const struct place *p, struct decision *d)
 {
 	d->blocked[d->n_blocked++] = (struct blocked){
@@ -84,7 +89,7 @@ static void block_put(const struct place *p, struct decision *d)
 	    .posted = p->in->posted,
 	    .held = p->in->held,
 	    .need = p->need,
-	    .win_end = p->in->win_end,
+	    .win_end = blocked_until(p),
 	    .only_held = place_avail(p) + p->in->held - p->own >= p->need,
 	};
 	if (!d->blocked[d->n_blocked - 1].only_held)

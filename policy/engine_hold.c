@@ -21,13 +21,15 @@ static struct place hold_place(struct engine *e, const struct hold *h, size_t i)
 	const struct hold_meter *hm = &h->m[i];
 	struct place p = {.meter = meter_at(e, hm->meter)};
 
-	CHECK(hm->instance < INSTANCES_MAX);
+	CHECK(hm->instance < p.meter->n_instances);
 	p.in = &p.meter->instance[hm->instance];
-	CHECK(p.meter->uid == hm->uid && p.in->win_start == hm->win_start && p.in->open > 0);
+	CHECK(p.meter->uid == hm->uid && p.in->open > 0);
+	CHECK(p.meter->ring || p.in->win_start == hm->win_start);
 	p.own = amount_of(&h->worst, hm->unit);
 	CHECK(p.in->held >= p.own);
 	return p;
 }
+
 static void hold_fill(struct engine *e, const struct match *match, const struct place *places,
 		      const struct amounts *worst, struct hold *h)
 {
@@ -168,7 +170,8 @@ static bool settle_overflows(struct engine *e, const struct hold *h, const struc
 	for (size_t i = 0; i < h->n; i++) {
 		struct place p = hold_place(e, h, i);
 
-		if ((wide)p.in->posted + amount_of(actual, h->m[i].unit) + p.in->held - p.own > INT64_MAX)
+		if (engine_window_counts(p.meter, h->m[i].win_start) &&
+		    (wide)p.in->posted + amount_of(actual, h->m[i].unit) + p.in->held - p.own > INT64_MAX)
 			return true;
 	}
 	return false;
@@ -201,8 +204,8 @@ int engine_settle(struct engine *e, struct hold *h, const struct amounts *actual
 	for (size_t i = 0; i < h->n; i++) {
 		struct place p = hold_place(e, h, i);
 
-		p.in->posted += amount_of(actual, h->m[i].unit);
 		p.in->held -= p.own; /* as it will be; engine_decide_alerts looks at the sum */
+		CHECK(engine_window_post(p.meter, p.in, h->m[i].win_start, amount_of(actual, h->m[i].unit)) == BUR_OK);
 		engine_decide_alerts(&p, 0, &events);
 		p.in->held += p.own;
 	}

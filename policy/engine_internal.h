@@ -11,7 +11,9 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "policy/budget_window.h"
 #include "policy/engine.h"
+#include "policy/window_ring.h"
 
 #define ENGINE_MAGIC 0xe9613e01u
 #define INSTANCES_MAX 8 /* window instances of one meter: the current one and past ones that still have holds */
@@ -21,7 +23,9 @@
 typedef __int128 wide; /* sums of several int64 */
 
 /* What one meter spent and holds in one window. Free when it is not the meter's current one and `open` is 0.
- * Invariant: posted, held >= 0; posted + held <= INT64_MAX; held = sum of `worst` over the open holds in it. */
+ * Invariant: posted, held >= 0; posted + held <= INT64_MAX; held = sum of `worst` over the open holds in it.
+ * A rolling meter has one instance for ever: win_start and win_end are its youngest bucket, posted is what the ring
+ * counts, held are all its holds of any age (R7.6). */
 struct instance {
 	int64_t win_start, win_end, posted, held, credit;
 	uint32_t warned_mask;
@@ -32,19 +36,22 @@ struct instance {
 struct entry {
 	const struct budget *budget;
 	int64_t block_limit; /* where a hard budget blocks: the first block step's share, never above the limit */
+	int64_t bucket_s;    /* rolling: length of a bucket, else 0 */
 	size_t block_step;   /* NO_STEP: none */
 	uint32_t own_meter;  /* without `per`: its only meter */
-	int64_t win_start, win_end; /* the current window; under the lock */
+	int64_t win_start, win_end; /* the current window or bucket; under the lock */
 };
 
-/* One counter. All but the instances is fixed before the meter is published. */
+/* One counter. All but the instances and the ring is fixed before the meter is published. */
 struct meter {
 	struct entry *entry;
 	uint64_t uid;
-	uint8_t current; /* under the lock, like the instances */
-	struct instance instance[INSTANCES_MAX];
-	size_t scope_n;
-	char scope[]; /* with NUL */
+	struct window_ring *ring; /* rolling; else NULL */
+	const char *scope;        /* with NUL; behind the instances, like the ring */
+	uint16_t scope_n;
+	uint8_t n_instances; /* 1 where the window never changes */
+	uint8_t current;     /* under the lock, like the instances */
+	struct instance instance[];
 };
 
 struct engine {
@@ -107,8 +114,21 @@ struct entry *engine_table_entry(struct engine *, struct slice budget_name); /* 
 int64_t engine_window_now(struct engine *, int64_t now_s);
 /* Makes the window that contains now the current one. BUR_FULL: every other instance still has holds. */
 int engine_window_roll(struct meter *, int64_t now_s) MUST_USE;
-/* The instance that began then, when it is current or still has holds. */
+/* The instance that began then, or has the bucket that began then; only when it is current or still has holds. */
 struct instance *engine_window_instance(struct meter *, int64_t win_start);
+/* Does what is settled for the window or bucket of that start still count? Buckets leave, windows do not. */
+bool engine_window_counts(struct meter *, int64_t win_start);
+/* delta is spent (or taken back) in the window of `in` that began at win_start; a bucket that has left takes nothing.
+ * BUR_OVERFLOW: posted would be negative, or with what is held too large; nothing was changed. */
+int engine_window_post(struct meter *, struct instance *in, int64_t win_start, int64_t delta) MUST_USE;
+/* More (or less) credit until the window ends or the bucket leaves. BUR_OVERFLOW: nothing was changed. */
+int engine_window_credit(struct meter *, struct instance *in, int64_t win_start, int64_t delta) MUST_USE;
+/* The steps were told in the window or bucket that began then. Returns its whole mask, as the store keeps it. */
+uint32_t engine_window_warned(struct meter *, struct instance *in, int64_t win_start, uint32_t steps);
+/* When the store may forget what began then. */
+int64_t engine_window_end(const struct meter *, const struct instance *);
+/* When, without further spend, at least `amount` of what is posted counts no more. */
+int64_t engine_window_relief(const struct meter *, const struct instance *, int64_t amount);
 
 /* --- engine_decide.c: under the lock ------------------------------------------------------------------------------ */
 

@@ -29,6 +29,35 @@ int engine_table_find(struct engine *e, const struct entry *entry, struct slice 
 	}
 }
 
+/* How many windows of this budget can have holds at once. */
+static size_t instances_of(const struct budget *b)
+{
+	return budget_is_rolling(b) || b->window.kind == WINDOW_TOTAL ? 1 : INSTANCES_MAX;
+}
+
+/* One block: the meter, its instances, its ring, its scope. */
+static struct meter *meter_new(struct entry *entry, struct slice scope, uint64_t uid)
+{
+	size_t n = instances_of(entry->budget);
+	size_t ring_at = sizeof(struct meter) + n * sizeof(struct instance);
+	size_t scope_at = ring_at + (entry->bucket_s > 0 ? sizeof(struct window_ring) : 0);
+	char *block = calloc(1, scope_at + scope.n + 1);
+	struct meter *m = (void *)block;
+
+	if (!m)
+		return NULL;
+	m->entry = entry;
+	m->uid = uid;
+	m->n_instances = (uint8_t)n;
+	m->ring = entry->bucket_s > 0 ? (void *)(block + ring_at) : NULL;
+	m->scope = block + scope_at;
+	CHECK(scope.n < SCOPE_SIZE);
+	m->scope_n = (uint16_t)scope.n;
+	if (scope.n > 0)
+		memcpy(block + scope_at, scope.p, scope.n);
+	return m;
+}
+
 /* Under `create`. Everything of the meter is written before its index can be seen. */
 static int meter_insert(struct engine *e, struct entry *entry, struct slice scope, uint64_t uid, uint32_t *ret)
 {
@@ -38,14 +67,9 @@ static int meter_insert(struct engine *e, struct entry *entry, struct slice scop
 
 	if (index >= e->max_meters)
 		return BUR_FULL;
-	m = calloc(1, sizeof(*m) + scope.n + 1);
+	m = meter_new(entry, scope, uid);
 	if (!m)
 		return BUR_FULL;
-	m->entry = entry;
-	m->uid = uid;
-	m->scope_n = scope.n;
-	if (scope.n > 0)
-		memcpy(m->scope, scope.p, scope.n);
 	while (atomic_load_explicit(&e->table[i], memory_order_relaxed) != 0)
 		i = (i + 1) & e->table_mask;
 	atomic_store_explicit(&e->meters[index], m, memory_order_relaxed);

@@ -7,8 +7,8 @@ static void view_fill(struct meter_view *v, const struct meter *m, const struct 
 	v->budget = m->entry->budget;
 	memcpy(v->scope, m->scope, m->scope_n + 1);
 	v->uid = m->uid;
-	v->win_start = in->win_start;
-	v->win_end = in->win_end;
+	v->win_start = m->ring ? in->win_start - RING_BUCKETS * m->entry->bucket_s : in->win_start;
+	v->win_end = engine_window_relief(m, in, 1);
 	v->limit = m->entry->budget->limit;
 	v->credit = in->credit;
 	v->posted = in->posted;
@@ -29,7 +29,7 @@ size_t engine_snapshot(struct engine *e, int64_t now_s, struct meter_view *dst, 
 		struct meter *m = meter_at(e, i);
 		bool stuck = engine_window_roll(m, now_s) < 0; /* then the last window stays on as the current one */
 
-		for (size_t k = 0; k < INSTANCES_MAX; k++) {
+		for (size_t k = 0; k < m->n_instances; k++) {
 			if (k != m->current && m->instance[k].open == 0)
 				continue;
 			if (n < max)
@@ -59,6 +59,7 @@ static void instance_check(const struct meter *m, const struct instance *in)
 	CHECK((wide)in->posted + in->held <= INT64_MAX);
 	CHECK(in->open > 0 || in->held == 0);
 	CHECK(in->win_start <= in->win_end);
+	CHECK(!m->ring || m->ring->posted == in->posted);
 	CHECK(b->limit > 0 && m->entry->block_limit <= b->limit);
 }
 
@@ -73,8 +74,8 @@ void engine_check(struct engine *e)
 	for (uint32_t i = 0; i < n; i++) {
 		struct meter *m = meter_at(e, i);
 
-		CHECK(m->current < INSTANCES_MAX);
-		for (size_t k = 0; k < INSTANCES_MAX; k++) {
+		CHECK(m->current < m->n_instances);
+		for (size_t k = 0; k < m->n_instances; k++) {
 			instance_check(m, &m->instance[k]);
 			held[m->entry->budget->unit] += m->instance[k].held;
 			places += m->instance[k].open;

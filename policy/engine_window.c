@@ -11,7 +11,25 @@ int64_t engine_window_now(struct engine *e, int64_t now_s)
 static void roll_entry(struct entry *b, int64_t now_s)
 {
 	if (now_s >= b->win_end || b->win_start == b->win_end)
-		window_at(&b->budget->window, now_s, &b->win_start, &b->win_end);
+		budget_window_at(b->budget, now_s, &b->win_start, &b->win_end);
+}
+
+/* Buckets that have left take what was spent in them along. */
+static void ring_roll(struct meter *m)
+{
+	const struct entry *entry = m->entry;
+	struct instance *in = meter_current(m);
+	int64_t head = entry->win_start / entry->bucket_s, credit = m->ring->credit;
+
+	if (in->win_end == in->win_start)
+		window_ring_init(m->ring, head);
+	else
+		window_ring_advance(m->ring, head);
+	in->credit += m->ring->credit - credit;
+	in->win_start = entry->win_start;
+	in->win_end = entry->win_end;
+	in->posted = m->ring->posted;
+	in->warned_mask = window_ring_mask(m->ring);
 }
 
 int engine_window_roll(struct meter *m, int64_t now_s)
@@ -22,10 +40,14 @@ int engine_window_roll(struct meter *m, int64_t now_s)
 	roll_entry(entry, now_s);
 	if (meter_current(m)->win_start == entry->win_start && meter_current(m)->win_end == entry->win_end)
 		return BUR_OK;
+	if (m->ring) {
+		ring_roll(m);
+		return BUR_OK;
+	}
 	if (m->instance[i].open > 0) {
-		for (i = 0; i < INSTANCES_MAX && (i == m->current || m->instance[i].open > 0);)
+		for (i = 0; i < m->n_instances && (i == m->current || m->instance[i].open > 0);)
 			i++;
-		if (i == INSTANCES_MAX)
+		if (i == m->n_instances)
 			return BUR_FULL;
 	}
 	m->instance[i] = (struct instance){.win_start = entry->win_start, .win_end = entry->win_end};
@@ -33,14 +55,79 @@ int engine_window_roll(struct meter *m, int64_t now_s)
 	return BUR_OK;
 }
 
+static struct ring_bucket *bucket_of(struct meter *m, int64_t win_start)
+{
+	return win_start < 0 ? NULL : window_ring_bucket(m->ring, win_start / m->entry->bucket_s);
+}
+
 struct instance *engine_window_instance(struct meter *m, int64_t win_start)
 {
-	for (size_t i = 0; i < INSTANCES_MAX; i++) {
+	for (size_t i = 0; i < m->n_instances; i++) {
 		struct instance *in = &m->instance[i];
 
-		/* A window of no length: the counter was not used yet. */
-		if ((i == m->current || in->open > 0) && in->win_start == win_start && in->win_end > in->win_start)
+		if (in->win_end == in->win_start)
+			continue; /* a window of no length: the counter was not used yet */
+		if (m->ring)
+			return bucket_of(m, win_start) ? in : NULL;
+		if ((i == m->current || in->open > 0) && in->win_start == win_start)
 			return in;
 	}
 	return NULL;
+}
+
+bool engine_window_counts(struct meter *m, int64_t win_start)
+{
+	return !m->ring || bucket_of(m, win_start);
+}
+
+int engine_window_post(struct meter *m, struct instance *in, int64_t win_start, int64_t delta)
+{
+	wide posted = (wide)in->posted + delta;
+
+	if (!engine_window_counts(m, win_start))
+		return BUR_OK;
+	if (posted < 0 || posted + in->held > INT64_MAX)
+		return BUR_OVERFLOW;
+	if (m->ring && window_ring_post(m->ring, win_start / m->entry->bucket_s, delta) < 0)
+		return BUR_OVERFLOW;
+	in->posted = (int64_t)posted;
+	return BUR_OK;
+}
+
+int engine_window_credit(struct meter *m, struct instance *in, int64_t win_start, int64_t delta)
+{
+	int64_t credit;
+	int r = amount_add(in->credit, delta, &credit);
+
+	if (r == BUR_OK && m->ring)
+		r = window_ring_credit(m->ring, win_start / m->entry->bucket_s, delta);
+	if (r == BUR_OK)
+		in->credit = credit;
+	return r;
+}
+
+uint32_t engine_window_warned(struct meter *m, struct instance *in, int64_t win_start, uint32_t steps)
+{
+	struct ring_bucket *b = m->ring ? bucket_of(m, win_start) : NULL;
+
+	in->warned_mask |= steps;
+	if (!b)
+		return in->warned_mask;
+	b->mask |= steps;
+	return b->mask;
+}
+
+int64_t engine_window_end(const struct meter *m, const struct instance *in)
+{
+	return m->ring ? in->win_end + RING_BUCKETS * m->entry->bucket_s : in->win_end;
+}
+
+int64_t engine_window_relief(const struct meter *m, const struct instance *in, int64_t amount)
+{
+	int64_t number;
+
+	if (!m->ring)
+		return in->win_end;
+	number = window_ring_relief(m->ring, amount);
+	return number == INT64_MAX ? engine_window_end(m, in) : number * m->entry->bucket_s;
 }

@@ -249,6 +249,25 @@ static void budgets_as_people_write_them(void **state)
 	settings_free(s);
 }
 
+static void rolling_windows(void **state)
+{
+	struct settings *s = good("budgets:\n"
+				  "  - {name: a, window: rolling 24h, limit: 1 USD, timezone: Europe/Berlin}\n"
+				  "  - {name: b, window: 'rolling:7d', limit: 2 USD}\n"
+				  "  - {name: c, window: rolling:90m, limit: 2 USD}\n",
+				  NULL);
+	const struct budget *b = s->budgets;
+
+	(void)state;
+	assert_int_equal(b[0].rolling_s, 86400);
+	assert_string_equal(b[0].window_name, "rolling 24h");
+	assert_string_equal(tz_name(b[0].window.tz), "Europe/Berlin");
+	assert_int_equal(b[1].rolling_s, 7 * 86400);
+	assert_string_equal(b[1].window_name, "rolling 7d");
+	assert_int_equal(b[2].rolling_s, 5400);
+	settings_free(s);
+}
+
 static void json_is_yaml_too(void **state)
 {
 	struct settings *s = good("{\"listen\": [\"[::1]:0\", \":9000\"], \"workers\": 3,\n"
@@ -350,7 +369,9 @@ static const struct {
     {"budgets:\n  - {name: b, limit: 1 USD}", "b.yaml:2:", "window"},
     {"budgets:\n  - {name: b, window: day}", "b.yaml:2:", "limit"},
     {"budgets:\n  - {name: b, window: fortnight, limit: 1 USD}", "b.yaml:2:15:", "quarter"},
-    {"budgets:\n  - {name: b, window: rolling 7d, limit: 1 USD}", "b.yaml:2:15:", "later version"},
+    {"budgets:\n  - {name: b, window: rolling, limit: 1 USD}", "b.yaml:2:15:", "from 1m"},
+    {"budgets:\n  - {name: b, window: rolling 90s, limit: 1 USD}", "b.yaml:2:15:", "24h"},
+    {"budgets:\n  - {name: b, window: rolling 367d, limit: 1 USD}", "b.yaml:2:15:", "366d"},
     {"budgets:\n  - {name: b, window: day, limit: fifty}", "b.yaml:2:28:", "50 USD"},
     {"budgets:\n  - {name: b, window: day, limit: 0 USD}", "b.yaml:2:28:", "50 USD"},
     {"budgets:\n  - {name: b, window: day, limit: 1 EUR}", "b.yaml:2:28:", "50 USD"},
@@ -516,6 +537,7 @@ int main(void)
 	    cmocka_unit_test(built_in_providers),
 	    cmocka_unit_test(hosts_and_network),
 	    cmocka_unit_test(budgets_as_people_write_them),
+	    cmocka_unit_test(rolling_windows),
 	    cmocka_unit_test(json_is_yaml_too),
 	    cmocka_unit_test(environment_wins),
 	    cmocka_unit_test(every_mistake_has_its_place),

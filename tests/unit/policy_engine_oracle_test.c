@@ -107,6 +107,12 @@ static int64_t window_start(const struct budget *b, int64_t now, int64_t *ret_en
 	time_t t = (time_t)now;
 	struct tm tm;
 
+	if (b->rolling_s > 0) {
+		int64_t bucket = b->rolling_s / 60;
+
+		*ret_end = (now / bucket + 1) * bucket;
+		return now / bucket * bucket;
+	}
 	switch (b->window.kind) {
 	case WINDOW_HOUR:
 		*ret_end = (now / 3600 + 1) * 3600;
@@ -141,20 +147,38 @@ struct sums {
 	int open;
 };
 
+/* Rolling: 61 buckets overlap the last W. */
+static bool bucket_counts(const struct budget *b, int64_t bucket)
+{
+	int64_t end, now_in = window_start(b, model.now, &end);
+
+	return bucket <= now_in && bucket >= now_in - b->rolling_s;
+}
+
+/* Is what was posted in `window` part of what the counter shows for `shown`? */
+static bool posted_there(int counter, int64_t window, int64_t shown)
+{
+	const struct budget *b = counter_budget(counter);
+
+	return b->rolling_s > 0 ? bucket_counts(b, window) : window == shown;
+}
+
 static struct sums count(int counter, int64_t window)
 {
 	enum amount_unit unit = counter_budget(counter)->unit;
+	bool rolling = counter_budget(counter)->rolling_s > 0;
 	struct sums s = {0, 0, 0, 0, 0};
 
 	for (int i = 0; i < model.n_holds; i++) {
 		const struct model_hold *h = &model.holds[i];
 
 		for (int k = 0; k < h->n; k++) {
-			if (h->counter[k] != counter || h->window[k] != window)
+			if (h->counter[k] != counter)
 				continue;
-			if (h->state == HOLD_SETTLED)
+			if (h->state == HOLD_SETTLED && posted_there(counter, h->window[k], window))
 				s.posted += of_unit(h->actual, unit);
-			if (h->state == HOLD_RESERVED || h->state == HOLD_SENT) {
+			if ((h->state == HOLD_RESERVED || h->state == HOLD_SENT) &&
+			    (rolling || h->window[k] == window)) {
 				s.held += of_unit(h->worst, unit);
 				s.open++;
 			}
@@ -163,7 +187,7 @@ static struct sums count(int counter, int64_t window)
 	for (int i = 0; i < model.n_fixes; i++) {
 		const struct fix *f = &model.fixes[i];
 
-		if (f->counter == counter && f->window == window) {
+		if (f->counter == counter && posted_there(counter, f->window, window)) {
 			s.posted += f->posted;
 			s.credit += f->credit;
 			s.mask |= f->mask;
@@ -178,6 +202,8 @@ static int other_windows(int counter, int64_t *ret_windows)
 	int64_t now_in = counter_window(counter);
 	int n = 0, k;
 
+	if (counter_budget(counter)->rolling_s > 0)
+		return 0; /* one for ever */
 	for (int i = 0; i < model.n_holds; i++) {
 		const struct model_hold *h = &model.holds[i];
 
@@ -209,7 +235,20 @@ static bool stuck(int counter)
 
 static void remember_mask(int counter, int64_t window, uint32_t mask)
 {
+	assert_true(model.n_fixes < (int)ARRAY_LEN(model.fixes));
 	model.fixes[model.n_fixes++] = (struct fix){.counter = counter, .window = window, .mask = mask};
+}
+
+/* The steps told in one window or bucket: what the store keeps under its start. */
+static uint32_t stored_mask(int counter, int64_t window)
+{
+	uint32_t mask = 0;
+
+	for (int i = 0; i < model.n_fixes; i++) {
+		if (model.fixes[i].counter == counter && model.fixes[i].window == window)
+			mask |= model.fixes[i].mask;
+	}
+	return mask;
 }
 
 static i128 hard_limit(const struct budget *b)
@@ -255,6 +294,8 @@ static void expect_step(struct expected *x, int counter, int64_t window, struct 
 	if (s->mask & bit)
 		return;
 	s->mask |= bit;
+	if (b->rolling_s > 0)
+		window = counter_window(counter); /* told in the bucket of now, wherever the hold belongs */
 	remember_mask(counter, window, bit);
 	x->events[x->n_events++] = (struct expected_event){.budget = b,
 							   .at_ppm = b->steps[step].at_ppm,
@@ -263,7 +304,7 @@ static void expect_step(struct expected *x, int counter, int64_t window, struct 
 							   .held = (int64_t)s->held,
 							   .need = need,
 							   .action = b->steps[step].action,
-							   .mask = s->mask};
+							   .mask = stored_mask(counter, window)};
 }
 
 static void expect_alerts(struct expected *x, int counter, int64_t window, struct sums *s, int64_t need)
@@ -404,6 +445,14 @@ static void scope_text(const struct counter *c, char *dst, size_t size)
 		(void)snprintf(dst + n, size - (size_t)n, "%steam=%s", n ? "," : "", teams[c->team]);
 }
 
+static uint64_t meter_uid_of(int counter)
+{
+	char scope[SCOPE_SIZE];
+
+	scope_text(&model.counters[counter], scope, sizeof(scope));
+	return meter_uid(counter_budget(counter)->name, slice_of(scope));
+}
+
 static void same_view(const struct meter_view *v, int counter, int64_t window, bool closing)
 {
 	struct sums s = count(counter, window);
@@ -412,7 +461,7 @@ static void same_view(const struct meter_view *v, int counter, int64_t window, b
 	scope_text(&model.counters[counter], scope, sizeof(scope));
 	SAME(strcmp(v->scope, scope), 0);
 	SAME(strcmp(v->budget->name, counter_budget(counter)->name), 0);
-	SAME(v->win_start, window);
+	SAME(v->win_start, window - counter_budget(counter)->rolling_s);
 	SAME(v->posted, s.posted);
 	SAME(v->held, s.held);
 	SAME(v->credit, s.credit);
@@ -432,7 +481,9 @@ static void same_state(struct engine *e)
 
 		/* The engine lists a counter's windows in no promised order. */
 		for (size_t i = at; i < at + here && i < n; i++) {
-			if (others < WINDOWS_OPEN_MAX && views[i].win_start == counter_window(c)) {
+			int64_t shown = views[i].win_start + counter_budget(c)->rolling_s;
+
+			if (others < WINDOWS_OPEN_MAX && shown == counter_window(c)) {
 				same_view(&views[i], c, counter_window(c), false);
 				found++;
 			}
@@ -476,6 +527,7 @@ static void random_budget(int i, int64_t scale)
 {
 	static const char *const names[BUDGETS] = {"b0", "b1", "b2", "b3", "b4"};
 	static const enum window_kind kinds[] = {WINDOW_HOUR, WINDOW_HOUR, WINDOW_DAY, WINDOW_MONTH, WINDOW_TOTAL};
+	static const int64_t rollings[] = {1800, 7200, 3 * DAY_S};
 	struct budget *b = &model.defs[i];
 
 	*b = budget_of(names[i], between(1, 2000) * scale);
@@ -484,6 +536,8 @@ static void random_budget(int i, int64_t scale)
 		b->limit = between(1, 30);
 	b->mode = pick(3) ? MODE_HARD : MODE_SOFT;
 	b->window.kind = kinds[pick(5)];
+	if (pick(3) == 0)
+		b->rolling_s = rollings[pick(3)];
 	if (pick(3) == 0)
 		budget_select(b, FACT_TEAM, teams[pick(2)]);
 	if (pick(3) == 0)
@@ -676,6 +730,8 @@ static bool bill_overflows(const struct model_hold *h, struct amounts actual)
 		enum amount_unit unit = counter_budget(h->counter[k])->unit;
 		struct sums s = count(h->counter[k], h->window[k]);
 
+		if (!posted_there(h->counter[k], h->window[k], h->window[k]))
+			continue; /* its bucket has left */
 		if (s.posted + s.held - of_unit(h->worst, unit) + of_unit(actual, unit) > INT64_MAX)
 			return true;
 	}
@@ -758,6 +814,12 @@ static void op_restore(struct engine *e)
 	if (c == model.n_counters || model.n_fixes >= FIXES)
 		return;
 	start = window_start(counter_budget(c), model.now, &end);
+	if (counter_budget(c)->rolling_s > 0) { /* any bucket that counts, or one just outside */
+		int64_t bucket = counter_budget(c)->rolling_s / 60;
+
+		end = INT64_MAX;
+		start -= (wrong ? 61 : between(0, 60)) * bucket - (wrong && pick(2) ? 62 * bucket + 1 : 0);
+	}
 	scope_text(&model.counters[c], scope, sizeof(scope));
 	r = engine_restore(e, slice_of(counter_budget(c)->name), slice_of(scope), start - wrong,
 			   wrong ? model.now : end, posted, credit, mask, model.now);
@@ -774,9 +836,48 @@ static void op_restore(struct engine *e)
 	}
 }
 
+/* A correction of what was spent in the window of some hold. */
+static void op_post(struct engine *e, int i)
+{
+	const struct model_hold *h = &model.holds[i];
+	int k = h->n > 0 ? pick(h->n) : 0, c = h->n > 0 ? h->counter[k] : 0;
+	int64_t delta = between(-60, 60), bucket_posted = 0;
+	bool there = false, rolling;
+	struct sums s;
+
+	if (h->n == 0 || model.n_fixes >= FIXES)
+		return;
+	s = count(c, h->window[k]);
+	rolling = counter_budget(c)->rolling_s > 0;
+	there = rolling                             ? bucket_counts(counter_budget(c), h->window[k])
+		: h->window[k] == counter_window(c) ? !stuck(c) || s.open > 0
+						    : s.open > 0;
+	for (int n = 0; n < model.n_holds; n++) {
+		for (int m = 0; m < model.holds[n].n; m++) {
+			if (model.holds[n].counter[m] == c && model.holds[n].window[m] == h->window[k] &&
+			    model.holds[n].state == HOLD_SETTLED)
+				bucket_posted += of_unit(model.holds[n].actual, counter_budget(c)->unit);
+		}
+	}
+	for (int n = 0; n < model.n_fixes; n++) {
+		if (model.fixes[n].counter == c && model.fixes[n].window == h->window[k])
+			bucket_posted += model.fixes[n].posted;
+	}
+	if (!there) {
+		SAME(engine_post(e, meter_uid_of(c), h->window[k], delta), BUR_NOTFOUND);
+		return;
+	}
+	if (s.posted + delta < 0 || s.posted + delta + s.held > INT64_MAX || (rolling && bucket_posted + delta < 0)) {
+		SAME(engine_post(e, meter_uid_of(c), h->window[k], delta), BUR_OVERFLOW);
+		return;
+	}
+	SAME(engine_post(e, meter_uid_of(c), h->window[k], delta), BUR_OK);
+	model.fixes[model.n_fixes++] = (struct fix){.counter = c, .window = h->window[k], .posted = delta};
+}
+
 static void random_op(struct engine *e)
 {
-	int op = pick(20), i;
+	int op = pick(21), i;
 
 	if (op < 7 || model.n_holds == 0) {
 		op_reserve(e);
@@ -796,8 +897,10 @@ static void random_op(struct engine *e)
 		op_void(e, i);
 	else if (op < 19)
 		op_time();
-	else
+	else if (op < 20)
 		op_restore(e);
+	else
+		op_post(e, i);
 }
 
 static void episode_end(struct engine *e)
