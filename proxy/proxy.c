@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "proxy/ca.h"
 #include "proxy/client.h"
+#include "proxy/uploads.h"
 #include "proxy/worker.h"
 
 static int tls_contexts(struct proxy *p, char *err, size_t err_size)
@@ -111,7 +112,8 @@ int proxy_new(const struct proxy_config *cfg, const struct proxy_deps *deps, str
 		p->fds[i] = -1;
 	p->addresses = calloc(cfg->n_listen + cfg->dial.n_deny, sizeof(*p->addresses));
 	p->workers = calloc(cfg->workers, sizeof(*p->workers));
-	r = p->addresses && p->workers ? build(p, err, err_size) : BUR_NOMEM;
+	p->uploads = uploads_new(UPLOADS_MAX, UPLOADS_BYTES_MAX);
+	r = p->addresses && p->workers && p->uploads ? build(p, err, err_size) : BUR_NOMEM;
 	if (r < 0) {
 		proxy_free(p);
 		return r;
@@ -218,6 +220,7 @@ void proxy_free(struct proxy *p)
 	free(p->provider_tls);
 	principal_dir_unref(p->next_principals);
 	price_book_unref(p->next_book);
+	uploads_free(p->uploads);
 	census_done(&p->census);
 	pthread_mutex_destroy(&p->snapshots_lock);
 	free(p->workers);

@@ -201,6 +201,7 @@ static void txn_retire(struct txn *t)
 	tap_free(t->tap);
 	generic_call_free(t->generic);
 	usage_hide_free(t->hide);
+	txn_upload_free(t);
 	txn_free_scan(t);
 	buf_done(&t->body_buf);
 	buf_done(&t->send);

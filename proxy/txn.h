@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "meter/batch_file.h"
 #include "meter/bound.h"
 #include "meter/envelope.h"
 #include "meter/generic_call.h"
@@ -102,6 +103,7 @@ struct txn {
 	struct request_info info;
 
 	/* the money */
+	struct batch_sum *batch; /* of a batch by file: what its requests can use; in the arena, gone once it is sent */
 	const struct price_model *price;
 	struct price_book *book;
 	bool inherited_price, no_price, unbounded, metered, hard;
@@ -145,7 +147,8 @@ struct txn {
 	enum out_framing out_framing;
 	struct tap *tap;
 	struct usage_hide *hide;
-	struct buf hidden; /* output of the filter */
+	struct upload *upload; /* NULL unless it is a file that may become a batch (txn_upload.c) */
+	struct buf hidden;     /* output of the filter */
 	uint64_t answer_bytes;
 	bool answer_ready;
 	bool paused; /* upstream is stopped because the client reads slowly */
@@ -178,11 +181,31 @@ void txn_metrics_register(void); /* once, before the workers start */
 enum step_result txn_step_price(struct txn *);
 /* A bill of an earlier call is fetched: nothing is spent now. */
 bool txn_is_late(const struct txn *);
+/* Model runs that the call stands for, before its answer tells. */
+uint64_t txn_requests(const struct txn *);
 bool txn_is_residency(const struct txn *);
 /* The price of a model of this call's provider; NULL: unknown. */
 const struct price_model *txn_find_price(struct txn *, const char *model, bool *ret_inherited);
 /* Replaces the bound by a closer one, from an exact count. False: there is none (or it is in use already). */
 bool txn_tighten(struct txn *);
+
+/* txn_batch.c: the requests of a batch stand in a file at the vendor. */
+enum txn_batch { TXN_BATCH_BOUNDED, TXN_BATCH_FREE, TXN_BATCH_UNBOUNDED };
+/* BOUNDED: t->batch is set, and t->info is of its first model now. UNBOUNDED: `why` is a sentence for people. */
+enum txn_batch txn_batch_take(struct txn *, char *why, size_t why_size);
+/* Do all models of the file fall under the same budgets? After those of the first were matched; t->hard becomes true
+ * when some are hard. */
+bool txn_batch_same_budgets(struct txn *);
+/* Adds to the bound what the file's other models may cost. */
+enum bound_result txn_batch_rest(struct txn *, const char **ret_why);
+
+/* txn_upload.c: none of these ever fails the call. */
+void txn_upload_begin(struct txn *);
+void txn_upload_body(struct txn *, struct slice piece);
+void txn_upload_answer(struct txn *, const struct h1_head *answer);
+void txn_upload_answer_body(struct txn *, struct slice piece);
+void txn_upload_end(struct txn *); /* request and answer are whole; before the client can know */
+void txn_upload_free(struct txn *);
 
 /* txn_hold.c */
 enum step_result txn_step_hold(struct txn *);

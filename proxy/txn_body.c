@@ -199,6 +199,8 @@ static enum step_result body_begin(struct txn *t)
 		r = gather_begin(t);
 	if (r != STEP_WAIT)
 		return r;
+	if (t->target.api.kind == API_FILE_UPLOAD && t->target.provider)
+		txn_upload_begin(t);
 	go_on(t);
 	t->body_begun = true;
 	return STEP_WAIT;

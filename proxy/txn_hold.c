@@ -104,7 +104,7 @@ static void fill_entry(struct txn *t, struct journal_entry *e)
 	e->cell = (struct journal_cell){.worst_nanousd = t->bound.worst_nanousd,
 					.input_tokens = clip_u32(t->bound.input_tokens),
 					.output_tokens = clip_u32(t->bound.output_tokens),
-					.requests = txn_is_late(t) ? 0 : 1,
+					.requests = clip_u32(txn_requests(t)),
 					.source = SOURCE_WORST,
 					.flags = t->row_flags};
 	e->ids[NAME_KEY] = store_name(s, NAME_KEY, t->key_name);
@@ -146,7 +146,7 @@ static int reserve(struct txn *t, struct decision *ret)
 {
 	struct amounts worst = {.nanousd = t->bound.worst_nanousd,
 				.tokens = (int64_t)(t->bound.input_tokens + t->bound.output_tokens),
-				.requests = txn_is_late(t) ? 0 : 1};
+				.requests = (int64_t)txn_requests(t)};
 
 	ret->n_events = 0;
 	return engine_reserve(engine_of(t), &t->worker->match, &worst, t->start_wall_ns / NS_PER_S, &t->hold, ret);

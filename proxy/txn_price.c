@@ -19,6 +19,13 @@ bool txn_is_late(const struct txn *t)
 	}
 }
 
+uint64_t txn_requests(const struct txn *t)
+{
+	if (txn_is_late(t))
+		return 0;
+	return t->info.batch_items > 0 ? t->info.batch_items : 1;
+}
+
 /* A vendor's regional host, whose prices may have a surcharge: something before the vendor's own host name. */
 bool txn_is_residency(const struct txn *t)
 {
@@ -115,9 +122,13 @@ static enum step_result too_large(struct txn *t)
 static enum step_result find_bound(struct txn *t)
 {
 	const char *why = "";
+	enum bound_result r;
 
 	t->info.residency = txn_is_residency(t);
-	switch (bound_upper(t->price, t->target.api.kind, &t->info, t->start_wall_ns / NS_PER_S, &t->bound, &why)) {
+	r = bound_upper(t->price, t->target.api.kind, &t->info, t->start_wall_ns / NS_PER_S, &t->bound, &why);
+	if (r == BOUND_OK && t->batch)
+		r = txn_batch_rest(t, &why);
+	switch (r) {
 	case BOUND_OK:
 		return to_hold(t);
 	case BOUND_NO_PRICE:
@@ -174,18 +185,35 @@ static enum step_result unknown_model(struct txn *t)
 	return without_price(t, REFUSE_PRICE_UNKNOWN, text);
 }
 
+/* The requests stand in a file at the vendor. False: *ret is what becomes of the call. */
+static bool take_batch(struct txn *t, enum step_result *ret)
+{
+	char why[2 * BATCH_WHY_MAX];
+	enum txn_batch known = txn_batch_take(t, why, sizeof(why));
+
+	if (known == TXN_BATCH_BOUNDED)
+		return true;
+	if (!match_budgets(t, ret))
+		return false;
+	t->unbounded = known == TXN_BATCH_UNBOUNDED;
+	*ret = t->unbounded && t->hard && !t->target.provider->price_free
+		   ? txn_refuse(t, REFUSE_PRICE_UNKNOWN, "%s", why)
+		   : to_hold(t);
+	return false;
+}
+
 static enum step_result price_by_model(struct txn *t)
 {
 	enum step_result r;
 
-	if (t->info.batch_file && t->info.model[0] == '\0')
-		return match_budgets(t, &r)
-			   ? no_bound(t, "its requests stand in a file at the vendor; send them one by "
-					 "one, or use a soft budget")
-			   : r;
+	if (t->info.batch_file && !take_batch(t, &r))
+		return r;
 	r = take_model(t);
 	if (t->end != TXN_END_NONE || !match_budgets(t, &r))
 		return r;
+	if (t->batch && !txn_batch_same_budgets(t))
+		return no_bound(t, "its file names several models, which fall under different budgets; make a file for "
+				   "each");
 	if (t->target.provider->price_free)
 		return to_hold(t); /* the operator's own machine: the bound stays nothing */
 	t->price = txn_find_price(t, t->info.model, &t->inherited_price);
@@ -264,7 +292,7 @@ bool txn_tighten(struct txn *t)
 	struct prompt_count count;
 	int64_t before = t->bound.worst_nanousd;
 
-	if (t->tightened || !t->price || t->no_price || t->stream_body || t->body_coding.n > 0 ||
+	if (t->tightened || t->info.batch_lines || !t->price || t->no_price || t->stream_body || t->body_coding.n > 0 ||
 	    t->body.n > COUNT_AT_ONCE_BYTES)
 		return false;
 	t->tightened = true;

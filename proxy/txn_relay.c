@@ -145,9 +145,11 @@ static int take_body(struct txn *t)
 	size_t i = 0;
 	int r;
 
-	while ((r = h1_body_next(&t->body_in, have.p, have.n, &i, &piece)) == BUR_OK)
+	while ((r = h1_body_next(&t->body_in, have.p, have.n, &i, &piece)) == BUR_OK) {
 		if (frame_piece(t, piece) < 0)
 			return BUR_INVALID;
+		txn_upload_body(t, piece);
+	}
 	buf_consume(&t->client->in, i);
 	client_update_interest(t->client);
 	if (t->generic)
@@ -336,6 +338,7 @@ static void open_tap(struct txn *t, const struct h1_head *h)
 
 	if (t->generic)
 		open_generic(t, h);
+	txn_upload_answer(t, h);
 	if (!t->metered || t->generic || t->target.api.kind == API_UNKNOWN)
 		return;
 	o.content_type = type ? type->value : SLICE_NONE;
@@ -546,6 +549,7 @@ static bool pass_piece(struct txn *t, struct delivery *d, struct slice piece)
 		tap_feed(t->tap, piece.p, piece.n);
 	if (t->generic)
 		generic_call_answer_body(t->generic, piece.p, piece.n);
+	txn_upload_answer_body(t, piece);
 	if (!t->client)
 		return true;
 	if (t->hide)
@@ -574,6 +578,13 @@ static void drop_hidden(struct txn *t)
 	}
 }
 
+/* Before the client can know that the call is over. */
+static void answer_over(struct txn *t)
+{
+	txn_settle(t);
+	txn_upload_end(t);
+}
+
 static enum step_result answer_body(struct txn *t, struct slice s)
 {
 	struct delivery d;
@@ -588,7 +599,7 @@ static enum step_result answer_body(struct txn *t, struct slice s)
 	t->answer_ended = r == BUR_EOF;
 	take_hidden(t, &d, t->answer_ended);
 	if (t->answer_ended)
-		txn_settle(t); /* before the client can know that the call is over */
+		answer_over(t);
 	(void)deliver(t, &d, t->answer_ended);
 	drop_hidden(t);
 	if (r == BUR_INVALID)
@@ -647,7 +658,7 @@ static enum step_result answer_eof(struct txn *t, bool orderly)
 		t->answer_ended = true;
 		delivery_init(&d);
 		take_hidden(t, &d, true);
-		txn_settle(t);
+		answer_over(t);
 		(void)deliver(t, &d, true);
 		drop_hidden(t);
 		return finish(t, false);

@@ -359,7 +359,7 @@ static void write_accept_encoding(struct h1_writer *w, struct txn *t, const stru
 	char cut[128];
 	size_t n;
 
-	if (!t->metered || is_field_signed(t, f->name)) {
+	if ((!t->metered && !t->upload) || is_field_signed(t, f->name)) {
 		h1_write_field(w, f->name, f->value);
 		return;
 	}

@@ -40,7 +40,7 @@ static void outcome_worst(const struct txn *t, struct outcome *o)
 			      .input_tokens = t->bound.input_tokens,
 			      .output_tokens = t->bound.output_tokens,
 			      .source = SOURCE_WORST,
-			      .requests = txn_is_late(t) ? 0 : 1};
+			      .requests = txn_requests(t)};
 }
 
 /* --- cost of a usage ---------------------------------------------------------------------------------------------- */
@@ -514,15 +514,19 @@ static void settle_hold(struct txn *t, const struct outcome *o)
 	txn_tell_events(t, s.events, s.n_events);
 }
 
-/* A batch and the file of its results are one bill. */
+/* A batch and the file of its results are one bill, which may stand in the file only. */
 static void link_bills(struct txn *t, const struct outcome *o)
 {
-	const char *also = usage_of(t)->also_key;
+	const char *also = usage_of(t)->also_key, *id = usage_of(t)->dedupe_key;
+	struct slice provider = slice_of(t->target.provider->name);
+	uint64_t key = o->late_key;
 
-	if (o->late_key == 0 || also[0] == '\0')
+	if (key == 0 && txn_is_late(t) && id[0] != '\0')
+		key = late_key(provider, slice_of(id));
+	if (key == 0 || also[0] == '\0')
 		return;
-	if (store_late_also(t->worker->proxy->deps.store, t->worker->index, o->late_key,
-			    late_key(slice_of(t->target.provider->name), slice_of(also))) < 0)
+	if (store_late_also(t->worker->proxy->deps.store, t->worker->index, key, late_key(provider, slice_of(also))) <
+	    0)
 		log_limited(LOG_WARN, "late.queue", "%s: %s is not known to be the bill of %s", t->id_text, also,
 			    usage_of(t)->dedupe_key);
 }

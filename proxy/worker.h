@@ -85,6 +85,7 @@ struct proxy {
 	struct principal_dir *next_principals; /* the newest, under the lock */
 	struct price_book *next_book;
 	pthread_mutex_t snapshots_lock;
+	struct uploads *uploads;    /* files that batches may be made of */
 	_Atomic int64_t body_bytes; /* waiting request bodies, all workers */
 	_Atomic bool draining, ending;
 	_Atomic uint64_t n_connections;
