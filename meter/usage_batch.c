@@ -8,6 +8,17 @@ static bool is_one_of(const char *word, const char *const *list)
 	return *list != NULL;
 }
 
+/* It was refused as a whole, or ended before one of its requests was done: there is no file of results whose lines
+ * could tell of any. */
+static bool nothing_ran(const struct extract *x)
+{
+	const struct staged *ev = &x->ev;
+	static const char *const early[] = {"expired", "cancelled", NULL};
+
+	return strcmp(ev->status, "failed") == 0 ||
+	       (is_one_of(ev->status, early) && counts_get(&ev->entry, RAW_REQUESTS) == 0 && ev->names.file[0] == '\0');
+}
+
 /* Until a batch has ended it stands for no run, and its usage is only a floor. */
 static void commit_batch(struct extract *x)
 {
@@ -16,7 +27,7 @@ static void commit_batch(struct extract *x)
 	bool over = is_one_of(ev->status, ended);
 
 	counts_set(&ev->found, RAW_REQUESTS, over ? counts_get(&ev->entry, RAW_REQUESTS) : 0);
-	if (strcmp(ev->status, "failed") == 0 && !ev->usage) { /* refused as a whole: nothing ran */
+	if (!ev->usage && nothing_ran(x)) {
 		ev->usage = true;
 		counts_set(&ev->counts, RAW_INPUT, 0);
 		counts_set(&ev->counts, RAW_OUTPUT, 0);

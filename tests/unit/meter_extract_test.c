@@ -441,6 +441,22 @@ static void test_batch(void **state)
 	assert_int_equal(u.requests, 4);
 	u = RUN(API_BATCH, false, BATCH("failed", ""));
 	tokens(&u, 0, 0, true);
+	/* ended before anything was done: no usage, no results */
+	u = RUN(API_BATCH, false,
+		"{\"id\":\"b\",\"status\":\"cancelled\",\"output_file_id\":null,\"usage\":null,\"request_counts\":{"
+		"\"total\":3,\"completed\":0,\"failed\":0}}");
+	tokens(&u, 0, 0, true);
+	assert_int_equal(u.requests, 0);
+	u = RUN(API_BATCH, false, "{\"id\":\"b\",\"status\":\"expired\"}");
+	tokens(&u, 0, 0, true);
+	/* done in part, and the object does not say how much: its results will */
+	u = RUN(API_BATCH, false, BATCH("cancelled", ",\"request_counts\":{\"completed\":2}"));
+	tokens(&u, NONE, NONE, false);
+	assert_string_equal(u.also_key, "f");
+	u = RUN(API_BATCH, false, "{\"id\":\"b\",\"status\":\"expired\",\"request_counts\":{\"completed\":2}}");
+	tokens(&u, NONE, NONE, false);
+	u = RUN(API_BATCH, false, "{\"id\":\"b\",\"status\":\"cancelling\",\"usage\":null}");
+	tokens(&u, NONE, NONE, false);
 	u = RUN(API_BATCH, false, BATCH("completed", ""));
 	tokens(&u, NONE, NONE, false);
 }
