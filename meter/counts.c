@@ -23,26 +23,47 @@ void counts_add(struct counts *c, enum raw raw, uint64_t v)
 	counts_set(c, raw, add_capped(counts_get(c, raw), v));
 }
 
+/* The first of the counts in `bits`, which must not be 0. */
+static enum raw first_raw(uint32_t bits)
+{
+	return (enum raw)__builtin_ctz(bits);
+}
+
+void counts_copy(struct counts *c, const struct counts *from)
+{
+	c->have = 0;
+	counts_merge(c, from);
+}
+
+bool counts_same(const struct counts *a, const struct counts *b)
+{
+	uint32_t left = a->have;
+
+	if (a->have != b->have)
+		return false;
+	while (left != 0 && a->n[first_raw(left)] == b->n[first_raw(left)])
+		left &= left - 1;
+	return left == 0;
+}
+
 void counts_sum(struct counts *c, const struct counts *more)
 {
-	for (int i = 0; i < RAW_COUNT; i++)
-		if (counts_have(more, (enum raw)i))
-			counts_add(c, (enum raw)i, more->n[i]);
+	for (uint32_t left = more->have; left != 0; left &= left - 1)
+		counts_add(c, first_raw(left), more->n[first_raw(left)]);
 }
 
 void counts_merge(struct counts *c, const struct counts *newer)
 {
-	for (int i = 0; i < RAW_COUNT; i++)
-		if (counts_have(newer, (enum raw)i))
-			c->n[i] = newer->n[i];
+	for (uint32_t left = newer->have; left != 0; left &= left - 1)
+		c->n[first_raw(left)] = newer->n[first_raw(left)];
 	c->have |= newer->have;
 }
 
 void counts_raise(struct counts *c, const struct counts *other)
 {
-	for (int i = 0; i < RAW_COUNT; i++)
-		if (counts_have(other, (enum raw)i) && counts_get(c, (enum raw)i) <= other->n[i])
-			counts_set(c, (enum raw)i, other->n[i]);
+	for (uint32_t left = other->have; left != 0; left &= left - 1)
+		if (counts_get(c, first_raw(left)) <= other->n[first_raw(left)])
+			counts_set(c, first_raw(left), other->n[first_raw(left)]);
 }
 
 static void rename_raw(struct counts *c, enum raw from, enum raw to)

@@ -70,7 +70,9 @@ static inline void counts_drop(struct counts *c, enum raw raw)
 {
 	c->have &= ~(UINT32_C(1) << raw);
 }
-void counts_add(struct counts *, enum raw, uint64_t) NONNULL(1);              /* stops at INT64_MAX */
+void counts_add(struct counts *, enum raw, uint64_t) NONNULL(1); /* stops at INT64_MAX */
+void counts_copy(struct counts *, const struct counts *) NONNULL(1, 2);
+bool counts_same(const struct counts *, const struct counts *) NONNULL(1, 2);
 void counts_sum(struct counts *, const struct counts *) NONNULL(1, 2);        /* adds each */
 void counts_merge(struct counts *, const struct counts *newer) NONNULL(1, 2); /* newer ones win */
 void counts_raise(struct counts *, const struct counts *other) NONNULL(1, 2); /* larger ones win */

@@ -1,5 +1,7 @@
 #include "meter/extract.h"
 
+#include <stdlib.h>
+
 #include "base/amount.h"
 #include "base/check.h"
 #include "base/error.h"
@@ -112,13 +114,13 @@ static void take_number(struct counts *c, int raw, const struct scalar *s)
 static void take_count(struct extract *x, uint8_t mark, enum json_token t, const struct scalar *s)
 {
 	if (is_found(mark) && (t == JT_NUMBER || t == JT_STRING))
-		take_number(&x->ev.found, mark - MARK_FOUND_BASE, s);
+		take_number(&x->ev->found, mark - MARK_FOUND_BASE, s);
 	else if (t != JT_NUMBER)
 		return;
 	else if (mark < MARK_FOUND_BASE)
-		take_number(&x->ev.counts, mark - MARK_COUNT_BASE, s);
+		take_number(&x->ev->counts, mark - MARK_COUNT_BASE, s);
 	else
-		take_number(&x->ev.entry, mark - MARK_ENTRY_BASE, s);
+		take_number(&x->ev->entry, mark - MARK_ENTRY_BASE, s);
 }
 
 static void take_decimal(struct counts *c, enum raw raw, int decimals, const struct scalar *s)
@@ -152,7 +154,7 @@ static void take_text(struct extract *x, uint8_t mark, uint64_t n)
 {
 	if (mark == MARK_TEXT && x->stream && x->ops->deltas_only)
 		return;
-	if (mark == MARK_AUDIO || (mark == MARK_DELTA && strstr(x->ev.type, "audio.delta")))
+	if (mark == MARK_AUDIO || (mark == MARK_DELTA && strstr(x->ev->type, "audio.delta")))
 		n = n / AUDIO_BYTES_PER_TOKEN + 1;
 	else if (mark == MARK_BLOB && n > BLOB_BYTES_COUNTED)
 		n = BLOB_BYTES_COUNTED;
@@ -195,22 +197,22 @@ static void take_scalar(struct extract *x, uint8_t mark, enum json_token t, cons
 		take_count(x, mark, t, s);
 	else if (mark <= MARK_LAST_WORD) {
 		if (t == JT_STRING)
-			(void)slice_to_cstr(s->text, (char *)&x->ev + words[mark].at, words[mark].size);
+			(void)slice_to_cstr(s->text, (char *)x->ev + words[mark].at, words[mark].size);
 	} else if (mark >= MARK_COST) {
 		if (t == JT_NUMBER)
-			take_measure(&x->ev, mark, s);
+			take_measure(x->ev, mark, s);
 	} else if (mark >= MARK_TEXT) {
 		if (t == JT_STRING || t == JT_NUMBER)
 			take_text(x, mark, s->length_bytes);
 	} else {
-		take_flag(&x->ev, mark, t);
+		take_flag(x->ev, mark, t);
 	}
 }
 
 /* A container with a meaning begins. */
 static void take_begin(struct extract *x, uint8_t mark, bool object)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	if (mark == MARK_USAGE && object) {
 		ev->usage = true;
@@ -233,21 +235,22 @@ static void take_begin(struct extract *x, uint8_t mark, bool object)
 static void names_clear(struct names *n)
 {
 	n->model[0] = n->side_model[0] = n->tier[0] = n->speed[0] = n->geo[0] = n->id[0] = n->file[0] = '\0';
+	n->session[0] = '\0';
 }
 
 void extract_entry_clear(struct extract *x)
 {
-	x->ev.entry.have = 0;
-	x->ev.entry_type[0] = x->ev.entry_key[0] = x->ev.entry_model[0] = '\0';
+	x->ev->entry.have = 0;
+	x->ev->entry_type[0] = x->ev->entry_key[0] = x->ev->entry_model[0] = '\0';
 }
 
 static void stage_clear(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	memset(ev, 0, offsetof(struct staged, counts));
 	ev->counts.have = ev->found.have = ev->sum.have = 0;
-	ev->type[0] = ev->status[0] = ev->phase[0] = ev->session[0] = '\0';
+	ev->type[0] = ev->status[0] = ev->phase[0] = '\0';
 	extract_entry_clear(x);
 	names_clear(&ev->names);
 	ev->others.n = 0;
@@ -256,27 +259,84 @@ static void stage_clear(struct extract *x)
 
 void extract_init(struct extract *x, enum api_kind kind, bool stream)
 {
-	/* the walk and the stage are readied for each event */
+	memset(x, 0, sizeof(*x));
 	x->ops = ops_by_kind[kind];
 	CHECK(x->ops);
 	x->kind = kind;
-	x->head.have = x->counts.have = x->found.have = x->sum.have = 0;
-	x->others.n = 0;
-	x->others.full = false;
-	x->opaque_bytes = x->open_runs = x->output_bytes = 0;
 	x->stream = stream;
-	x->usage_seen = x->finish_seen = x->started = x->final = x->fatal = x->error_seen = x->lost = false;
-	x->session[0] = '\0';
-	names_clear(&x->names);
 }
 
-void extract_event_begin(struct extract *x, struct json_reader *r)
+void extract_done(struct extract *x)
 {
-	json_reader_init(r);
-	r->want_text = false;
-	stage_clear(x);
-	walk_init(&x->walk, x->ops->root);
+	free(x->head);
+	free(x->counts);
+	free(x->found);
+	free(x->sum);
+	free(x->others);
+	for (size_t i = 0; i < WORD_COUNT; i++)
+		free(x->words[i]);
 }
+
+/* --- what is known ------------------------------------------------------------------------------------------------ */
+
+/* NULL, and the answer is lost: no memory. */
+static void *take_memory(struct extract *x, size_t n)
+{
+	void *p = calloc(1, n);
+
+	x->lost |= !p;
+	return p;
+}
+
+struct counts *extract_known(struct extract *x, struct counts **c)
+{
+	if (!*c)
+		*c = take_memory(x, sizeof(**c));
+	if (*c)
+		return *c;
+	x->ev->nowhere.have = 0;
+	return &x->ev->nowhere;
+}
+
+static struct others *known_others(struct extract *x)
+{
+	if (!x->others)
+		x->others = take_memory(x, sizeof(*x->others));
+	return x->others;
+}
+
+void extract_add_other(struct extract *x, const char *model, const char *role, const struct counts *c)
+{
+	struct others *o = known_others(x);
+
+	if (o)
+		others_add(o, model, role, c);
+}
+
+void extract_add_others(struct extract *x, const struct others *more)
+{
+	struct others *o = more->n > 0 || more->full ? known_others(x) : NULL;
+
+	if (o)
+		others_sum(o, more);
+}
+
+static void set_word(struct extract *x, enum word w, const char *text)
+{
+	size_t n = strlen(text) + 1;
+	char *copy;
+
+	if (x->words[w] && strcmp(x->words[w], text) == 0)
+		return;
+	copy = take_memory(x, n);
+	if (!copy)
+		return;
+	memcpy(copy, text, n);
+	free(x->words[w]);
+	x->words[w] = copy;
+}
+
+/* --- the answer's head -------------------------------------------------------------------------------------------- */
 
 void extract_header(struct extract *x, struct slice name, struct slice value)
 {
@@ -292,12 +352,30 @@ void extract_header(struct extract *x, struct slice name, struct slice value)
 	    {"fireworks-cached-prompt-tokens", RAW_CACHED_ALT},
 	};
 	const struct scalar s = {.text = slice_trim(value)};
+	char tier[32];
 
-	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
-		if (slice_ieq(name, slice_of(heads[i].name)))
-			take_number(&x->head, heads[i].raw, &s);
-	if (slice_ieq(name, SLICE("x-amzn-bedrock-service-tier")))
-		(void)slice_to_cstr(s.text, x->names.tier, sizeof(x->names.tier));
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		if (!slice_ieq(name, slice_of(heads[i].name)))
+			continue;
+		if (!x->head)
+			x->head = take_memory(x, sizeof(*x->head));
+		if (x->head)
+			take_number(x->head, heads[i].raw, &s);
+	}
+	if (slice_ieq(name, SLICE("x-amzn-bedrock-service-tier"))) {
+		(void)slice_to_cstr(s.text, tier, sizeof(tier));
+		set_word(x, WORD_TIER, tier);
+	}
+}
+
+/* --- events that come in pieces ----------------------------------------------------------------------------------- */
+
+void extract_event_begin(struct extract *x, struct json_reader *r)
+{
+	json_reader_init(r);
+	r->want_text = false;
+	stage_clear(x);
+	walk_init(&x->ev->walk, x->ops->root);
 }
 
 void extract_event_name(struct extract *x, struct slice name, bool exception)
@@ -323,16 +401,16 @@ static void reader_scalar(struct extract *x, uint8_t mark, enum json_token t, co
 static bool reader_begin(struct extract *x, struct json_reader *r, bool object)
 {
 	const struct walk_place *places = x->ops->places;
-	uint8_t mark = walk_value_id(&x->walk, places), to = walk_next(&x->walk, places, object);
+	uint8_t mark = walk_value_id(&x->ev->walk, places), to = walk_next(&x->ev->walk, places, object);
 
 	if (mark != MARK_NONE)
 		take_begin(x, mark, object);
 	if (walk_is_dead(&places[to])) {
 		json_skip_value(r);
-		walk_over(&x->walk);
+		walk_over(&x->ev->walk);
 		return true;
 	}
-	walk_enter(&x->walk, to);
+	walk_enter(&x->ev->walk, to);
 	return false;
 }
 
@@ -345,12 +423,12 @@ static inline void place_end(struct extract *x, uint8_t place)
 bool extract_token(struct extract *x, struct json_reader *r, enum json_token t)
 {
 	const struct walk_place *places = x->ops->places;
-	uint8_t here = walk_here(&x->walk), mark;
+	uint8_t here = walk_here(&x->ev->walk), mark;
 	bool skipping = false;
 
 	switch (t) {
 	case JT_KEY:
-		walk_key(&x->walk, places, json_text(r));
+		walk_key(&x->ev->walk, places, json_text(r));
 		/* a key inside of text that counts whole, such as the arguments of a tool call */
 		if (places[here].other_id != MARK_NONE)
 			reader_scalar(x, places[here].other_id, JT_STRING, r);
@@ -362,21 +440,21 @@ bool extract_token(struct extract *x, struct json_reader *r, enum json_token t)
 	case JT_OBJECT_END:
 	case JT_ARRAY_END:
 		place_end(x, here);
-		walk_leave(&x->walk);
+		walk_leave(&x->ev->walk);
 		break;
 	case JT_STRING:
 	case JT_NUMBER:
 	case JT_TRUE:
 	case JT_FALSE:
 	case JT_NULL:
-		mark = walk_value_id(&x->walk, places);
+		mark = walk_value_id(&x->ev->walk, places);
 		if (mark != MARK_NONE)
 			reader_scalar(x, mark, t, r);
 		break;
 	default:
 		return false;
 	}
-	r->want_text = wants_text(walk_value_id(&x->walk, places));
+	r->want_text = wants_text(walk_value_id(&x->ev->walk, places));
 	return skipping;
 }
 
@@ -502,42 +580,54 @@ bool extract_whole(struct extract *x, const char *p, size_t n)
 
 /* --- taking over -------------------------------------------------------------------------------------------------- */
 
-static void take_name(char *dst, const char *src, size_t size)
+static void take_names(struct extract *x, const struct names *n)
 {
-	if (src[0] != '\0')
-		(void)slice_to_cstr(slice_of(src), dst, size);
+	const char *const said[WORD_COUNT] = {
+	    [WORD_MODEL] = n->model, [WORD_SIDE_MODEL] = n->side_model,
+	    [WORD_TIER] = n->tier,   [WORD_SPEED] = n->speed,
+	    [WORD_GEO] = n->geo,     [WORD_ID] = n->id,
+	    [WORD_FILE] = n->file,   [WORD_SESSION] = n->session,
+	};
+
+	for (int w = 0; w < WORD_COUNT; w++)
+		if (said[w][0] != '\0')
+			set_word(x, (enum word)w, said[w]);
 }
 
-static void take_names(struct names *dst, const struct names *n)
+/* The usage in parts, of which the latest holds. */
+static void take_parts(struct extract *x)
 {
-	take_name(dst->model, n->model, sizeof(n->model));
-	take_name(dst->side_model, n->side_model, sizeof(n->side_model));
-	take_name(dst->tier, n->tier, sizeof(n->tier));
-	take_name(dst->speed, n->speed, sizeof(n->speed));
-	take_name(dst->geo, n->geo, sizeof(n->geo));
-	take_name(dst->id, n->id, sizeof(n->id));
-	take_name(dst->file, n->file, sizeof(n->file));
+	const struct staged *ev = x->ev;
+
+	if (ev->sum.have != 0 || x->sum)
+		counts_copy(extract_known(x, &x->sum), &ev->sum);
+	if (x->others) {
+		x->others->n = 0;
+		x->others->full = false;
+	}
+	extract_add_others(x, &ev->others);
 }
 
 static void take_usage(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
+	struct counts *known = extract_known(x, &x->counts);
 
 	if (!ev->byok) /* else it is what the caller's own vendor charges; without, a part of the cost */
 		counts_drop(&ev->counts, RAW_UPSTREAM_PUSD);
-	counts_settle(&ev->counts, strncmp(x->names.model, "grok", 4) == 0);
+	counts_settle(&ev->counts, strncmp(extract_word(x, WORD_MODEL), "grok", 4) == 0);
 	if (x->ops->take == TAKE_ADD && x->usage_seen &&
-	    counts_have(&ev->counts, RAW_COST_PUSD) != counts_have(&x->counts, RAW_COST_PUSD)) {
+	    counts_have(&ev->counts, RAW_COST_PUSD) != counts_have(known, RAW_COST_PUSD)) {
 		/* a cost that only some of the runs tell is not the cost of all */
 		counts_drop(&ev->counts, RAW_COST_PUSD);
-		counts_drop(&x->counts, RAW_COST_PUSD);
+		counts_drop(known, RAW_COST_PUSD);
 	}
 	if (x->ops->take == TAKE_REPLACE)
-		x->counts = ev->counts;
+		counts_copy(known, &ev->counts);
 	else if (x->ops->take == TAKE_MERGE)
-		counts_merge(&x->counts, &ev->counts);
+		counts_merge(known, &ev->counts);
 	else
-		counts_sum(&x->counts, &ev->counts);
+		counts_sum(known, &ev->counts);
 	x->usage_seen = true;
 }
 
@@ -545,7 +635,7 @@ static bool is_terminal(const struct extract *x)
 {
 	const char *const *type = x->ops->terminal;
 
-	while (*type && strcmp(*type, x->ev.type) != 0)
+	while (*type && strcmp(*type, x->ev->type) != 0)
 		type++;
 	return *type != NULL;
 }
@@ -558,28 +648,25 @@ static bool is_final(const struct extract *x)
 		return x->usage_seen || (x->ops->zero & ZERO_BODY);
 	if (x->ops->final == FINAL_FINISH)
 		return x->usage_seen && x->finish_seen;
-	return x->ev.usage && (x->ops->final == FINAL_USAGE || is_terminal(x));
+	return x->ev->usage && (x->ops->final == FINAL_USAGE || is_terminal(x));
 }
 
 void extract_commit(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	if (x->ops->commit)
 		x->ops->commit(x);
-	take_names(&x->names, &ev->names);
-	take_name(x->session, ev->session, sizeof(x->session));
+	take_names(x, &ev->names);
 	if (ev->error || event_is(x, "error"))
 		x->fatal = x->error_seen = true;
 	x->finish_seen |= ev->finish;
-	if (x->ops->take == TAKE_ADD)
-		counts_sum(&x->found, &ev->found);
-	else
-		counts_merge(&x->found, &ev->found);
-	if (ev->parts_seen) {
-		x->sum = ev->sum;
-		x->others = ev->others;
-	}
+	if (ev->found.have != 0 && x->ops->take == TAKE_ADD)
+		counts_sum(extract_known(x, &x->found), &ev->found);
+	else if (ev->found.have != 0)
+		counts_merge(extract_known(x, &x->found), &ev->found);
+	if (ev->parts_seen)
+		take_parts(x);
 	if (ev->usage)
 		take_usage(x);
 	x->final |= is_final(x);
@@ -607,29 +694,36 @@ void extract_done_marker(struct extract *x)
 
 static struct counts all_counts(const struct extract *x)
 {
-	struct counts c = x->counts;
+	const struct counts *head = counts_or_none(x->head);
+	struct counts c = *counts_or_none(x->counts);
 
 	if (!x->usage_seen)
-		counts_merge(&c, &x->head);
-	else if (counts_have(&x->head, RAW_CACHED_ALT) && !counts_have(&c, RAW_CACHED))
-		counts_set(&c, RAW_CACHED, x->head.n[RAW_CACHED_ALT]);
-	counts_sum(&c, &x->sum);
-	counts_raise(&c, &x->found);
+		counts_merge(&c, head);
+	else if (counts_have(head, RAW_CACHED_ALT) && !counts_have(&c, RAW_CACHED))
+		counts_set(&c, RAW_CACHED, head->n[RAW_CACHED_ALT]);
+	counts_sum(&c, counts_or_none(x->sum));
+	counts_raise(&c, counts_or_none(x->found));
 	counts_settle(&c, false);
 	return c;
+}
+
+static void word_to_usage(const struct extract *x, enum word w, char *dst, size_t size)
+{
+	(void)slice_to_cstr(slice_of(extract_word(x, w)), dst, size);
 }
 
 static void names_to_usage(const struct extract *x, struct usage *u)
 {
 	bool batch = x->kind == API_BATCH || x->kind == API_BATCH_SUBMIT || x->kind == API_BATCH_RESULTS;
 
-	take_name(u->model, x->names.model, sizeof(u->model));
-	take_name(u->service_tier, x->names.tier[0] == '\0' && batch ? "batch" : x->names.tier,
-		  sizeof(u->service_tier));
-	take_name(u->speed, x->names.speed, sizeof(u->speed));
-	take_name(u->inference_geo, x->names.geo, sizeof(u->inference_geo));
-	take_name(u->dedupe_key, x->names.id, sizeof(u->dedupe_key));
-	take_name(u->also_key, x->names.file, sizeof(u->also_key));
+	word_to_usage(x, WORD_MODEL, u->model, sizeof(u->model));
+	word_to_usage(x, WORD_TIER, u->service_tier, sizeof(u->service_tier));
+	if (u->service_tier[0] == '\0' && batch)
+		(void)slice_to_cstr(SLICE("batch"), u->service_tier, sizeof(u->service_tier));
+	word_to_usage(x, WORD_SPEED, u->speed, sizeof(u->speed));
+	word_to_usage(x, WORD_GEO, u->inference_geo, sizeof(u->inference_geo));
+	word_to_usage(x, WORD_ID, u->dedupe_key, sizeof(u->dedupe_key));
+	word_to_usage(x, WORD_FILE, u->also_key, sizeof(u->also_key));
 }
 
 /* What is not reported because there is none of it. */
@@ -651,6 +745,7 @@ static uint64_t opaque_tokens_at_most(const struct extract *x)
 
 void extract_result(const struct extract *x, bool clean, struct usage *ret)
 {
+	const struct counts *head = counts_or_none(x->head);
 	struct counts c = all_counts(x);
 	bool runs = (x->ops->zero & ZERO_RUNS) != 0, final = x->final;
 	struct usage *u = ret;
@@ -658,16 +753,19 @@ void extract_result(const struct extract *x, bool clean, struct usage *ret)
 	if (runs) /* of a list of results that was cut, some may be missing; a socket may close at any time */
 		final = x->open_runs == 0 && (clean || x->kind != API_BATCH_RESULTS);
 	else if (!x->usage_seen && x->kind == API_INVOKE && !x->stream)
-		final = counts_have(&x->head, RAW_INPUT_FRESH) && counts_have(&x->head, RAW_OUTPUT);
+		final = counts_have(head, RAW_INPUT_FRESH) && counts_have(head, RAW_OUTPUT);
 	memset(u, 0, sizeof(*u));
 	names_to_usage(x, u);
 	counts_to_usage(&c, u);
-	memcpy(u->others, x->others.v, x->others.n * sizeof(u->others[0]));
-	u->n_others = x->others.n;
+	if (x->others) {
+		memcpy(u->others, x->others->v, x->others->n * sizeof(u->others[0]));
+		u->n_others = x->others->n;
+	}
 	u->output_bytes = x->output_bytes + opaque_tokens_at_most(x);
 	u->error_seen = x->error_seen;
 	u->stream = x->stream;
 	u->requests = runs || counts_have(&c, RAW_REQUESTS) ? counts_get(&c, RAW_REQUESTS) : 1;
 	fill_zeros(x, final, u);
-	u->complete = final && !x->fatal && !x->lost && !x->others.full && u->has_input && u->has_output;
+	u->complete =
+	    final && !x->fatal && !x->lost && !(x->others && x->others->full) && u->has_input && u->has_output;
 }

@@ -84,14 +84,28 @@ _Static_assert(MARK_END <= UINT8_MAX, "a mark is an id of walk.h");
 		NULL, 0, 0, 0, 0, 0                                                                                    \
 	}
 
-/* What an answer says of itself besides numbers; "" when it does not. */
+/* What an answer says of itself besides numbers. */
+enum word {
+	WORD_MODEL,
+	WORD_SIDE_MODEL,
+	WORD_TIER,
+	WORD_SPEED,
+	WORD_GEO,
+	WORD_ID,
+	WORD_FILE,
+	WORD_SESSION,
+	WORD_COUNT
+};
+
+/* The same in the event at hand; "" when it does not say. */
 struct names {
 	char model[MODEL_NAME_MAX + 1], side_model[MODEL_NAME_MAX + 1];
 	char tier[32], speed[16], geo[16];
 	char id[64], file[64];
+	char session[64]; /* of code execution, the last one met */
 };
 
-/* What the event at hand says. */
+/* What the event at hand says; and where in it the reader stands. */
 struct staged {
 	bool usage, error, finish, done, byok, metrics;
 	bool list_seen, list_any;
@@ -102,9 +116,10 @@ struct staged {
 	struct counts entry; /* of one element of a list */
 	struct counts sum;   /* of elements that count beside the totals */
 	char type[64], status[24], phase[24], entry_type[32], entry_key[64], entry_model[MODEL_NAME_MAX + 1];
-	char session[64]; /* of code execution, the last one met */
 	struct names names;
 	struct others others;
+	struct walk walk;
+	struct counts nowhere; /* for what there is no memory to keep */
 };
 
 /* A value that is no container, or a key that counts as text. */
@@ -149,24 +164,28 @@ struct extract_ops {
 	void (*commit)(struct extract *);             /* the event was whole; before it is taken over; or NULL */
 };
 
+/* Streams stay open for long and by the thousands: what an event needs is lent, and what an answer may tell takes
+ * memory when it does. Where there is none the answer counts as not understood (`lost`). */
 struct extract {
 	const struct extract_ops *ops;
 	enum api_kind kind;
-	struct walk walk;
-	struct staged ev;
-	struct counts head; /* what the answer's head said; the body knows better */
-	uint64_t opaque_bytes;
-	/* taken over from complete events */
-	struct counts counts, found, sum;
-	struct others others;
-	uint64_t open_runs; /* begun and not ended, in an answer of several runs */
+	bool stream;
+	struct staged
+	    *ev; /* lent by the owner for as long as an event is read; its contents need not be kept between */
 	uint64_t output_bytes;
-	bool stream, usage_seen, finish_seen, started, final, fatal, error_seen, lost;
-	char session[64];
-	struct names names;
+	/* what is known: taken over from complete events */
+	struct counts *head; /* what the answer's head said; the body knows better */
+	struct counts *counts, *found, *sum;
+	struct others *others;
+	char *words[WORD_COUNT];
+	uint64_t opaque_bytes;
+	uint64_t open_runs; /* begun and not ended, in an answer of several runs */
+	bool usage_seen, finish_seen, started, final, fatal, error_seen, lost;
 };
 
+/* `ev` stays unset. */
 void extract_init(struct extract *, enum api_kind, bool stream) NONNULL(1);
+void extract_done(struct extract *) NONNULL(1);
 /* A field of the answer's head, before the body: some vendors count there (Bedrock, Fireworks). Any name may come. */
 void extract_header(struct extract *, struct slice name, struct slice value) NONNULL(1);
 /* Before each event; readies the reader as well. */
@@ -196,11 +215,29 @@ void extract_result(const struct extract *, bool clean, struct usage *ret) NONNU
 
 static inline bool event_is(const struct extract *x, const char *type)
 {
-	return strcmp(x->ev.type, type) == 0;
+	return strcmp(x->ev->type, type) == 0;
 }
 static inline bool entry_is(const struct extract *x, const char *type)
 {
-	return strcmp(x->ev.entry_type, type) == 0;
+	return strcmp(x->ev->entry_type, type) == 0;
+}
+/* Counts that may not have been made yet, for reading. */
+static inline const struct counts *counts_or_none(const struct counts *c)
+{
+	static const struct counts none;
+
+	return c ? c : &none;
+}
+/* One of the known counts, for writing; to be used at once. */
+struct counts *extract_known(struct extract *, struct counts **) NONNULL(1, 2);
+/* As others_add and others_sum, to what is known. */
+void extract_add_other(struct extract *, const char *model, const char *role, const struct counts *)
+    NONNULL(1, 2, 3, 4);
+void extract_add_others(struct extract *, const struct others *) NONNULL(1, 2);
+/* What is known; "" when it is not. */
+static inline const char *extract_word(const struct extract *x, enum word w)
+{
+	return x->words[w] ? x->words[w] : "";
 }
 /* The element of a list is over. */
 void extract_entry_clear(struct extract *) NONNULL(1);

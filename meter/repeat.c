@@ -52,7 +52,7 @@ void repeat_free(struct repeat *r)
 
 /* --- an event like the last one ----------------------------------------------------------------------------------- */
 
-static inline bool same_again(const struct repeat *r, struct extract *x, const char *p, size_t n)
+static inline bool same_again(struct repeat *r, struct extract *x, const char *p, size_t n)
 {
 	const char *end = p + n, *piece = r->bytes;
 	uint64_t text_bytes = 0;
@@ -75,6 +75,7 @@ static inline bool same_again(const struct repeat *r, struct extract *x, const c
 	if ((size_t)(end - p) != r->pieces[r->n_holes] || memcmp(p, piece, (size_t)(end - p)) != 0)
 		return false;
 	x->output_bytes += text_bytes;
+	r->used = true;
 	return true;
 }
 
@@ -215,7 +216,7 @@ static bool learn(struct repeat *r, const struct extract *x, const char *p, size
 {
 	struct search s = {.x = x, .begin = p, .end = p + n};
 
-	if (strstr(x->ev.type, "audio")) /* its base64 is counted by another rule */
+	if (strstr(x->ev->type, "audio")) /* its base64 is counted by another rule */
 		return false;
 	if (search_container(&s, p, walk_resolve(x->ops->places, x->ops->root, true), 0) != s.end || s.full ||
 	    s.text_bytes != text_bytes)
@@ -240,39 +241,68 @@ static bool read_usual(struct extract *x, const char *p, size_t n)
 	return true;
 }
 
+/* What was known before an event. */
+struct known {
+	struct extract x; /* a word that changes gets a new place, counts do not */
+	struct counts counts, found, sum;
+	struct others others;
+};
+
+static void remember(struct known *k, const struct extract *x)
+{
+	memcpy(&k->x, x, sizeof(*x));
+	if (x->counts)
+		counts_copy(&k->counts, x->counts);
+	if (x->found)
+		counts_copy(&k->found, x->found);
+	if (x->sum)
+		counts_copy(&k->sum, x->sum);
+	if (x->others)
+		memcpy(&k->others, x->others, sizeof(k->others));
+}
+
+static bool is_still(const struct known *k, const struct extract *x)
+{
+	return memcmp((const char *)&k->x + KNOWN_AT, (const char *)x + KNOWN_AT, KNOWN_BYTES) == 0 &&
+	       (!x->counts || counts_same(&k->counts, x->counts)) && (!x->found || counts_same(&k->found, x->found)) &&
+	       (!x->sum || counts_same(&k->sum, x->sum)) &&
+	       (!x->others || memcmp(&k->others, x->others, sizeof(k->others)) == 0);
+}
+
 /* Reads the event the usual way; looks whether it changed what is known, and if not, learns it. */
 static bool read_and_learn(struct repeat *r, struct extract *x, const char *p, size_t n)
 {
-	unsigned char before[KNOWN_BYTES];
 	uint64_t text_bytes = x->output_bytes;
+	struct known before;
 
-	memcpy(before, (const unsigned char *)x + KNOWN_AT, KNOWN_BYTES);
+	remember(&before, x);
 	if (!read_usual(x, p, n))
 		return false;
 	text_bytes = x->output_bytes - text_bytes;
-	memcpy(before + (offsetof(struct extract, output_bytes) - KNOWN_AT), &x->output_bytes, sizeof(x->output_bytes));
 	r->used = false;
-	r->armed = n <= UINT16_MAX && memcmp(before, (const unsigned char *)x + KNOWN_AT, KNOWN_BYTES) == 0 &&
-		   learn(r, x, p, n, text_bytes);
+	r->armed = n <= UINT16_MAX && is_still(&before, x) && learn(r, x, p, n, text_bytes);
 	if (!r->armed)
 		try_later(r);
 	return true;
 }
 
-bool repeat_whole(struct repeat **ref, struct extract *x, const char *p, size_t n)
+bool repeat_again(struct repeat *r, struct extract *x, const char *p, size_t n)
+{
+	if (!r || !r->armed)
+		return false;
+	if (LIKELY(same_again(r, x, p, n)))
+		return true;
+	try_later(r);
+	return false;
+}
+
+bool repeat_read(struct repeat **ref, struct extract *x, const char *p, size_t n)
 {
 	struct repeat *r = *ref;
 
 	if (!r) {
 		*ref = calloc(1, sizeof(**ref)); /* without, nothing is learned */
 		return read_usual(x, p, n);
-	}
-	if (r->armed) {
-		if (same_again(r, x, p, n)) {
-			r->used = true;
-			return true;
-		}
-		try_later(r);
 	}
 	if (r->wait == 0)
 		return read_and_learn(r, x, p, n);

@@ -12,9 +12,11 @@
 
 struct repeat;
 
-/* p[0..n) is a whole event: reads it and takes it over. False: nothing was done, the reader must look at it. *r is NULL
- * at first. */
-bool repeat_whole(struct repeat **r, struct extract *, const char *p, size_t n) NONNULL(1, 2, 3) MUST_USE;
+/* p[0..n) is a whole event: when it is like the one before, takes it over; needs nothing lent. False: it is not, and
+ * repeat_read must follow. `r` may be NULL. */
+bool repeat_again(struct repeat *r, struct extract *, const char *p, size_t n) NONNULL(2, 3) MUST_USE;
+/* Reads it and takes it over. False: nothing was done, the reader must look at it. *r is NULL at first. */
+bool repeat_read(struct repeat **r, struct extract *, const char *p, size_t n) NONNULL(1, 2, 3) MUST_USE;
 /* To be called when an event goes another way, or anything else may have changed what the extractor knows. */
 void repeat_forget(struct repeat *);
 void repeat_free(struct repeat *);

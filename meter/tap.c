@@ -25,6 +25,12 @@ enum framing {
 	FRAMING_OPAQUE, /* no JSON at all */
 };
 
+/* What is needed only while an event (or a body) is read. */
+struct tap_event {
+	struct staged staged;
+	struct json_reader json;
+};
+
 struct tap {
 	enum api_kind kind;
 	enum framing framing;
@@ -32,15 +38,19 @@ struct tap {
 	bool free_call;
 	bool blind;     /* something could not be read: nothing later is */
 	bool each_bill; /* each event is a bill of its own: none may be missed */
+	bool ended;     /* the body did */
 	/* the event or body at hand */
-	bool begun;            /* some of the body was fed */
-	bool failed;           /* it is no JSON */
-	bool is_object;        /* it began like one */
-	bool whole;            /* the value is complete */
-	bool past;             /* it was read the short way: only white space may follow */
-	bool skipping;         /* since the last token nothing matters */
-	uint64_t open_bytes;   /* fed since the last token: text that may never be closed */
-	struct decode *decode; /* NULL: the body comes as it is */
+	bool open;                   /* it has begun and not ended: what `event` holds must stay */
+	bool begun;                  /* some of the body was fed */
+	bool failed;                 /* it is no JSON */
+	bool is_object;              /* it began like one */
+	bool whole;                  /* the value is complete */
+	bool past;                   /* the body was whole: only white space may follow */
+	bool skipping;               /* since the last token nothing matters */
+	uint64_t open_bytes;         /* fed since the last token: text that may never be closed */
+	struct tap_event *event;     /* NULL between events; else extract.ev points into it */
+	struct tap_scratch *scratch; /* where it comes from; or NULL */
+	struct decode *decode;       /* NULL: the body comes as it is */
 	union {
 		struct frame_sse sse;
 		struct frame_lines lines;
@@ -48,16 +58,57 @@ struct tap {
 		struct frame_aws *aws;
 	} frame;
 	struct repeat *repeat; /* NULL until a framing has found events */
-	/* readied only when they are used */
 	struct extract extract;
-	struct json_reader json;
 };
+
+/* --- memory for the event at hand --------------------------------------------------------------------------------- */
+
+/* Its contents are readied when an event begins. False: no memory, and the tap is blind. */
+static bool event_take(struct tap *t)
+{
+	if (t->event)
+		return true;
+	if (t->scratch && t->scratch->spare) {
+		t->event = t->scratch->spare;
+		t->scratch->spare = NULL;
+	} else {
+		t->event = malloc(sizeof(*t->event));
+	}
+	if (!t->event) {
+		t->blind = t->failed = true;
+		return false;
+	}
+	t->extract.ev = &t->event->staged;
+	return true;
+}
+
+/* Unless an event stands open that can still be whole. */
+static void event_give_back(struct tap *t)
+{
+	if (t->open && !t->failed && !t->blind)
+		return;
+	if (t->scratch && !t->scratch->spare)
+		t->scratch->spare = t->event;
+	else
+		free(t->event);
+	t->event = NULL;
+	t->extract.ev = NULL;
+}
+
+void tap_scratch_done(struct tap_scratch *s)
+{
+	free(s->spare);
+	s->spare = NULL;
+}
 
 /* --- JSON --------------------------------------------------------------------------------------------------------- */
 
 static void json_restart(struct tap *t)
 {
-	extract_event_begin(&t->extract, &t->json);
+	if (!event_take(t))
+		return;
+	extract_event_begin(&t->extract, &t->event->json);
+	t->open = true;
 	t->failed = t->is_object = t->whole = t->skipping = false;
 	t->open_bytes = 0;
 }
@@ -66,13 +117,14 @@ static void json_restart(struct tap *t)
 static void after_token(struct tap *t, enum json_token token)
 {
 	bool list = t->kind == API_GENERATE && t->framing == FRAMING_BODY;
+	int depth = t->event->json.depth;
 
-	if (token == JT_ARRAY_BEGIN && list && t->json.depth == 1)
+	if (token == JT_ARRAY_BEGIN && list && depth == 1)
 		t->extract.stream = true;
-	if (token == JT_OBJECT_END && t->json.depth == 1 && list && walk_here(&t->extract.walk) != WALK_IGNORE &&
+	if (token == JT_OBJECT_END && depth == 1 && list && walk_here(&t->extract.ev->walk) != WALK_IGNORE &&
 	    t->extract.stream)
 		extract_element_end(&t->extract);
-	if (token == JT_OBJECT_END && t->json.depth == 0) {
+	if (token == JT_OBJECT_END && depth == 0) {
 		t->whole = true;
 		if (t->framing == FRAMING_BODY)
 			extract_commit(&t->extract);
@@ -81,10 +133,14 @@ static void after_token(struct tap *t, enum json_token token)
 
 static void json_feed(struct tap *t, const char *p, size_t n)
 {
+	struct json_reader *json;
 	size_t i = 0, begin = 0;
 
+	if (t->failed)
+		return;
+	json = &t->event->json;
 	while (!t->failed) {
-		enum json_token token = json_next(&t->json, p, n, &i);
+		enum json_token token = json_next(json, p, n, &i);
 
 		if (!t->skipping)
 			t->open_bytes += i - begin;
@@ -97,7 +153,7 @@ static void json_feed(struct tap *t, const char *p, size_t n)
 		}
 		t->open_bytes = 0;
 		t->is_object |= token == JT_OBJECT_BEGIN;
-		t->skipping = extract_token(&t->extract, &t->json, token);
+		t->skipping = extract_token(&t->extract, json, token);
 		if (token == JT_OBJECT_END || token == JT_ARRAY_BEGIN)
 			after_token(t, token);
 	}
@@ -110,7 +166,7 @@ static bool body_whole(struct tap *t, const char *p, size_t n)
 {
 	const char *end = p + n;
 
-	if (n > WHOLE_MAX_BYTES)
+	if (n > WHOLE_MAX_BYTES || !event_take(t))
 		return false;
 	while (end > p && quick_is_space(end[-1]))
 		end--;
@@ -123,7 +179,7 @@ static bool body_whole(struct tap *t, const char *p, size_t n)
 	return true;
 }
 
-/* Behind a body that was read the short way nothing but white space may stand. */
+/* Behind a body that was whole nothing but white space may stand. */
 static void body_past(struct tap *t, const char *p, size_t n)
 {
 	while (n > 0 && quick_is_space(*p)) {
@@ -147,6 +203,8 @@ static void body_feed(struct tap *t, const char *p, size_t n)
 		json_restart(t);
 	}
 	json_feed(t, p, n);
+	t->past = t->whole && !t->failed;
+	t->open = !t->past;
 }
 
 /* --- events of a framing ------------------------------------------------------------------------------------------ */
@@ -176,6 +234,9 @@ static void on_end(void *ctx)
 {
 	struct tap *t = ctx;
 
+	t->open = false;
+	if (!t->ended) /* what is not whole was not cut, but is no JSON */
+		t->open_bytes = 0;
 	if (t->whole && !t->failed)
 		extract_commit(&t->extract);
 	else if (t->each_bill && t->is_object)
@@ -186,9 +247,10 @@ static void on_whole(void *ctx, const char *p, size_t n)
 {
 	struct tap *t = ctx;
 
-	if (repeat_whole(&t->repeat, &t->extract, p, n)) {
+	if (repeat_again(t->repeat, &t->extract, p, n) ||
+	    (event_take(t) && repeat_read(&t->repeat, &t->extract, p, n))) {
 		t->whole = true;
-		t->failed = false;
+		t->open = t->failed = false;
 		return;
 	}
 	on_begin(t);
@@ -200,6 +262,7 @@ static void on_done(void *ctx)
 {
 	struct tap *t = ctx;
 
+	t->open = false;
 	repeat_forget(t->repeat);
 	extract_done_marker(&t->extract);
 }
@@ -244,6 +307,7 @@ static bool is_stream(const struct tap *t)
 /* A coding could not be undone. How much of it was read depends on the pieces it came in: forget it. */
 static void decode_failed(struct tap *t)
 {
+	extract_done(&t->extract);
 	extract_init(&t->extract, t->kind, is_stream(t));
 	t->blind = true;
 }
@@ -253,9 +317,11 @@ void tap_feed(struct tap *t, const char *p, size_t n)
 	if (!t->metered || t->blind)
 		return;
 	if (!t->decode)
-		t->blind = plain_feed(t, p, n) < 0;
+		t->blind |= plain_feed(t, p, n) < 0;
 	else if (decode_feed(t->decode, p, n) < 0)
 		decode_failed(t);
+	if (t->event)
+		event_give_back(t);
 }
 
 /* --- setting up --------------------------------------------------------------------------------------------------- */
@@ -338,13 +404,14 @@ static int decode_start(struct tap *t, const struct tap_options *o)
 struct tap *tap_new(const struct tap_options *o)
 {
 	bool socket = o->status == 101 && o->kind == API_REALTIME;
-	struct tap *t = malloc(sizeof(*t));
+	struct tap *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return NULL;
-	memset(t, 0, offsetof(struct tap, extract));
 	t->kind = o->kind;
-	t->free_call = o->kind == API_FREE || o->kind == API_FILE_UPLOAD || ((o->status < 200 || o->status > 299) && !socket);
+	t->scratch = o->scratch;
+	t->free_call =
+	    o->kind == API_FREE || o->kind == API_FILE_UPLOAD || ((o->status < 200 || o->status > 299) && !socket);
 	/* answers of a generic API are read by rules of the configuration, elsewhere */
 	t->metered = !t->free_call && o->kind != API_UNKNOWN && o->kind != API_GENERIC;
 	if (!t->metered)
@@ -367,6 +434,8 @@ void tap_free(struct tap *t)
 		free(t->frame.aws);
 	decode_free(t->decode);
 	repeat_free(t->repeat);
+	extract_done(&t->extract);
+	free(t->event);
 	free(t);
 }
 
@@ -431,7 +500,11 @@ void tap_finish(struct tap *t, bool clean, struct usage *ret)
 {
 	if (t->metered && !t->blind) {
 		clean = (!t->decode || decode_finish(t->decode) == BUR_OK) && clean;
+		t->ended = true;
 		clean = framing_finish(t) && clean;
+		t->open = false;
+		if (t->event)
+			event_give_back(t);
 	}
 	result(t, clean, ret);
 	/* text in a string that never ended */

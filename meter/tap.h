@@ -3,7 +3,8 @@
  * Undoes content codings on the side; understands whole JSON answers, Gemini's JSON array, event streams (SSE), JSON
  * lines, AWS event streams and a server's WebSocket frames. Bytes may come in any pieces with the same result. Never
  * fails the call: on anything it cannot read (nonsense, a bomb over the ratio or size cap, a wrong checksum) it goes
- * blind and the usage stays incomplete. Memory per tap is bounded and taken when it is needed. One owner thread. */
+ * blind and the usage stays incomplete. Memory per tap is bounded and taken when it is needed: between events some
+ * hundred bytes. One owner thread. */
 #ifndef METER_TAP_H
 #define METER_TAP_H
 
@@ -13,11 +14,20 @@
 #include "meter/usage.h"
 
 struct tap;
+struct tap_event;
+
+/* What a tap needs only while it reads an event, kept for the next one: thousands of streams share it. One for a
+ * thread, all zero at first; it must outlive its taps. */
+struct tap_scratch {
+	struct tap_event *spare;
+};
+void tap_scratch_done(struct tap_scratch *) NONNULL(1);
 
 struct tap_options {
 	enum api_kind kind;
 	int status;
 	struct slice content_type, content_encoding; /* as in the answer; empty when absent */
+	struct tap_scratch *scratch;                 /* NULL: such memory is taken anew each time */
 };
 
 /* NULL: out of memory (the caller then settles the hold in full). */

@@ -63,7 +63,7 @@ static const struct walk_place places[] = {
 /* A compaction is billed beside the totals, an advisor besides at its own model's rates, other iterations in them. */
 void iteration_end(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	if (entry_is(x, "compaction"))
 		counts_sum(&ev->sum, &ev->entry);
@@ -80,7 +80,7 @@ static void end(struct extract *x, uint8_t place)
 
 static void commit(struct extract *x)
 {
-	const struct staged *ev = &x->ev;
+	const struct staged *ev = x->ev;
 
 	x->started |= event_is(x, "message_start");
 	if (ev->usage && (!x->stream || (x->started && ev->finish && event_is(x, "message_delta"))))

@@ -12,7 +12,7 @@ static bool is_one_of(const char *word, const char *const *list)
  * could tell of any. */
 static bool nothing_ran(const struct extract *x)
 {
-	const struct staged *ev = &x->ev;
+	const struct staged *ev = x->ev;
 	static const char *const early[] = {"expired", "cancelled", NULL};
 
 	return strcmp(ev->status, "failed") == 0 ||
@@ -23,7 +23,7 @@ static bool nothing_ran(const struct extract *x)
 static void commit_batch(struct extract *x)
 {
 	static const char *const ended[] = {"completed", "failed", "expired", "cancelled", NULL};
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 	bool over = is_one_of(ev->status, ended);
 
 	counts_set(&ev->found, RAW_REQUESTS, over ? counts_get(&ev->entry, RAW_REQUESTS) : 0);
@@ -37,37 +37,37 @@ static void commit_batch(struct extract *x)
 
 static bool line_succeeded(const struct extract *x)
 {
-	uint64_t status = counts_get(&x->ev.entry, RAW_REQUESTS);
+	uint64_t status = counts_get(&x->ev->entry, RAW_REQUESTS);
 
-	return strcmp(x->ev.status, "succeeded") == 0 || (status >= 200 && status <= 299);
+	return strcmp(x->ev->status, "succeeded") == 0 || (status >= 200 && status <= 299);
 }
 
 /* The tokens of the model that the first line names are the answer's; those of others stand beside. */
 static void take_line(struct extract *x)
 {
-	struct staged *ev = &x->ev;
-	const char *model = ev->names.model;
+	struct staged *ev = x->ev;
+	const char *model = ev->names.model, *known = extract_word(x, WORD_MODEL);
 
 	counts_add(&ev->found, RAW_REQUESTS, 1);
 	if (ev->parts_seen) { /* of this line only: added like its usage */
 		counts_sum(&ev->counts, &ev->sum);
-		others_sum(&x->others, &ev->others);
+		extract_add_others(x, &ev->others);
 		ev->parts_seen = false;
 	}
 	if (ev->list_seen) /* vectors: there is no output */
 		counts_set(&ev->counts, RAW_OUTPUT, counts_get(&ev->counts, RAW_OUTPUT));
 	x->lost |= !ev->usage;
-	if (!ev->usage || x->names.model[0] == '\0' || model[0] == '\0' || strcmp(model, x->names.model) == 0)
+	if (!ev->usage || known[0] == '\0' || model[0] == '\0' || strcmp(model, known) == 0)
 		return;
 	counts_settle(&ev->counts, false);
-	others_add(&x->others, model, "", &ev->counts);
+	extract_add_other(x, model, "", &ev->counts);
 	ev->usage = false;
 	ev->names.model[0] = '\0';
 }
 
 static void commit_line(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	if (line_succeeded(x)) {
 		take_line(x);

@@ -153,7 +153,7 @@ static const struct walk_place places[] = {
 
 static void end(struct extract *x, uint8_t place)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	if (place == PL_ITERATION)
 		iteration_end(x);
@@ -169,7 +169,7 @@ static void end(struct extract *x, uint8_t place)
 /* Counts that stand in the body by themselves become its usage. */
 static void take_loose_counts(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 	uint32_t loose = ev->found.have;
 
 	if (loose == 0)
@@ -185,11 +185,12 @@ static void take_loose_counts(struct extract *x)
 /* Bedrock's own metrics come last and are the bill; a lifetime of cached input that they do not tell stands. */
 static void commit_invoke(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	take_loose_counts(x);
 	if (ev->metrics) {
-		counts_drop(&x->counts, RAW_INPUT);
+		if (x->counts)
+			counts_drop(x->counts, RAW_INPUT);
 		counts_drop(&ev->counts, RAW_INPUT);
 		ev->usage = true;
 	}

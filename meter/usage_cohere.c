@@ -51,7 +51,7 @@ static const struct walk_place places[] = {
 
 static void commit(struct extract *x)
 {
-	x->ev.error |= strcmp(x->ev.status, "ERROR") == 0;
+	x->ev->error |= strcmp(x->ev->status, "ERROR") == 0;
 }
 
 static const char *const terminal[] = {"message-end", "stream-end", NULL};

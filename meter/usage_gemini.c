@@ -133,7 +133,7 @@ static void detail_end(struct staged *ev, uint8_t place)
 
 static void end(struct extract *x, uint8_t place)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	if (place == PL_INPUT_DETAIL || place == PL_CACHE_DETAIL || place == PL_OUTPUT_DETAIL)
 		detail_end(ev, place);
@@ -147,17 +147,18 @@ static void end(struct extract *x, uint8_t place)
 /* Later chunks repeat the list of queries, but not pictures. */
 static void commit_generate(struct extract *x)
 {
-	struct counts *found = &x->ev.found;
+	const struct counts *known = counts_or_none(x->found);
+	struct counts *found = &x->ev->found;
 
-	if (counts_have(found, RAW_WEB) && counts_get(&x->found, RAW_WEB) > found->n[RAW_WEB])
+	if (counts_have(found, RAW_WEB) && counts_get(known, RAW_WEB) > found->n[RAW_WEB])
 		counts_drop(found, RAW_WEB);
 	if (counts_have(found, RAW_IMAGES))
-		counts_add(found, RAW_IMAGES, counts_get(&x->found, RAW_IMAGES));
+		counts_add(found, RAW_IMAGES, counts_get(known, RAW_IMAGES));
 }
 
 static void end_predict(struct extract *x, uint8_t place)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	if (place != PL_PREDICTION)
 		return;

@@ -91,7 +91,7 @@ static void end(struct extract *x, uint8_t place)
 	    {PL_OUTPUT_DETAIL, "audio", RAW_AUDIO_OUT}, {PL_INPUT_DETAIL, "image", RAW_IMAGE_IN},
 	    {PL_OUTPUT_DETAIL, "image", RAW_IMAGE_OUT}, {PL_TOOL, "google_search", RAW_WEB},
 	};
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (kinds[i].place == place && entry_is(x, kinds[i].type))
@@ -102,7 +102,7 @@ static void end(struct extract *x, uint8_t place)
 /* An interaction in the background may show how far it is; an agent has no model. */
 static void commit(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	if (ev->names.model[0] == '\0')
 		memcpy(ev->names.model, ev->names.side_model, sizeof(ev->names.model));

@@ -4,13 +4,13 @@
 static void end_media(struct extract *x, uint8_t place)
 {
 	if (place == PL_DATUM && x->kind == API_IMAGES)
-		counts_add(&x->ev.found, RAW_IMAGES, 1);
+		counts_add(&x->ev->found, RAW_IMAGES, 1);
 }
 
 /* Output of these models is pictures unless details say otherwise. Each finished picture of a stream has its usage. */
 static void commit_images(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	if (event_is(x, "image_generation.completed") || event_is(x, "image_edit.completed"))
 		counts_add(&ev->found, RAW_IMAGES, 1);
@@ -20,14 +20,14 @@ static void commit_images(struct extract *x)
 
 static void commit_speech(struct extract *x)
 {
-	if (x->ev.usage && counts_have(&x->ev.counts, RAW_OUTPUT))
-		counts_set(&x->ev.counts, RAW_AUDIO_OUT, x->ev.counts.n[RAW_OUTPUT]);
+	if (x->ev->usage && counts_have(&x->ev->counts, RAW_OUTPUT))
+		counts_set(&x->ev->counts, RAW_AUDIO_OUT, x->ev->counts.n[RAW_OUTPUT]);
 }
 
 /* Usage is tokens, or a duration and then no tokens; some vendors only state the duration, beside the text. */
 static void commit_transcriptions(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	if (!ev->usage && counts_have(&ev->entry, RAW_AUDIO_MS)) {
 		counts_set(&ev->counts, RAW_AUDIO_MS, ev->entry.n[RAW_AUDIO_MS]);

@@ -37,9 +37,9 @@ static const struct walk_place places[] = {
 /* Annotations make every page dearer. */
 static void commit(struct extract *x)
 {
-	struct counts *c = &x->ev.counts;
+	struct counts *c = &x->ev->counts;
 
-	if (x->ev.finish && counts_have(c, RAW_PAGES))
+	if (x->ev->finish && counts_have(c, RAW_PAGES))
 		counts_set(c, RAW_PAGES_ANNOTATED, c->n[RAW_PAGES]);
 }
 

@@ -24,7 +24,7 @@ static const struct walk_place places[] = {
 /* A prompt that was cached whole is not counted; vectors have no output, and older ones no count. */
 static void commit(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	if (ev->list_seen)
 		counts_set(&ev->found, RAW_OUTPUT, 0);

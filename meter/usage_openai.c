@@ -266,7 +266,7 @@ const struct walk_place openai_places[] = {
 /* Usage is final in a chunk without choices, or once a choice has finished; Mistral's conversations say it in words. */
 static void commit_chat(struct extract *x)
 {
-	const struct staged *ev = &x->ev;
+	const struct staged *ev = x->ev;
 
 	if (ev->usage && (!x->stream || x->finish_seen || ev->finish || (ev->list_seen && !ev->list_any) ||
 			  event_is(x, "conversation.response.done")))
@@ -275,14 +275,14 @@ static void commit_chat(struct extract *x)
 
 static bool is_new_session(const struct staged *ev)
 {
-	return ev->entry_key[0] == '\0' || strcmp(ev->entry_key, ev->session) != 0;
+	return ev->entry_key[0] == '\0' || strcmp(ev->entry_key, ev->names.session) != 0;
 }
 
 /* Only searches cost a fee; opening or searching in a page does not. An item that names no action is a search. Code is
  * billed by the container it runs in. */
 static void item_end(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 	const char *action = ev->entry_model;
 
 	if (entry_is(x, "web_search_call") && (action[0] == '\0' || strcmp(action, "search") == 0)) {
@@ -291,7 +291,7 @@ static void item_end(struct extract *x)
 		counts_add(&ev->found, RAW_FILES, 1);
 	} else if (entry_is(x, "code_interpreter_call") && is_new_session(ev)) {
 		counts_add(&ev->found, RAW_CODE, 1);
-		memcpy(ev->session, ev->entry_key, sizeof(ev->session));
+		memcpy(ev->names.session, ev->entry_key, sizeof(ev->names.session));
 	} else if (entry_is(x, "image_generation_call") && strcmp(ev->status, "completed") == 0) {
 		counts_add(&ev->found, RAW_IMAGES, 1);
 	}
@@ -309,7 +309,7 @@ void openai_end(struct extract *x, uint8_t place)
 /* Items of a stream are counted as they are done; the terminal event repeats them all. */
 static void commit_responses(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 
 	/* one in the background may show how far it is */
 	if (!x->stream && (strcmp(ev->phase, "in_progress") == 0 || strcmp(ev->phase, "queued") == 0))
@@ -320,11 +320,12 @@ static void commit_responses(struct extract *x)
 		ev->error = false;
 	}
 	if (event_is(x, "response.output_item.done")) {
-		if (ev->session[0] != '\0' && strcmp(ev->session, x->session) == 0)
+		if (ev->names.session[0] != '\0' && strcmp(ev->names.session, extract_word(x, WORD_SESSION)) == 0)
 			counts_drop(&ev->found, RAW_CODE);
-		counts_sum(&x->found, &ev->found);
-	} else if (!event_is(x, "response.output_item.added")) {
-		counts_raise(&x->found, &ev->found);
+		if (ev->found.have != 0)
+			counts_sum(extract_known(x, &x->found), &ev->found);
+	} else if (ev->found.have != 0 && !event_is(x, "response.output_item.added")) {
+		counts_raise(extract_known(x, &x->found), &ev->found);
 	}
 	ev->found.have = 0;
 }

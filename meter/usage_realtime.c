@@ -18,24 +18,24 @@ static void count_run(struct extract *x, bool ends)
 {
 	if (event_is(x, "response.created")) {
 		x->open_runs++;
-		counts_add(&x->found, RAW_REQUESTS, 1);
+		counts_add(extract_known(x, &x->found), RAW_REQUESTS, 1);
 	} else if (ends && x->open_runs > 0) {
 		x->open_runs--;
 	} else if (ends) {
-		counts_add(&x->found, RAW_REQUESTS, 1);
+		counts_add(extract_known(x, &x->found), RAW_REQUESTS, 1);
 	}
 }
 
 /* What the caller says is written down by a model of its own, beside the response. */
 static void take_transcription(struct extract *x)
 {
-	counts_settle(&x->ev.counts, false);
-	others_add(&x->others, x->names.side_model, "input_audio_transcription", &x->ev.counts);
+	counts_settle(&x->ev->counts, false);
+	extract_add_other(x, extract_word(x, WORD_SIDE_MODEL), "input_audio_transcription", &x->ev->counts);
 }
 
 static void commit(struct extract *x)
 {
-	struct staged *ev = &x->ev;
+	struct staged *ev = x->ev;
 	bool ends = run_ends(x);
 
 	count_run(x, ends);

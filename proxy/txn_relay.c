@@ -334,7 +334,7 @@ static void open_generic(struct txn *t, const struct h1_head *h)
 static void open_tap(struct txn *t, const struct h1_head *h)
 {
 	const struct h1_field *type = h1_find(h, H1_F_CONTENT_TYPE), *coding = h1_find(h, H1_F_CONTENT_ENCODING);
-	struct tap_options o = {.kind = t->target.api.kind, .status = h->status};
+	struct tap_options o = {.kind = t->target.api.kind, .status = h->status, .scratch = &t->worker->tap_scratch};
 
 	if (t->generic)
 		open_generic(t, h);

@@ -171,6 +171,7 @@ void worker_done(struct worker *w)
 	for (size_t i = 0; i < TOK_ENCODING_COUNT; i++)
 		tok_cache_free(w->prompt_caches.of[i]);
 	learn_free(w->learn);
+	tap_scratch_done(&w->tap_scratch);
 	principal_dir_unref(w->principals);
 	price_book_unref(w->book);
 	w->magic = 0;

@@ -13,6 +13,7 @@
 #include "base/metrics.h"
 #include "meter/learn.h"
 #include "meter/reqscan.h"
+#include "meter/tap.h"
 #include "meter/usage.h"
 #include "net/dial.h"
 #include "net/dns.h"
@@ -66,6 +67,7 @@ struct worker {
 	struct facts facts;             /* scratch: of the call whose price and hold are being found */
 	struct match match;             /* scratch: its budgets */
 	struct reqscan scan;            /* scratch: of a body that arrived whole */
+	struct tap_scratch tap_scratch; /* of all taps */
 	struct usage usage;             /* scratch: of the call that is being settled */
 	struct h1_head head;            /* scratch for parsing; never kept across a return to the loop */
 	char scratch[SCRATCH_BYTES];    /* scratch for reading */

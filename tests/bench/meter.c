@@ -72,7 +72,8 @@ static void make_chunks(const struct stream *s, struct chunk *ret)
 /* Feeds the chunks of one stream, each in a piece of its own. */
 static void feed(const struct stream *s, const struct chunk *chunks, int64_t count)
 {
-	struct tap_options o = {s->kind, 200, SLICE("text/event-stream"), SLICE_NONE};
+	static struct tap_scratch scratch;
+	struct tap_options o = {s->kind, 200, SLICE("text/event-stream"), SLICE_NONE, &scratch};
 	struct tap *t = tap_new(&o);
 	struct usage u;
 

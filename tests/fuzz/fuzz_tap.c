@@ -36,16 +36,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const char *const types[] = {"text/event-stream", "application/json", "application/x-ndjson",
 					    "application/vnd.amazon.eventstream"};
 	static const char *const codings[] = {"", "gzip", "deflate", "br", "zstd", "gzip, br", "", ""};
+	static struct tap_scratch scratch;
 	struct tap_options o;
 	struct usage a, b;
 
 	if (size < 3)
 		return 0;
 	o = (struct tap_options){(enum api_kind)(data[0] % API_KIND_COUNT), 200, slice_of(types[data[1] & 3]),
-				 slice_of(codings[(data[1] >> 2) & 7])};
+				 slice_of(codings[(data[1] >> 2) & 7]), NULL};
 	if (o.kind == API_REALTIME && (data[1] & 0x20))
 		o.status = 101;
 	a = run(&o, data + 3, size - 3, 0);
+	o.scratch = &scratch;
 	b = run(&o, data + 3, size - 3, 1 + data[2] % 64);
 	CHECK(memcmp(&a, &b, sizeof(a)) == 0);
 	CHECK(!a.complete || (a.has_input && a.has_output));

@@ -21,6 +21,17 @@ struct answer {
 	const char *events[EVENTS_MAX];
 };
 
+static struct staged staged;
+
+/* Nothing may depend on what stood there. */
+static void begin(struct extract *x, enum api_kind kind, bool stream)
+{
+	memset(x, 0xa5, sizeof(*x));
+	memset(&staged, 0xa5, sizeof(staged));
+	extract_init(x, kind, stream);
+	x->ev = &staged;
+}
+
 static void feed_reader(struct extract *x, const char *p, size_t n)
 {
 	struct json_reader r;
@@ -41,8 +52,7 @@ static struct usage run_way(const struct answer *a, bool whole)
 	struct usage u;
 
 	assert_non_null(x);
-	memset(x, 0xa5, sizeof(*x)); /* nothing may depend on what stood there */
-	extract_init(x, a->kind, a->stream);
+	begin(x, a->kind, a->stream);
 	for (size_t i = 0; i < EVENTS_MAX && a->events[i]; i++) {
 		const char *p = a->events[i];
 
@@ -53,8 +63,10 @@ static struct usage run_way(const struct answer *a, bool whole)
 		if (!whole || !extract_whole(x, p, strlen(p)))
 			feed_reader(x, p, strlen(p));
 		extract_commit(x);
+		memset(&staged, 0x5a, sizeof(staged)); /* others read their events in between */
 	}
 	extract_result(x, true, &u);
+	extract_done(x);
 	free(x);
 	return u;
 }
@@ -614,7 +626,7 @@ static void test_heads(void **state)
 	struct usage u;
 
 	(void)state;
-	extract_init(&x, API_INVOKE, false);
+	begin(&x, API_INVOKE, false);
 	extract_header(&x, SLICE("X-Amzn-Bedrock-Input-Token-Count"), SLICE("17"));
 	extract_header(&x, SLICE("x-amzn-bedrock-output-token-count"), SLICE(" 33 "));
 	extract_header(&x, SLICE("x-amzn-bedrock-cache-read-input-token-count"), SLICE("5"));
@@ -625,17 +637,20 @@ static void test_heads(void **state)
 	extract_commit(&x);
 	extract_result(&x, true, &u);
 	tokens(&u, 1, 2, true);
-	extract_init(&x, API_CHAT, false);
+	extract_done(&x);
+	begin(&x, API_CHAT, false);
 	extract_header(&x, SLICE("fireworks-prompt-tokens"), SLICE("900"));
 	extract_header(&x, SLICE("fireworks-cached-prompt-tokens"), SLICE("-5"));
 	extract_result(&x, true, &u);
 	tokens(&u, 900, NONE, false);
 	assert_int_equal(u.cached_input_tokens, 0);
-	extract_init(&x, API_CONVERSE, true);
+	extract_done(&x);
+	begin(&x, API_CONVERSE, true);
 	extract_event_name(&x, SLICE("throttlingException"), true);
 	extract_result(&x, true, &u);
 	assert_true(u.error_seen);
-	extract_init(&x, API_SPEECH, false);
+	extract_done(&x);
+	begin(&x, API_SPEECH, false);
 	extract_opaque(&x, 6400);
 	extract_result(&x, true, &u);
 	tokens(&u, NONE, NONE, false);

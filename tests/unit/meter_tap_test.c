@@ -27,7 +27,7 @@ struct answer {
 static struct usage run_bytes(enum api_kind kind, int status, const char *type, const char *coding, const void *p,
 			      size_t n, size_t piece, bool clean)
 {
-	struct tap_options o = {kind, status, slice_of(type), slice_of(coding)};
+	struct tap_options o = {kind, status, slice_of(type), slice_of(coding), NULL};
 	struct tap *t = tap_new(&o);
 	struct usage u;
 	size_t i, k;
@@ -593,7 +593,7 @@ static void test_output_bytes(void **state)
 static void test_peek(void **state)
 {
 	static const char body[] = START("{\"input_tokens\":9,\"output_tokens\":1}");
-	struct tap_options o = {API_MESSAGES, 200, SLICE("text/event-stream"), SLICE_NONE};
+	struct tap_options o = {API_MESSAGES, 200, SLICE("text/event-stream"), SLICE_NONE, NULL};
 	struct tap *t = tap_new(&o);
 	struct usage u;
 
@@ -609,12 +609,67 @@ static void test_peek(void **state)
 	tap_free(NULL);
 }
 
+/* Streams of one thread share the memory for the event at hand, wherever their pieces end. */
+static void test_shared_scratch(void **state)
+{
+	static const struct answer answers[] = {
+	    {"chat", API_CHAT, 200, "text/event-stream",
+	     CHUNK("\"content\":\"Hello\"", "null", "null") CHUNK("\"content\":\" you\"", "\"stop\"", "null")
+		 LAST(USAGE_10_2) "data: [DONE]\n\n",
+	     true},
+	    {"messages", API_MESSAGES, 200, "text/event-stream", START("{\"input_tokens\":9,\"output_tokens\":1}"),
+	     true},
+	    {"array", API_GENERATE, 200, "application/json",
+	     "[{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hi\"}]}}],\"usageMetadata\":{\"promptTokenCount\":"
+	     "3,"
+	     "\"candidatesTokenCount\":1}},{\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{"
+	     "\"promptTokenCount\":3,\"candidatesTokenCount\":5}}]",
+	     true},
+	    {"no JSON", API_CHAT, 200, "application/json", "{\"usage\":{\"prompt_tokens\":7]", true},
+	};
+	struct tap_scratch scratch = {NULL};
+
+	(void)state;
+	for (int round = 0; round < 200; round++) {
+		struct tap *taps[ARRAY_LEN(answers)];
+		size_t at[ARRAY_LEN(answers)] = {0}, left = ARRAY_LEN(answers);
+
+		for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+			struct tap_options o = {answers[i].kind, 200, slice_of(answers[i].type), SLICE_NONE, &scratch};
+
+			taps[i] = tap_new(&o);
+			assert_non_null(taps[i]);
+		}
+		while (left > 0) {
+			size_t i = (size_t)rand() % ARRAY_LEN(answers), n = strlen(answers[i].body) - at[i];
+			size_t k = 1 + (size_t)rand() % 80;
+
+			if (n == 0)
+				continue;
+			k = k < n ? k : n;
+			tap_feed(taps[i], answers[i].body + at[i], k);
+			at[i] += k;
+			left -= k == n;
+		}
+		for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+			struct usage u, alone = run(&answers[i]);
+
+			if (round % 2 == 0) {
+				tap_finish(taps[i], true, &u);
+				assert_memory_equal(&u, &alone, sizeof(u));
+			}
+			tap_free(taps[i]);
+		}
+	}
+	tap_scratch_done(&scratch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_chat),     cmocka_unit_test(test_chat_details), cmocka_unit_test(test_responses),
-	    cmocka_unit_test(test_messages), cmocka_unit_test(test_generate),     cmocka_unit_test(test_output_bytes),
-	    cmocka_unit_test(test_peek),
+	    cmocka_unit_test(test_chat),     cmocka_unit_test(test_chat_details),   cmocka_unit_test(test_responses),
+	    cmocka_unit_test(test_messages), cmocka_unit_test(test_generate),       cmocka_unit_test(test_output_bytes),
+	    cmocka_unit_test(test_peek),     cmocka_unit_test(test_shared_scratch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
