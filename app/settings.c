@@ -147,7 +147,8 @@ static const struct option budget_rows[] = {
      .type = OPT_STRING,
      AT(file_budget, mode),
      .fallback = "hard",
-     .sentence = "hard: never passes the limit; soft: counts and warns, refuses nothing"},
+     .sentence = "hard: never passes the limit; soft: counts and warns, refuses nothing; shadow: counts, and counts "
+		 "what it would have refused, without any effect on calls"},
     {.name = "steps",
      .type = OPT_NODE,
      AT(file_budget, steps),

@@ -105,9 +105,10 @@ static int read_mode(struct settings_ctx *ctx, const struct file_budget *f, stru
 	else if (strcmp(f->mode, "soft") == 0)
 		b->mode = MODE_SOFT;
 	else if (strcmp(f->mode, "shadow") == 0)
-		return fail_later(ctx, at, "mode", "shadow", "hard and soft");
+		b->mode = MODE_SHADOW;
 	else
-		return config_fail(ctx->err, ctx->file_name, at, "mode: expected hard or soft, got `%s`", f->mode);
+		return config_fail(ctx->err, ctx->file_name, at, "mode: expected hard, soft or shadow, got `%s`",
+				   f->mode);
 	return BUR_OK;
 }
 

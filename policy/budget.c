@@ -25,6 +25,13 @@ struct budget_set {
 	struct arena strings;
 };
 
+const char *budget_mode_name(enum budget_mode mode)
+{
+	static const char *const names[] = {[MODE_HARD] = "hard", [MODE_SOFT] = "soft", [MODE_SHADOW] = "shadow"};
+
+	return names[mode];
+}
+
 /* --- facts -------------------------------------------------------------------------------------------------------- */
 
 static const struct slice fact_names[FACT_COUNT] = {
@@ -344,7 +351,7 @@ static int check_budget(const struct budget *b, const struct report *to)
 		return invalid(to, "unknown unit");
 	if (b->limit <= 0)
 		return invalid(to, "no limit, or not above zero");
-	if ((unsigned)b->mode > MODE_SOFT)
+	if ((unsigned)b->mode > MODE_SHADOW)
 		return invalid(to, "unknown mode");
 	if ((unsigned)b->unknown_model > UNKNOWN_CHARGE || b->unknown_charge_nanousd < 0)
 		return invalid(to, "`unknown_model` must be block, free or a charge that is not negative");

@@ -46,7 +46,9 @@ struct per {
 	const char *tag;
 };
 
-enum budget_mode { MODE_HARD, MODE_SOFT };
+/* hard: refuses what does not fit. soft: counts and tells. shadow: counts and decides as a hard one would, and only
+ * reports it; no call is changed, delayed or refused. */
+enum budget_mode { MODE_HARD, MODE_SOFT, MODE_SHADOW };
 enum step_action { STEP_ALERT, STEP_BLOCK };
 struct budget_step {
 	int64_t at_ppm; /* of the limit; 750000 = 75 % */
@@ -74,6 +76,8 @@ struct budget {
 	int64_t unknown_charge_nanousd;
 	bool estimate_input; /* a hold may stand on an estimate of the prompt where no exact count is to be had */
 };
+
+const char *budget_mode_name(enum budget_mode); /* "hard", "soft", "shadow" */
 
 struct budget_set;
 /* Copies the definitions (strings included; zones stay the caller's). BUR_INVALID: reterr names the budget and what

@@ -34,7 +34,8 @@ struct match {
 	int64_t unknown_charge_nanousd;
 	bool estimate_input; /* every hard one allows holds that stand on an estimate */
 };
-/* BUR_OK; BUR_NOTFOUND (no budget matches and default is deny); BUR_FULL (no room or memory for a new counter). */
+/* BUR_OK; BUR_NOTFOUND (no budget matches and default is deny; a shadow budget is a match); BUR_FULL (no room or memory
+ * for a new counter; a shadow budget is then left out). */
 int engine_match(struct engine *, const struct facts *, struct match *ret) NONNULL(1, 2, 3) MUST_USE;
 
 struct amounts {
@@ -54,7 +55,8 @@ struct hold {
 		int64_t win_start; /* Unix s */
 		uint32_t meter;
 		uint8_t instance;
-		uint8_t unit; /* enum amount_unit */
+		uint8_t unit;     /* enum amount_unit */
+		bool would_block; /* counted there as a call that a shadow budget would have refused */
 	} m[MATCH_MAX];
 };
 
@@ -89,9 +91,12 @@ struct decision {
 	enum verdict verdict; /* SPENT if any blocked budget is really spent, else HELD */
 	size_t n_blocked;
 	struct blocked blocked[MATCH_MAX];
+	/* shadow budgets that would have refused an admitted call; nothing came of it */
+	size_t n_would_block;
+	const struct budget *would_block[MATCH_MAX];
 	bool over_budget; /* a soft budget is over its limit, with this hold if it was taken */
-	/* the matching USD budget with the least left after this hold (the first of equals; left may be negative), for
-	 * the answer's headers; NULL = none */
+	/* the matching USD budget, shadow ones aside, with the least left after this hold (the first of equals; left
+	 * may be negative), for the answer's headers; NULL = none */
 	const struct budget *tightest;
 	int64_t tightest_left_nanousd;
 	size_t n_events;
@@ -100,7 +105,7 @@ struct decision {
 
 /* All or nothing over every meter of the match. BUR_OK: *ret_hold is HOLD_RESERVED. BUR_DENIED: nothing changed except
  * warning bits, *ret lists every budget that blocks. BUR_OVERFLOW: negative or too large amounts. BUR_FULL: a counter
- * still has holds in eight past windows. A zero need never blocks. */
+ * still has holds in eight past windows (that of a shadow budget is left out). A zero need never blocks. */
 int engine_reserve(struct engine *, const struct match *, const struct amounts *worst, int64_t now_s,
 		   struct hold *ret_hold, struct decision *ret) NONNULL(1, 2, 3, 5, 6) MUST_USE;
 /* RESERVED -> SENT. BUR_ALREADY when not RESERVED. */
@@ -149,7 +154,9 @@ struct meter_view {
 	int64_t win_start, win_end;
 	int64_t limit, credit, posted, held;
 	uint32_t warned_mask;
-	bool closing; /* a past window that still has holds */
+	uint32_t
+	    would_block; /* shadow: admitted calls that a hard budget would have refused, since this program began */
+	bool closing;    /* a past window that still has holds */
 };
 /* A consistent copy under the lock, rolled to now. Without calls yet, budgets without `per` are listed all the same.
  * Returns the number there is; fills at most `max`. */

@@ -7,17 +7,17 @@ static int64_t clamp64(wide v)
 	return v > INT64_MAX ? INT64_MAX : v < INT64_MIN ? INT64_MIN : (int64_t)v;
 }
 
-static bool is_hard(const struct place *p)
+static enum budget_mode mode_of(const struct place *p)
 {
-	return p->meter->entry->budget->mode == MODE_HARD;
+	return p->meter->entry->budget->mode;
 }
 
-/* What may be used in this window: hard budgets end at their block step. */
+/* What may be used in this window: hard budgets end at their block step, and shadow ones as if they were hard. */
 static wide place_limit(const struct place *p)
 {
 	const struct entry *b = p->meter->entry;
 
-	return (wide)(is_hard(p) ? b->block_limit : b->budget->limit) + p->in->credit;
+	return (wide)(mode_of(p) == MODE_SOFT ? b->budget->limit : b->block_limit) + p->in->credit;
 }
 
 /* Never clamped: negative after an overrun or when more was spent than the limit allows today. */
@@ -26,9 +26,15 @@ static wide place_avail(const struct place *p)
 	return place_limit(p) - p->in->posted - p->in->held;
 }
 
+/* Does it not fit, in a budget that has a say in it? */
+static bool place_refuses(const struct place *p)
+{
+	return mode_of(p) != MODE_SOFT && p->need > 0 && place_avail(p) < p->need;
+}
+
 static bool place_blocks(const struct place *p)
 {
-	return is_hard(p) && p->need > 0 && place_avail(p) < p->need;
+	return mode_of(p) == MODE_HARD && place_refuses(p);
 }
 
 static bool place_overflows(const struct place *p)
@@ -104,6 +110,8 @@ static void decision_describe(const struct place *p, struct decision *d)
 	const struct budget *b = p->meter->entry->budget;
 	wide left = place_avail(p);
 
+	if (b->mode == MODE_SHADOW)
+		return; /* the answer is the same without it */
 	if (b->mode == MODE_SOFT && left < 0)
 		d->over_budget = true;
 	if (b->unit == UNIT_USD && (!d->tightest || left < d->tightest_left_nanousd)) {
@@ -117,10 +125,28 @@ void engine_decide_init(struct decision *d)
 {
 	d->verdict = VERDICT_ALLOW;
 	d->n_blocked = 0;
+	d->n_would_block = 0;
 	d->over_budget = false;
 	d->tightest = NULL;
 	d->tightest_left_nanousd = 0;
 	d->n_events = 0;
+}
+
+/* A call is counted once, however often it grows. */
+static void would_block_put(struct place *p, struct decision *d)
+{
+	d->would_block[d->n_would_block++] = p->meter->entry->budget;
+	if (!p->would_block)
+		engine_window_would_block(p->meter, p->in);
+	p->would_block = true;
+}
+
+static void place_take(struct engine *e, struct place *p, struct decision *d)
+{
+	if (place_refuses(p))
+		would_block_put(p, d);
+	p->in->held += p->need;
+	e->held[p->meter->entry->budget->unit] += p->need;
 }
 
 /* All needs are taken, or none. Alerts of a refused call count what is there without it: its need never got in. */
@@ -138,15 +164,13 @@ int engine_decide_take(struct engine *e, struct place *places, size_t n, struct 
 	allowed = d->n_blocked == 0;
 	for (size_t i = 0; i < n; i++) {
 		struct place *p = &places[i];
-		const struct entry *b = p->meter->entry;
+		size_t step = p->meter->entry->block_step;
 
 		engine_decide_alerts(p, allowed ? p->need : 0, &events);
-		if (place_blocks(p) && b->block_step != NO_STEP)
-			step_tell(p, b->block_step, p->need, &events);
-		if (allowed) {
-			p->in->held += p->need;
-			e->held[b->budget->unit] += p->need;
-		}
+		if (step != NO_STEP && (allowed ? place_refuses(p) : place_blocks(p)))
+			step_tell(p, step, p->need, &events);
+		if (allowed)
+			place_take(e, p, d);
 		decision_describe(p, d);
 	}
 	return allowed ? BUR_OK : BUR_DENIED;

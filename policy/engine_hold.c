@@ -26,56 +26,73 @@ static struct place hold_place(struct engine *e, const struct hold *h, size_t i)
 	CHECK(p.meter->uid == hm->uid && p.in->open > 0);
 	CHECK(p.meter->ring || p.in->win_start == hm->win_start);
 	p.own = amount_of(&h->worst, hm->unit);
+	p.would_block = hm->would_block;
 	CHECK(p.in->held >= p.own);
 	return p;
 }
 
-static void hold_fill(struct engine *e, const struct match *match, const struct place *places,
-		      const struct amounts *worst, struct hold *h)
+static void hold_fill(struct engine *e, const struct place *places, size_t n, const struct amounts *worst,
+		      struct hold *h)
 {
 	h->id = ++e->next_id;
 	h->state = HOLD_RESERVED;
 	h->worst = *worst;
-	h->n = (uint8_t)match->n;
-	for (size_t i = 0; i < match->n; i++) {
+	h->n = (uint8_t)n;
+	for (size_t i = 0; i < n; i++) {
 		struct meter *m = places[i].meter;
 
 		places[i].in->open++;
-		h->m[i] = (struct hold_meter){.meter = match->meter[i],
+		h->m[i] = (struct hold_meter){.meter = places[i].index,
 					      .instance = m->current,
 					      .unit = m->entry->budget->unit,
+					      .would_block = places[i].would_block,
 					      .uid = m->uid,
 					      .win_start = places[i].in->win_start};
 	}
 	e->open_holds++;
-	e->open_places += match->n;
+	e->open_places += n;
+}
+
+/* The windows of now of every meter. BUR_FULL: one has no room for it; a shadow budget is then left out. */
+static int places_open(struct engine *e, const struct match *match, const struct amounts *worst, int64_t now_s,
+		       struct place *places, size_t *ret_n)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < match->n; i++) {
+		struct meter *m = meter_at(e, match->meter[i]);
+		const struct budget *b = m->entry->budget;
+		int r = engine_window_roll(m, now_s);
+
+		if (r < 0 && b->mode == MODE_SHADOW)
+			continue;
+		if (r < 0)
+			return r;
+		CHECK(meter_current(m)->open < UINT32_MAX);
+		places[n++] = (struct place){
+		    .meter = m, .in = meter_current(m), .need = amount_of(worst, b->unit), .index = match->meter[i]};
+	}
+	*ret_n = n;
+	return BUR_OK;
 }
 
 int engine_reserve(struct engine *e, const struct match *match, const struct amounts *worst, int64_t now_s,
 		   struct hold *ret_hold, struct decision *ret)
 {
 	struct place places[MATCH_MAX];
-	int r = BUR_OK;
+	size_t n;
+	int r;
 
 	engine_decide_init(ret);
 	if (!amounts_ok(worst))
 		return BUR_OVERFLOW;
 	CHECK(match->n <= MATCH_MAX);
 	engine_lock(e);
-	now_s = engine_window_now(e, now_s);
-	for (size_t i = 0; i < match->n; i++) {
-		struct meter *m = meter_at(e, match->meter[i]);
-
-		r = engine_window_roll(m, now_s);
-		if (r < 0)
-			goto out;
-		CHECK(meter_current(m)->open < UINT32_MAX);
-		places[i] = (struct place){m, meter_current(m), amount_of(worst, m->entry->budget->unit), 0};
-	}
-	r = engine_decide_take(e, places, match->n, ret);
+	r = places_open(e, match, worst, engine_window_now(e, now_s), places, &n);
 	if (r == BUR_OK)
-		hold_fill(e, match, places, worst, ret_hold);
-out:
+		r = engine_decide_take(e, places, n, ret);
+	if (r == BUR_OK)
+		hold_fill(e, places, n, worst, ret_hold);
 	engine_unlock(e);
 	return r;
 }
@@ -115,8 +132,11 @@ int engine_extend(struct engine *e, struct hold *h, const struct amounts *delta,
 		places[i].need = amount_of(delta, h->m[i].unit);
 	}
 	r = engine_decide_take(e, places, h->n, ret);
-	if (r == BUR_OK)
-		h->worst = worst;
+	if (r < 0)
+		goto out;
+	h->worst = worst;
+	for (size_t i = 0; i < h->n; i++)
+		h->m[i].would_block = places[i].would_block;
 out:
 	engine_unlock(e);
 	return r;

@@ -29,7 +29,8 @@ typedef __int128 wide; /* sums of several int64 */
 struct instance {
 	int64_t win_start, win_end, posted, held, credit;
 	uint32_t warned_mask;
-	uint32_t open; /* holds taken here and not resolved; a hold of zero counts too */
+	uint32_t would_block; /* calls that a shadow budget would have refused */
+	uint32_t open;        /* holds taken here and not resolved; a hold of zero counts too */
 };
 
 /* A budget with what is the same for all its meters. */
@@ -125,6 +126,8 @@ int engine_window_post(struct meter *, struct instance *in, int64_t win_start, i
 int engine_window_credit(struct meter *, struct instance *in, int64_t win_start, int64_t delta) MUST_USE;
 /* The steps were told in the window or bucket that began then. Returns its whole mask, as the store keeps it. */
 uint32_t engine_window_warned(struct meter *, struct instance *in, int64_t win_start, uint32_t steps);
+/* One more call that would have been refused, now. */
+void engine_window_would_block(struct meter *, struct instance *in);
 /* When the store may forget what began then. */
 int64_t engine_window_end(const struct meter *, const struct instance *);
 /* When, without further spend, at least `amount` of what is posted counts no more. */
@@ -136,8 +139,10 @@ int64_t engine_window_relief(const struct meter *, const struct instance *, int6
 struct place {
 	struct meter *meter;
 	struct instance *in;
-	int64_t need; /* asked for now */
-	int64_t own;  /* already held here by the same call */
+	int64_t need;     /* asked for now */
+	int64_t own;      /* already held here by the same call */
+	uint32_t index;   /* of the meter */
+	bool would_block; /* the call was, or is now, counted as one that this shadow budget would have refused */
 };
 struct event_list {
 	struct engine_event *at;

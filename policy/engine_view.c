@@ -14,6 +14,7 @@ static void view_fill(struct meter_view *v, const struct meter *m, const struct 
 	v->posted = in->posted;
 	v->held = in->held;
 	v->warned_mask = in->warned_mask;
+	v->would_block = in->would_block;
 	v->closing = closing;
 }
 

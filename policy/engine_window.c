@@ -30,6 +30,7 @@ static void ring_roll(struct meter *m)
 	in->win_end = entry->win_end;
 	in->posted = m->ring->posted;
 	in->warned_mask = window_ring_mask(m->ring);
+	in->would_block = window_ring_would_block(m->ring);
 }
 
 int engine_window_roll(struct meter *m, int64_t now_s)
@@ -115,6 +116,16 @@ uint32_t engine_window_warned(struct meter *m, struct instance *in, int64_t win_
 		return in->warned_mask;
 	b->mask |= steps;
 	return b->mask;
+}
+
+void engine_window_would_block(struct meter *m, struct instance *in)
+{
+	struct ring_bucket *b = m->ring ? bucket_of(m, in->win_start) : NULL;
+
+	if (in->would_block < UINT32_MAX)
+		in->would_block++;
+	if (b && b->would_block < UINT32_MAX)
+		b->would_block++;
 }
 
 int64_t engine_window_end(const struct meter *m, const struct instance *in)

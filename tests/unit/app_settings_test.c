@@ -249,16 +249,18 @@ static void budgets_as_people_write_them(void **state)
 	settings_free(s);
 }
 
-static void rolling_windows(void **state)
+static void rolling_windows_and_shadows(void **state)
 {
 	struct settings *s = good("budgets:\n"
-				  "  - {name: a, window: rolling 24h, limit: 1 USD, timezone: Europe/Berlin}\n"
+				  "  - {name: a, mode: shadow, window: rolling 24h, limit: 1 USD, timezone: Europe/Berlin}\n"
 				  "  - {name: b, window: 'rolling:7d', limit: 2 USD}\n"
 				  "  - {name: c, window: rolling:90m, limit: 2 USD}\n",
 				  NULL);
 	const struct budget *b = s->budgets;
 
 	(void)state;
+	assert_int_equal(b[0].mode, MODE_SHADOW);
+	assert_int_equal(b[0].unknown_model, UNKNOWN_FREE);
 	assert_int_equal(b[0].rolling_s, 86400);
 	assert_string_equal(b[0].window_name, "rolling 24h");
 	assert_string_equal(tz_name(b[0].window.tz), "Europe/Berlin");
@@ -375,8 +377,7 @@ static const struct {
     {"budgets:\n  - {name: b, window: day, limit: fifty}", "b.yaml:2:28:", "50 USD"},
     {"budgets:\n  - {name: b, window: day, limit: 0 USD}", "b.yaml:2:28:", "50 USD"},
     {"budgets:\n  - {name: b, window: day, limit: 1 EUR}", "b.yaml:2:28:", "50 USD"},
-    {BUDGET "    mode: shadow\n", "b.yaml:5:5:", "later version"},
-    {BUDGET "    mode: firm\n", "b.yaml:5:5:", "hard or soft"},
+    {BUDGET "    mode: firm\n", "b.yaml:5:5:", "hard, soft or shadow"},
     {BUDGET "    timezone: Mars/Olympus\n", "b.yaml:5:5:", "Europe/Berlin"},
     {BUDGET "    timezone: ../../etc/passwd\n", "b.yaml:5:5:", "IANA"},
     {BUDGET "    week_start: noday\n", "b.yaml:5:5:", "monday"},
@@ -537,7 +538,7 @@ int main(void)
 	    cmocka_unit_test(built_in_providers),
 	    cmocka_unit_test(hosts_and_network),
 	    cmocka_unit_test(budgets_as_people_write_them),
-	    cmocka_unit_test(rolling_windows),
+	    cmocka_unit_test(rolling_windows_and_shadows),
 	    cmocka_unit_test(json_is_yaml_too),
 	    cmocka_unit_test(environment_wins),
 	    cmocka_unit_test(every_mistake_has_its_place),

@@ -65,21 +65,22 @@ struct model_hold {
 	struct amounts worst, actual;
 	int n, counter[BUDGETS];
 	int64_t window[BUDGETS];
+	bool would_block[BUDGETS];
 };
 
 /* What was restored or warned in a window of a counter. */
 struct fix {
 	int counter;
 	int64_t window, posted, credit;
-	uint32_t mask;
+	uint32_t mask, would_block;
 };
 
 static struct {
 	struct budget defs[BUDGETS];
-	int n_budgets, n_counters, n_holds, n_fixes;
+	int n_budgets, n_counters, n_holds, n_fixes, n_restored;
 	struct counter counters[COUNTERS]; /* in the order of creation, as the engine's */
 	struct model_hold holds[HOLDS];
-	struct fix fixes[HOLDS * BUDGETS + FIXES];
+	struct fix fixes[2 * HOLDS * BUDGETS + FIXES];
 	int64_t now;
 	bool deny;
 } model;
@@ -143,7 +144,7 @@ static int64_t counter_window(int counter)
 
 struct sums {
 	i128 posted, held, credit;
-	uint32_t mask;
+	uint32_t mask, would_block;
 	int open;
 };
 
@@ -167,7 +168,7 @@ static struct sums count(int counter, int64_t window)
 {
 	enum amount_unit unit = counter_budget(counter)->unit;
 	bool rolling = counter_budget(counter)->rolling_s > 0;
-	struct sums s = {0, 0, 0, 0, 0};
+	struct sums s = {.posted = 0};
 
 	for (int i = 0; i < model.n_holds; i++) {
 		const struct model_hold *h = &model.holds[i];
@@ -191,6 +192,7 @@ static struct sums count(int counter, int64_t window)
 			s.posted += f->posted;
 			s.credit += f->credit;
 			s.mask |= f->mask;
+			s.would_block += f->would_block;
 		}
 	}
 	return s;
@@ -256,7 +258,7 @@ static i128 hard_limit(const struct budget *b)
 	i128 limit = b->limit;
 
 	if (b->mode == MODE_SOFT)
-		return limit;
+		return limit; /* a shadow budget's limit is where it would block */
 	for (size_t i = 0; i < b->n_steps; i++) {
 		i128 share = (i128)b->limit * b->steps[i].at_ppm / 1000000;
 
@@ -280,7 +282,8 @@ struct expected {
 	enum verdict verdict;
 	int blocked[BUDGETS]; /* positions */
 	struct sums before[BUDGETS];
-	bool only_held[BUDGETS], over_budget;
+	bool only_held[BUDGETS], over_budget, would_block[BUDGETS];
+	int n_would_block;
 	const char *tightest;
 	i128 tightest_left;
 	struct expected_event events[BUDGETS * STEPS_MAX];
@@ -340,6 +343,7 @@ static void expect_blocks(struct expected *x, const int *counter, const int64_t 
 		int64_t want = of_unit(need, b->unit);
 		i128 limit = hard_limit(b) + s.credit;
 
+		x->would_block[i] = b->mode == MODE_SHADOW && want > 0 && s.posted + s.held + want > limit;
 		if (b->mode == MODE_HARD && want > 0 && s.posted + s.held + want > limit) {
 			x->only_held[x->n_blocked] = s.posted + of_unit(own, b->unit) + want <= limit;
 			x->blocked[x->n_blocked++] = i;
@@ -377,10 +381,14 @@ static struct expected expect_take(const int *counter, const int64_t *window, in
 			if (x.blocked[k] == i)
 				expect_block_event(&x, counter[i], window[i], &s, want);
 		}
+		if (x.would_block[i] && x.result == BUR_OK) {
+			expect_block_event(&x, counter[i], window[i], &s, want);
+			x.n_would_block++;
+		}
 		left = hard_limit(b) + s.credit - s.posted - s.held - (x.result == BUR_OK ? want : 0);
 		if (b->mode == MODE_SOFT && left < 0)
 			x.over_budget = true;
-		if (b->unit == UNIT_USD && (!x.tightest || left < x.tightest_left)) {
+		if (b->mode != MODE_SHADOW && b->unit == UNIT_USD && (!x.tightest || left < x.tightest_left)) {
 			x.tightest = b->name;
 			x.tightest_left = left;
 		}
@@ -412,6 +420,7 @@ static void same_decision(const struct decision *d, const struct expected *x, co
 {
 	SAME(d->verdict, x->verdict);
 	SAME(d->n_blocked, x->n_blocked);
+	SAME(d->n_would_block, x->n_would_block);
 	SAME(d->over_budget, x->over_budget);
 	SAME(d->tightest != NULL, x->tightest != NULL);
 	if (x->tightest) {
@@ -466,6 +475,7 @@ static void same_view(const struct meter_view *v, int counter, int64_t window, b
 	SAME(v->held, s.held);
 	SAME(v->credit, s.credit);
 	SAME(v->warned_mask, s.mask);
+	SAME(v->would_block, s.would_block);
 	SAME(v->closing, closing);
 }
 
@@ -534,7 +544,7 @@ static void random_budget(int i, int64_t scale)
 	b->unit = pick(3) ? UNIT_USD : pick(2) ? UNIT_TOKENS : UNIT_REQUESTS;
 	if (b->unit == UNIT_REQUESTS)
 		b->limit = between(1, 30);
-	b->mode = pick(3) ? MODE_HARD : MODE_SOFT;
+	b->mode = pick(3) ? MODE_HARD : pick(2) ? MODE_SOFT : MODE_SHADOW;
 	b->window.kind = kinds[pick(5)];
 	if (pick(3) == 0)
 		b->rolling_s = rollings[pick(3)];
@@ -620,6 +630,22 @@ static int expect_match(int user, int team, int *counter)
 	return n;
 }
 
+/* A call is counted once in each shadow budget that would have refused it. */
+static void remember_would_block(struct model_hold *h, const struct expected *x)
+{
+	for (int k = 0; k < h->n; k++) {
+		int64_t window =
+		    counter_budget(h->counter[k])->rolling_s > 0 ? counter_window(h->counter[k]) : h->window[k];
+
+		if (!x->would_block[k] || h->would_block[k])
+			continue;
+		h->would_block[k] = true;
+		assert_true(model.n_fixes < (int)ARRAY_LEN(model.fixes));
+		model.fixes[model.n_fixes++] =
+		    (struct fix){.counter = h->counter[k], .window = window, .would_block = 1};
+	}
+}
+
 static void op_reserve(struct engine *e)
 {
 	int user = pick(3), team = pick(2), counter[BUDGETS], n = expect_match(user, team, counter);
@@ -636,12 +662,15 @@ static void op_reserve(struct engine *e)
 	if (r < 0)
 		return;
 	SAME(m.n, n);
-	h->n = n;
+	h->n = 0;
 	for (int i = 0; i < n; i++) {
 		SAME(m.meter[i], counter[i]);
-		h->counter[i] = counter[i];
-		h->window[i] = counter_window(counter[i]);
+		if (stuck(counter[i]) && counter_budget(counter[i])->mode == MODE_SHADOW)
+			continue; /* left out */
 		full = full || stuck(counter[i]);
+		h->would_block[h->n] = false;
+		h->counter[h->n] = counter[i];
+		h->window[h->n++] = counter_window(counter[i]);
 	}
 	r = engine_reserve(e, &m, &worst, model.now - (pick(20) ? 0 : between(0, DAY_S)), &engine_holds[model.n_holds],
 			   &d);
@@ -649,13 +678,14 @@ static void op_reserve(struct engine *e)
 		SAME(r, BUR_FULL);
 		return;
 	}
-	x = expect_take(h->counter, h->window, n, worst, (struct amounts){0, 0, 0});
+	x = expect_take(h->counter, h->window, h->n, worst, (struct amounts){0, 0, 0});
 	SAME(r, x.result);
 	if (r != BUR_OVERFLOW)
 		same_decision(&d, &x, h->counter, worst);
 	if (r == BUR_OK) {
 		h->state = HOLD_RESERVED;
 		h->worst = worst;
+		remember_would_block(h, &x);
 		model.n_holds++;
 	}
 }
@@ -693,6 +723,7 @@ static void op_extend(struct engine *e, int i)
 		h->worst.nanousd += more.nanousd;
 		h->worst.tokens += more.tokens;
 		h->worst.requests += more.requests;
+		remember_would_block(h, &x);
 	}
 }
 
@@ -811,8 +842,9 @@ static void op_restore(struct engine *e)
 	bool wrong = pick(4) == 0;
 	int r;
 
-	if (c == model.n_counters || model.n_fixes >= FIXES)
+	if (c == model.n_counters || model.n_restored >= FIXES)
 		return;
+	model.n_restored++;
 	start = window_start(counter_budget(c), model.now, &end);
 	if (counter_budget(c)->rolling_s > 0) { /* any bucket that counts, or one just outside */
 		int64_t bucket = counter_budget(c)->rolling_s / 60;
@@ -832,7 +864,7 @@ static void op_restore(struct engine *e)
 
 		SAME(r, s.posted + s.held + posted > INT64_MAX ? BUR_OVERFLOW : BUR_OK);
 		if (r == BUR_OK)
-			model.fixes[model.n_fixes++] = (struct fix){c, start, posted, credit, mask};
+			model.fixes[model.n_fixes++] = (struct fix){c, start, posted, credit, mask, 0};
 	}
 }
 
@@ -845,8 +877,9 @@ static void op_post(struct engine *e, int i)
 	bool there = false, rolling;
 	struct sums s;
 
-	if (h->n == 0 || model.n_fixes >= FIXES)
+	if (h->n == 0 || model.n_restored >= FIXES)
 		return;
+	model.n_restored++;
 	s = count(c, h->window[k]);
 	rolling = counter_budget(c)->rolling_s > 0;
 	there = rolling                             ? bucket_counts(counter_budget(c), h->window[k])
