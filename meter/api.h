@@ -25,24 +25,24 @@ enum api_family {
 };
 
 enum api_kind {
-	API_UNKNOWN,          /* not in the table: refused on a metered host while a hard budget applies */
-	API_FREE,             /* known and unbilled: lists of models, token counting, … */
-	API_CHAT,             /* OpenAI chat completions, also of compatibles (fim, agents) */
-	API_RESPONSES,        /* OpenAI responses */
-	API_EMBEDDINGS,       /* OpenAI embeddings */
-	API_MESSAGES,         /* Anthropic messages, also rawPredict and streamRawPredict of Vertex */
-	API_GENERATE,         /* Gemini generateContent, and streamGenerateContent in SSE or array form */
-	API_COMPLETIONS,      /* OpenAI completions (prompt, best_of) */
-	API_MODERATIONS,      /* metered at no price */
-	API_IMAGES,           /* images/generations, edits, variations */
-	API_SPEECH,           /* text to speech */
-	API_TRANSCRIPTIONS,   /* and translations: speech to text */
-	API_RESPONSE_LATE,    /* GET of a stored or background response: its bill may come here */
-	API_BATCH_SUBMIT,     /* a batch is ordered: held then, billed when its result is fetched */
-	API_BATCH,            /* GET of a batch object */
-	API_FILE_UPLOAD,      /* unbilled; a batch that is ordered later may consist of the file's lines (batch_file.h) */
-	API_BATCH_RESULTS,    /* JSON lines of a batch's results (OpenAI file content, Anthropic results) */
-	API_INTERACTIONS,     /* Gemini interactions, POST */
+	API_UNKNOWN,        /* not in the table: refused on a metered host while a hard budget applies */
+	API_FREE,           /* known and unbilled: lists of models, token counting, … */
+	API_CHAT,           /* OpenAI chat completions, also of compatibles (fim, agents) */
+	API_RESPONSES,      /* OpenAI responses */
+	API_EMBEDDINGS,     /* OpenAI embeddings */
+	API_MESSAGES,       /* Anthropic messages, also rawPredict and streamRawPredict of Vertex */
+	API_GENERATE,       /* Gemini generateContent, and streamGenerateContent in SSE or array form */
+	API_COMPLETIONS,    /* OpenAI completions (prompt, best_of) */
+	API_MODERATIONS,    /* metered at no price */
+	API_IMAGES,         /* images/generations, edits, variations */
+	API_SPEECH,         /* text to speech */
+	API_TRANSCRIPTIONS, /* and translations: speech to text */
+	API_RESPONSE_LATE,  /* GET of a stored or background response: its bill may come here */
+	API_BATCH_SUBMIT,   /* a batch is ordered: held then, billed when its result is fetched */
+	API_BATCH,          /* GET of a batch object */
+	API_FILE_UPLOAD,    /* unbilled; a batch that is ordered later may consist of the file's lines (batch_file.h) */
+	API_BATCH_RESULTS,  /* JSON lines of a batch's results (OpenAI file content, Anthropic results) */
+	API_INTERACTIONS,   /* Gemini interactions, POST */
 	API_INTERACTION_LATE, /* GET of one */
 	API_EMBED_CONTENT,    /* Gemini embedContent, batchEmbedContents */
 	API_PREDICT,          /* Vertex :predict (embeddings; images by sample count) */

@@ -71,9 +71,10 @@ enum step_result txn_step_route(struct txn *t)
 		return txn_refuse(t, REFUSE_OVERLOADED, "out of memory");
 	t->metered = t->target.provider && !api_kind_is_unbilled(t->target.api.kind);
 	if (hides_usage(t))
-		return txn_refuse(t, REFUSE_BAD_REQUEST,
-				  "this call asks for a part of the answer only (`fields`, X-Goog-FieldMask), which may "
-				  "leave out what it is billed by; ask for all of it");
+		return txn_refuse(
+		    t, REFUSE_BAD_REQUEST,
+		    "this call asks for a part of the answer only (`fields`, X-Goog-FieldMask), which may "
+		    "leave out what it is billed by; ask for all of it");
 	t->step = TXN_PRINCIPAL;
 	return STEP_MORE;
 }

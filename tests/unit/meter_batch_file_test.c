@@ -229,7 +229,8 @@ static void test_sum_bounds_its_requests(void **state)
 	static const char book_json[] =
 	    "{\"format\":\"bursar-prices/"
 	    "1\",\"version\":1,\"currency\":\"USD\",\"providers\":[{\"id\":\"p\",\"models\":[{"
-	    "\"id\":\"m\",\"ctx\":20000,\"max_out\":300,\"match\":[[\"eq\",\"m\"]],\"prices\":[{\"rates\":{\"in\":\"1\","
+	    "\"id\":\"m\",\"ctx\":20000,\"max_out\":300,\"match\":[[\"eq\",\"m\"]],\"prices\":[{\"rates\":{\"in\":"
+	    "\"1\","
 	    "\"out\":\"4\",\"cw\":\"1.25\",\"web\":\"10\"}},{\"over\":2000,\"rates\":{\"in\":\"2\",\"out\":\"6\"}}]}]}]"
 	    "}";
 	static const char *const bodies[] = {

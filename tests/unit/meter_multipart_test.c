@@ -101,8 +101,8 @@ static void test_refused(void **state)
 	    "multipart/form-data; boundary=\"a",
 	    "multipart/form-data boundary=a",
 	    "application/json",
-	    "multipart/form-data; "
-	    "boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+	    ("multipart/form-data; "
+	     "boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")};
 	static const char *const heads[] = {
 	    "Content-Disposition: form-data; name=\"m\"\n\n1\r\n--B--",
 	    "Content-Disposition: form-data\r\n\r\n1\r\n--B--",

@@ -97,8 +97,8 @@ static void test_version(void **state)
 {
 	static const char *const texts[] = {"{\"format\":\"bursar-prices/1\",\"currency\":\"USD\",\"providers\":[]}",
 					    "{\"format\":\"bursar-prices/1\",\"currency\":\"USD\",\"providers\":[] }",
-					    "{\"format\":\"bursar-prices/1\",\"currency\":\"USD\",\"version\":5,"
-					    "\"providers\":[]}"};
+					    ("{\"format\":\"bursar-prices/1\",\"currency\":\"USD\",\"version\":5,"
+					     "\"providers\":[]}")};
 	struct price_book *b[3] = {NULL};
 	char err[256];
 
