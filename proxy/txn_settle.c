@@ -259,8 +259,11 @@ static void outcome_of_answer(struct txn *t, struct outcome *o)
 		compare_with_book(t, m, o->actual_nanousd);
 	} else if (t->target.api.kind == API_UNKNOWN || !m) {
 		outcome_unpriced(t, o);
-	} else if ((u->complete || is_by_characters(t, m)) && cost_of(t, m, u, &o->actual_nanousd) == BUR_OK) {
+	} else if (u->complete && cost_of(t, m, u, &o->actual_nanousd) == BUR_OK) {
 		outcome_usage(t, o, SOURCE_USAGE);
+	} else if (is_by_characters(t, m) && cost_of(t, m, u, &o->actual_nanousd) == BUR_OK) {
+		t->row_flags |= ROW_ESTIMATED;
+		outcome_usage(t, o, SOURCE_COUNTED);
 	} else {
 		t->row_flags |= ROW_ESTIMATED;
 		outcome_estimate(t, m, o);

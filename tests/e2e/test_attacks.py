@@ -110,7 +110,7 @@ def test_what_no_usage_tells_is_not_free(rig):
     """Speech and transcripts come without usage; what they are billed by is no text that could be counted."""
     r = rig()
     _, row = r.call("/openai/v1/audio/speech", {"model": "tts-1", "input": "hello" * 20}, answer(bytes(100), "audio/mpeg"))
-    assert (row["usd"], row["source"], row["flags"]) == ("0.0015", "usage", [])  # 100 characters at 15 USD a million
+    assert (row["usd"], row["source"], row["output_tokens"]) == ("0.0015", "counted", 0)  # 100 characters at 15 USD a million
     for kind, text, reply in (("text/plain", "text", b"hello"), ("application/json", "json", b'{"text":"hello"}')):
         _, row = r.call(
             "/openai/v1/audio/transcriptions", form(model="whisper-1", response_format=text, file=bytes(60000)), answer(reply, kind))
@@ -216,3 +216,51 @@ def test_the_model_in_the_path_runs(rig):
     _, row = r.call("/vertex/v1/projects/p/locations/l/publishers/anthropic/models/claude-opus-4-1:rawPredict", body, answer(reply))
     assert row["model"] == "claude-opus-4-1" and row["flags"] == [], row
     refused(r, "/azure/openai/deployments/prod/chat/completions?api-version=1", chat(16, model="gpt-4o-mini"), "name of your own")
+
+
+# --- what makes a call dearer than it looks ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path,body,why", [
+    ("/cohere/v2/chat", {"model": "command-r7b-12-2024", "max_tokens": 16, "Max_Tokens": 4000, "messages": []}, "another case"),
+    ("/openrouter/api/v1/chat/completions", chat(model="openai/gpt-4o", provider={"only": ["dear"]}), "no upper price"),
+    ("/openrouter/api/v1/chat/completions", chat(model="openai/gpt-4o", preset="dear"), "no upper price"),
+    ("/openrouter/api/v1/chat/completions", chat(model="openai/gpt-4o:nitro"), "no upper price"),
+    ("/azure/openai/deployments/gpt-4o/chat/completions?api-version=1", chat(model="gpt-4o", data_sources=[{}]), "no upper price"),
+    ("/openai/v1/responses", {"model": "gpt-4o", "input": "hi", "max_output_tokens": 16, "prompt": {"id": "pmpt_1"}}, "no upper price"),
+    ("/groq/openai/v1/chat/completions", chat(model="openai/gpt-oss-120b", tools=[{"type": "code_interpreter", "max_uses": 0}]), "no upper price"),
+    ("/xai/v1/responses", {"model": "grok-4", "input": "hi", "max_output_tokens": 16, "max_tool_calls": 0, "tools": [{"type": "web_search"}]},
+     "no upper price"),
+    ("/mistral/v1/agents/completions", {"agent_id": "ag:1", "max_tokens": 16, "messages": []}, "under the agent's id"),
+    ("/mistral/v1/agents/completions", {"agent_id": "ag:1", "model": "ministral-3b-latest", "max_tokens": 16, "messages": []}, "no upper price"),
+])
+def test_what_has_no_bound_meets_no_hard_budget(rig, path, body, why):
+    refused(rig(), path, body, why)
+
+
+def test_an_agent_costs_what_its_model_does(rig):
+    r = rig({"budgets": [{"name": "all", "window": "total", "limit": "1000 USD", "mode": "soft"}]})
+    a, row = r.call("/mistral/v1/agents/completions", {"agent_id": "ag:1", "messages": []}, answer(completion("mistral-large-2411", 1000, 16)))
+    assert a.status == 200 and nanousd(row["usd"]) == 1000 * 2000 + 16 * 6000, row
+
+
+def test_bounds_beside_the_bound(rig):
+    r = rig()
+    said = [{"role": "user", "content": [{"text": "hi"}]}]
+    reply = {"output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}}, "stopReason": "end_turn",
+             "usage": {"inputTokens": 10, "outputTokens": 4000, "totalTokens": 4010}}
+    body = {"messages": said, "inferenceConfig": {"maxTokens": 16}, "additionalModelRequestFields": {"inferenceConfig": {"max_new_tokens": 4000}}}
+    _, row = r.call("/bedrock/model/amazon.nova-pro-v1%3A0/converse", body, answer(reply))
+    assert "overrun" not in row["flags"], row
+
+
+def test_the_tier_in_the_head_of_bedrock(rig):
+    r = rig()
+    body = {"messages": [{"role": "user", "content": "hi"}], "max_completion_tokens": 16}
+    held = []
+    for fields in ({}, {"X-Amzn-Bedrock-Service-Tier": "priority"}):
+        more = "".join(f"{k}: {v}\r\n" for k, v in fields.items())
+        _, row = r.call("/bedrock/model/openai.gpt-oss-120b-1%3A0/invoke", body, answer(completion("x", 100, 16), fields=more), headers=fields)
+        assert "overrun" not in row["flags"], row
+        held.append(nanousd(row["held_usd"]))
+    assert held[1] > held[0]
