@@ -49,6 +49,12 @@ const char *reqscan_error_text(const struct reqscan *s, char *dst, size_t dst_si
 		    "one they take",
 		    s->error_key);
 		break;
+	case REQSCAN_KEY_CASE:
+		(void)snprintf(dst, dst_size,
+			       "the key \"%s\" is in another case than the vendor documents it; readers differ in "
+			       "whether they take it",
+			       s->error_key);
+		break;
 	case REQSCAN_BAD_VALUE:
 		(void)snprintf(dst, dst_size, "the value of \"%s\" has the wrong type or is out of range",
 			       s->error_key);
@@ -67,11 +73,63 @@ const char *reqscan_error_text(const struct reqscan *s, char *dst, size_t dst_si
 
 /* --- structure ---------------------------------------------------------------------------------------------------- */
 
+/* One character of a key as those readers fold it who ignore case: ASCII, and what Unicode folds to ASCII letters. */
+static char fold(struct slice s, size_t *inout_i)
+{
+	static const struct {
+		const char *text;
+		char as;
+	} letters[] = {{"\u017f", 's'}, {"\u212a", 'k'}, {"\u0131", 'i'}, {"\u0130", 'i'}};
+	size_t i = *inout_i;
+	char c = s.p[i];
+
+	*inout_i = i + 1;
+	for (size_t k = 0; (unsigned char)c >= 0x80 && k < ARRAY_LEN(letters); k++) {
+		struct slice letter = slice_of(letters[k].text);
+
+		if (slice_starts(slice_sub(s, i, s.n), letter)) {
+			*inout_i = i + letter.n;
+			return letters[k].as;
+		}
+	}
+	return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+}
+
+static bool same_but_case(struct slice key, const struct walk_key *k)
+{
+	struct slice name = slice_mem(k->name, k->n);
+	size_t i = 0, j = 0;
+
+	while (i < key.n && j < name.n)
+		if (fold(key, &i) != fold(name, &j))
+			return false;
+	return i == key.n && j == name.n;
+}
+
+/* Instances of Vertex are whatever the model takes. */
+static bool is_in_other_case(const struct reqscan *s, struct slice key)
+{
+	uint8_t here = walk_here(&s->walk);
+	const struct walk_place *p = &reqscan_places[here];
+	bool ascii = true;
+
+	if ((s->kind == API_PREDICT && here == PL_NODE) || walk_find(p, key))
+		return false;
+	for (size_t i = 0; i < key.n; i++)
+		ascii &= (unsigned char)key.p[i] < 0x80;
+	for (size_t i = 0; i < p->n_keys; i++)
+		if ((!ascii || p->keys[i].n == key.n) && same_but_case(key, &p->keys[i]))
+			return true;
+	return false;
+}
+
 static int take_key(struct reqscan *s)
 {
 	reqscan_set *seen = &s->seen[s->walk.depth];
 
 	walk_key(&s->walk, reqscan_places, json_text(&s->json));
+	if (s->walk.key_id == ID_NONE && is_in_other_case(s, json_text(&s->json)))
+		return reqscan_fail(s, REQSCAN_KEY_CASE, json_text(&s->json));
 	if (!(REPEATED & BIT(s->walk.key_id))) {
 		if (*seen & BIT(s->walk.key_id))
 			return reqscan_fail(s, REQSCAN_DUPLICATE_KEY, json_text(&s->json));
@@ -282,6 +340,13 @@ static void follow(struct reqscan *s, const char *p, size_t n)
 
 /* --- public ------------------------------------------------------------------------------------------------------- */
 
+/* Readers of forms take this kind as well, in which JSON is one long name of a field: it is refused. */
+static bool is_other_form(const struct reqscan *s, struct slice content_type)
+{
+	return (s->kind == API_IMAGES || s->kind == API_TRANSCRIPTIONS) &&
+	       slice_istarts(slice_trim(content_type), SLICE("application/x-www-form-urlencoded"));
+}
+
 void reqscan_begin(struct reqscan *s, const struct reqscan_options *o)
 {
 	uint8_t body;
@@ -303,13 +368,15 @@ void reqscan_begin(struct reqscan *s, const struct reqscan_options *o)
 	s->bound = reqscan_bound_names(o->kind, body, o->provider);
 	s->member = reqscan_member(o->kind, body, o->provider);
 	s->is_openai = slice_ieq(o->provider, SLICE("openai"));
+	s->is_openrouter = slice_ieq(o->provider, SLICE("openrouter"));
+	s->calls_max_counts = o->provider.n == 0 || s->is_openai || slice_ieq(o->provider, SLICE("azure"));
 	walk_init(&s->walk, s->root_place);
 	s->seen[0] = 0;
 	s->flags[0] = 0;
 	s->blob_bytes[0] = 0;
 	s->picture_depth = 0;
 	s->is_form = s->form_bad = false;
-	if (s->root_place != PL_IGNORE && multipart_is_form(o->content_type))
+	if (s->root_place != PL_IGNORE && (multipart_is_form(o->content_type) || is_other_form(s, o->content_type)))
 		reqscan_form_begin(s, o->content_type);
 }
 
@@ -355,14 +422,22 @@ int reqscan_feed(struct reqscan *s, const char *p, size_t n)
 	return s->is_form ? reqscan_form_feed(s, p, n) : feed_json(s, p, n);
 }
 
-/* Calls of hosted tools: of the whole answer, or tool by tool. */
+/* `max_uses` is Anthropic's; another vendor may take the tool and leave the word. */
+static bool knows_max_uses(const struct reqscan *s)
+{
+	return s->kind == API_MESSAGES || s->kind == API_INVOKE || s->kind == API_CONVERSE ||
+	       s->kind == API_BATCH_SUBMIT;
+}
+
+/* Calls of hosted tools: of the whole answer (OpenAI's own), or tool by tool. */
 static void finish_tools(struct reqscan *s)
 {
 	struct request_info *q = &s->info;
+	bool whole = s->has_calls_max && s->calls_max_counts, each = !s->tools_unbounded && knows_max_uses(s);
 
-	q->hosted_bounded = q->hosted_tools && !(q->hosted & HOSTED_OTHER) && (s->has_calls_max || !s->tools_unbounded);
+	q->hosted_bounded = q->hosted_tools && !(q->hosted & HOSTED_OTHER) && (whole || each);
 	if (q->hosted_bounded)
-		q->hosted_calls = s->has_calls_max ? s->calls_max : s->uses_sum;
+		q->hosted_calls = whole ? s->calls_max : s->uses_sum;
 }
 
 static void finish_bound(struct reqscan *s)

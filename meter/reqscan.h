@@ -86,6 +86,7 @@ struct request_info {
 	bool cache_marks;    /* cache_control or cachePoint present */
 	bool cache_marks_1h; /* one with a ttl of one hour */
 	bool background;
+	bool agent;            /* the vendor keeps model, tools and instructions under an id */
 	bool audio_output;     /* audio, or for Gemini also pictures, are asked for */
 	bool prediction;       /* predicted output: what is rejected of it is billed as output */
 	bool media_resolution; /* Gemini: pictures may cost more than the default */
@@ -106,6 +107,7 @@ enum reqscan_error {
 	REQSCAN_OK,
 	REQSCAN_NOT_JSON,
 	REQSCAN_DUPLICATE_KEY,
+	REQSCAN_KEY_CASE,  /* a key that some readers take for one that matters: Go's and .NET's ignore case */
 	REQSCAN_BAD_VALUE, /* a bound that is no whole number >= 0, a model that is no string */
 	REQSCAN_TOO_DEEP,
 	REQSCAN_NOT_FORM, /* a form where none is understood, or one that readers could split differently */
@@ -134,10 +136,10 @@ struct reqscan {
 		bool seen;
 	} max[2];                                           /* the two names of a bound */
 	uint8_t options_token, include_token, config_token; /* enum json_token, 0 = absent */
-	bool options_empty, root_seen, root_empty, config_empty, config_open, is_openai;
+	bool options_empty, root_seen, root_empty, config_empty, config_open, is_openai, is_openrouter;
 	/* tools */
 	uint64_t tool_uses, uses_sum, calls_max;
-	bool tool_hosted, tool_has_uses, tools_unbounded, has_calls_max;
+	bool tool_hosted, tool_has_uses, tools_unbounded, has_calls_max, calls_max_counts;
 	bool pages_open; /* a range of pages, or all */
 	uint64_t batch_out;
 	/* of a line of a batch's file: the table of its body, and where that begins */

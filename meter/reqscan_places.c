@@ -23,7 +23,12 @@ static const struct walk_key chat_keys[] = {
     WALK_KEY("compound_custom", ID_HOSTED, 0),   /* Groq */
     WALK_KEY("models", ID_FALLBACKS, PL_HOSTED_LIST),
     WALK_KEY("plugins", ID_PLUGINS, PL_HOSTED_LIST), /* OpenRouter */
-    WALK_KEY("agent_id", ID_PREVIOUS, 0),            /* Mistral: instructions that are kept there */
+    WALK_KEY("provider", ID_HOSTED, 0),              /* OpenRouter: dearer sellers of the same model */
+    WALK_KEY("preset", ID_HOSTED, 0),                /* OpenRouter: models and settings that are kept there */
+    WALK_KEY("cache_control", ID_CACHE_CONTROL, PL_CACHE_CONTROL),
+    WALK_KEY("agent_id", ID_AGENT, 0),      /* Mistral: model, tools and instructions that are kept there */
+    WALK_KEY("data_sources", ID_HOSTED, 0), /* Azure: what is found there is put into the prompt */
+    WALK_KEY("dataSources", ID_HOSTED, 0),
 };
 
 static const struct walk_key completions_keys[] = {
@@ -37,6 +42,8 @@ static const struct walk_key completions_keys[] = {
     WALK_KEY("service_tier", ID_TIER, 0),
     WALK_KEY("models", ID_FALLBACKS, PL_HOSTED_LIST),
     WALK_KEY("plugins", ID_PLUGINS, PL_HOSTED_LIST),
+    WALK_KEY("provider", ID_HOSTED, 0),
+    WALK_KEY("preset", ID_HOSTED, 0),
 };
 
 static const struct walk_key responses_keys[] = {
@@ -54,10 +61,11 @@ static const struct walk_key responses_keys[] = {
     WALK_KEY("prompt", ID_PROMPT, 0),
     WALK_KEY("context_management", ID_CONTEXT_MANAGEMENT, PL_EDITS),
     WALK_KEY("modalities", ID_MODALITIES, PL_MODALITIES),
-    WALK_KEY("preset", ID_HOSTED, 0), /* Perplexity: tools and models by one name */
+    WALK_KEY("preset", ID_HOSTED, 0), /* Perplexity, OpenRouter: tools and models by one name */
     WALK_KEY("search_parameters", ID_HOSTED, 0),
     WALK_KEY("models", ID_FALLBACKS, PL_HOSTED_LIST),
     WALK_KEY("plugins", ID_PLUGINS, PL_HOSTED_LIST),
+    WALK_KEY("provider", ID_HOSTED, 0),
 };
 
 static const struct walk_key embeddings_keys[] = {
@@ -115,6 +123,8 @@ static const struct walk_key messages_keys[] = {
     WALK_KEY("models", ID_FALLBACKS, PL_HOSTED_LIST),
     WALK_KEY("plugins", ID_PLUGINS, PL_HOSTED_LIST),
     WALK_KEY("context_management", ID_CONTEXT_MANAGEMENT, PL_CONTEXT),
+    WALK_KEY("provider", ID_HOSTED, 0),
+    WALK_KEY("preset", ID_HOSTED, 0),
 };
 
 /* Protobuf's JSON reader takes both spellings of a key as the same field. */
@@ -308,6 +318,13 @@ static const struct walk_key c_additional_keys[] = {
     WALK_KEY("max_completion_tokens", ID_MAX_COMPLETION, 0),
     WALK_KEY("n", ID_N, 0),
     WALK_KEY("tools", ID_TOOLS, PL_TOOLS),
+    WALK_KEY("inferenceConfig", ID_ADDITIONAL, PL_C_ADDITIONAL_CONFIG),
+    WALK_KEY("textGenerationConfig", ID_ADDITIONAL, PL_C_ADDITIONAL_CONFIG),
+};
+static const struct walk_key c_additional_config_keys[] = {
+    WALK_KEY("maxTokens", ID_MAX_COMPLETION, 0),
+    WALK_KEY("max_new_tokens", ID_MAX_COMPLETION, 0),
+    WALK_KEY("maxTokenCount", ID_MAX_COMPLETION, 0),
 };
 static const struct walk_key latency_keys[] = {WALK_KEY("latency", ID_SPEED, 0)};
 static const struct walk_key c_tier_keys[] = {WALK_KEY("type", ID_TIER, 0)};
@@ -449,6 +466,7 @@ const struct walk_place reqscan_places[PL_COUNT] = {
     [PL_TITAN_CONFIG] = WALK_OBJECT(titan_config_keys),
     [PL_OLLAMA_CONFIG] = WALK_OBJECT(ollama_config_keys),
     [PL_C_ADDITIONAL] = WALK_OBJECT(c_additional_keys),
+    [PL_C_ADDITIONAL_CONFIG] = WALK_OBJECT(c_additional_config_keys),
     [PL_LATENCY] = WALK_OBJECT(latency_keys),
     [PL_C_TIER] = WALK_OBJECT(c_tier_keys),
     [PL_PARAMETERS] = WALK_OBJECT(parameters_keys),

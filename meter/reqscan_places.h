@@ -24,10 +24,11 @@ enum reqscan_id {
 	ID_ADDITIONAL,
 	ID_GEO,
 	ID_BACKGROUND,
-	ID_PREVIOUS, /* these four: input that is kept at the vendor */
+	ID_PREVIOUS, /* these five: input that is kept at the vendor */
 	ID_CONVERSATION,
 	ID_PROMPT,
 	ID_CACHED_CONTENT,
+	ID_AGENT,
 	ID_MESSAGES,
 	ID_SYSTEM,
 	ID_ITEM,
@@ -160,6 +161,7 @@ enum reqscan_place {
 	PL_TITAN_CONFIG,
 	PL_OLLAMA_CONFIG,
 	PL_C_ADDITIONAL,
+	PL_C_ADDITIONAL_CONFIG,
 	PL_LATENCY,
 	PL_C_TIER,
 	PL_PARAMETERS,

@@ -25,6 +25,11 @@ int reqscan_take_model(struct reqscan *s, struct slice name, bool cut)
 			return reqscan_bad_value(s, ID_MODEL);
 	if (s->info.model[0] != '\0' && !slice_eq(name, slice_of(s->info.model)))
 		s->info.mixed_models = true;
+	if (s->is_openrouter && (slice_iends(name, SLICE(":nitro")) || slice_iends(name, SLICE(":exacto")) ||
+				 slice_iends(name, SLICE(":online")))) {
+		s->info.hosted_tools = true; /* by dearer sellers, or with searches */
+		s->info.hosted |= HOSTED_OTHER;
+	}
 	(void)slice_to_cstr(name, s->info.model, sizeof(s->info.model));
 	return BUR_OK;
 }
@@ -482,19 +487,31 @@ static void take_part_string(struct reqscan *s, uint8_t id)
 	}
 }
 
+/* What the vendor does then has no bound. */
+static void hosted_other(struct reqscan *s)
+{
+	s->info.hosted_tools = true;
+	s->info.hosted |= HOSTED_OTHER;
+}
+
 /* Kept at the vendor, or done by the vendor: its mere presence matters. */
 static void take_presence(struct reqscan *s, uint8_t id)
 {
 	switch ((enum reqscan_id)id) {
 	case ID_PREVIOUS:
 	case ID_CONVERSATION:
-	case ID_PROMPT:
 	case ID_CACHED_CONTENT:
 		s->info.stored_context = true;
 		break;
+	case ID_AGENT:
+	case ID_PROMPT: /* a prompt that is kept there may bring tools of its own */
+		s->info.stored_context = true;
+		s->info.agent |= id == ID_AGENT;
+		if (id == ID_AGENT || s->kind == API_RESPONSES)
+			hosted_other(s);
+		break;
 	case ID_HOSTED:
-		s->info.hosted_tools = true;
-		s->info.hosted |= HOSTED_OTHER;
+		hosted_other(s);
 		break;
 	case ID_PREDICTION:
 		s->info.prediction = true;

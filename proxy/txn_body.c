@@ -276,6 +276,26 @@ static enum step_result body_slow(struct txn *t)
 	return STEP_MORE;
 }
 
+static void take_term(const struct txn *t, struct slice name, char dst[16])
+{
+	for (size_t i = 0; i < t->head->n_fields; i++) {
+		const struct h1_field *f = &t->head->fields[i];
+
+		if (slice_ieq(f->name, name) && !slice_ieq(f->value, SLICE("default")) &&
+		    !slice_ieq(f->value, SLICE("standard")))
+			(void)slice_to_cstr(f->value, dst, 16);
+	}
+}
+
+/* Bedrock's InvokeModel takes them in the head; its other calls in the body. */
+static void take_terms(struct txn *t)
+{
+	if (t->target.provider->family != FAMILY_AWS)
+		return;
+	take_term(t, SLICE("x-amzn-bedrock-service-tier"), t->info.service_tier);
+	take_term(t, SLICE("x-amzn-bedrock-performanceconfig-latency"), t->info.speed);
+}
+
 /* The request is known whole. Only now is it said whether its edit for usage is wanted. */
 static int take_info(struct txn *t)
 {
@@ -284,6 +304,7 @@ static int take_info(struct txn *t)
 	if (r < 0)
 		return r;
 	t->info = t->scan->info;
+	take_terms(t);
 	if (!t->target.provider->ask_usage || t->target.signed_by_client)
 		t->info.has_usage_edit = false;
 	return t->info.has_usage_edit && t->body_coding.n > 0 ? make_plain(t) : BUR_OK;

@@ -206,6 +206,10 @@ static enum step_result price_by_model(struct txn *t)
 {
 	enum step_result r;
 
+	if (t->info.agent && t->info.model[0] == '\0')
+		return match_budgets(t, &r) ? no_bound(t, "its model is kept at the vendor, under the agent's id; name "
+							  "the model and call it directly, or use a soft budget")
+					    : r;
 	if (t->info.batch_file && !take_batch(t, &r))
 		return r;
 	r = take_model(t);

@@ -146,14 +146,19 @@ static bool is_countable(const struct txn *t, const struct price_model *m)
 	       (u->output_bytes > 0 || u->has_output);
 }
 
-/* Input that the vendor did not count: what was held for. A call that has no bound is one of a soft budget, and its
- * text is all there is to go by. */
+/* Soft budgets let pass what has no bound or no price of its own, and nothing was held for it. */
+static bool is_unheld(const struct txn *t)
+{
+	return t->unbounded || (t->no_price && t->bound.worst_nanousd == 0);
+}
+
+/* Input that the vendor did not count: what was held for, or else the text, for it is all there is to go by. */
 static uint64_t input_at_most(const struct txn *t)
 {
 	const struct request_info *q = &t->info;
 	uint64_t data = q->image_bytes > q->upload_bytes ? q->image_bytes : q->upload_bytes;
 
-	return t->unbounded ? q->body_bytes - (data < q->body_bytes ? data : q->body_bytes) : t->bound.input_tokens;
+	return is_unheld(t) ? q->body_bytes - (data < q->body_bytes ? data : q->body_bytes) : t->bound.input_tokens;
 }
 
 /* No final usage: the larger of what the vendor said last and what was seen go by. Text is counted in bytes, which are
@@ -166,11 +171,11 @@ static void outcome_estimate(struct txn *t, const struct price_model *m, struct 
 	int64_t estimate = 0, floor = 0;
 
 	outcome_worst(t, o);
-	if (!m || (!t->unbounded && !is_countable(t, m)))
+	if (!m || (!is_unheld(t) && !is_countable(t, m)))
 		goto floor;
 	out += t->answer_ended ? 0 : INFLIGHT_TOKENS;
 	if (bound_estimate(m, &t->info, in, out, at_s(t), &estimate) < 0 ||
-	    (!t->unbounded && estimate >= t->bound.worst_nanousd))
+	    (!is_unheld(t) && estimate >= t->bound.worst_nanousd))
 		goto floor;
 	*o = (struct outcome){.actual_nanousd = estimate,
 			      .input_tokens = in,

@@ -273,6 +273,51 @@ static void test_duplicates(void **state)
 	(void)good(API_CHAT, "{\"messages\":[{\"content\":\"\"},{\"content\":\"\"}],\"model\":\"m\"}");
 }
 
+/* Readers in Go and in C# take a key in any case. */
+static void test_keys_in_other_case(void **state)
+{
+	(void)state;
+	bad(API_COHERE_CHAT, "{\"max_tokens\":1,\"Max_Tokens\":2}", REQSCAN_KEY_CASE, "Max_Tokens");
+	bad(API_CHAT, "{\"model\":\"a\",\"MODEL\":\"b\"}", REQSCAN_KEY_CASE, "MODEL");
+	bad(API_CHAT, "{\"max_to\\u212aens\":1}", REQSCAN_KEY_CASE, "max_to\u212aens");
+	bad(API_CHAT, "{\"me\u017fsages\":[]}", REQSCAN_KEY_CASE, "me\u017fsages");
+	bad(API_OLLAMA, "{\"options\":{\"Num_Predict\":1}}", REQSCAN_KEY_CASE, "Num_Predict");
+	bad(API_GENERATE, "{\"generationConfig\":{\"maxoutputtokens\":1}}", REQSCAN_KEY_CASE, "maxoutputtokens");
+	bad(API_CHAT, "{\"messages\":[{\"content\":[{\"Type\":\"image_url\"}]}]}", REQSCAN_KEY_CASE, "Type");
+	(void)good(API_CHAT, "{\"Role\":1,\"metadata\":{\"Model\":\"x\"},\"messages\":[{\"Name\":\"x\"}]}");
+	(void)good(API_CHAT, "{\"tools\":[{\"type\":\"function\",\"function\":{\"parameters\":{\"Type\":1}}}]}");
+	(void)good(API_PREDICT, "{\"instances\":[{\"Content\":\"x\"}]}");
+	(void)good(API_GENERATE, "{\"tools\":[{\"computerUse\":{}}]}");
+	(void)good(API_CHAT, "{\"max_tokens\u00e4\":1,\"\u017f\":1,\"\":2}");
+}
+
+static void test_what_is_done_elsewhere(void **state)
+{
+	struct reqscan_options o = {.kind = API_CHAT, .provider = SLICE("openrouter")};
+	struct request_info q;
+
+	(void)state;
+	assert_true(good_with(&o, "{\"model\":\"a/b:nitro\"}").hosted & HOSTED_OTHER);
+	assert_true(good_with(&o, "{\"provider\":{\"sort\":\"throughput\"}}").hosted & HOSTED_OTHER);
+	assert_true(good_with(&o, "{\"preset\":\"p\"}").hosted & HOSTED_OTHER);
+	assert_true(good_with(&o, "{\"cache_control\":{\"type\":\"ephemeral\",\"ttl\":\"1h\"}}").cache_marks_1h);
+	assert_false(good_with(&o, "{\"model\":\"a/b:free\"}").hosted_tools);
+	o.provider = SLICE("groq");
+	q = good_with(&o, "{\"tools\":[{\"type\":\"code_interpreter\",\"max_uses\":0}]}");
+	assert_true(q.hosted_tools && !q.hosted_bounded);
+	o = (struct reqscan_options){.kind = API_RESPONSES, .provider = SLICE("xai")};
+	assert_false(good_with(&o, "{\"tools\":[{\"type\":\"web_search\"}],\"max_tool_calls\":1}").hosted_bounded);
+	assert_true(good(API_RESPONSES, "{\"prompt\":{\"id\":\"pmpt_1\"}}").hosted & HOSTED_OTHER);
+	assert_true(good(API_CHAT, "{\"data_sources\":[{\"type\":\"azure_search\"}]}").hosted & HOSTED_OTHER);
+	q = good(API_CHAT, "{\"agent_id\":\"ag:1\"}");
+	assert_true(q.agent && q.stored_context && q.hosted & HOSTED_OTHER);
+	q = good(API_CONVERSE, "{\"inferenceConfig\":{\"maxTokens\":16},\"additionalModelRequestFields\":"
+			       "{\"inferenceConfig\":{\"max_new_tokens\":4000}}}");
+	assert_int_equal(q.max_out, 4000);
+	q = good(API_CONVERSE, "{\"additionalModelRequestFields\":{\"inferenceConfig\":{\"maxTokens\":1}}}");
+	assert_false(q.has_max_out);
+}
+
 static void test_bad_values(void **state)
 {
 	static char deep[400];
@@ -487,6 +532,7 @@ static void test_forms(void **state)
 	assert_int_equal(q.width, 1024);
 	assert_int_equal(q.quality, QUALITY_LOW);
 
+	bad_form(API_TRANSCRIPTIONS, SLICE("application/x-www-form-urlencoded"), "{\"model\":\"a\"}", REQSCAN_NOT_FORM, "");
 	bad_form(API_IMAGES, FORM_TYPE, FIELD("model", "a") FIELD("model", "b") "--B--", REQSCAN_DUPLICATE_KEY,
 		 "model");
 	bad_form(API_IMAGES, FORM_TYPE, UPLOAD("model", "a") "--B--", REQSCAN_BAD_VALUE, "model");
@@ -798,6 +844,8 @@ int main(void)
 	    cmocka_unit_test(test_completions),
 	    cmocka_unit_test(test_bound_names),
 	    cmocka_unit_test(test_images),
+	    cmocka_unit_test(test_keys_in_other_case),
+	    cmocka_unit_test(test_what_is_done_elsewhere),
 	    cmocka_unit_test(test_speech),
 	    cmocka_unit_test(test_forms),
 	    cmocka_unit_test(test_batches),
