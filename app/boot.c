@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "policy/parent.h"
 
 #define METERS_MAX 100000
 #define PRICES_MAX_BYTES (16 * 1024 * 1024)
@@ -29,6 +30,12 @@ static int restore_meter(void *ctx, const struct meter_row *row)
 	return r == BUR_NOTFOUND ? BUR_OK : r; /* a budget that is no longer configured */
 }
 
+static void warn(void *ctx, const char *text)
+{
+	(void)ctx;
+	log_msg(LOG_WARN, "budget.parent", "%s", text);
+}
+
 static int open_engine(const struct settings *s, struct boot *b, char reterr[BOOT_ERROR_MAX])
 {
 	struct engine_config config = {.max_meters = METERS_MAX, .deny_without_budget = s->deny_without_budget};
@@ -37,6 +44,7 @@ static int open_engine(const struct settings *s, struct boot *b, char reterr[BOO
 
 	if (r < 0)
 		return r;
+	parent_each_overcommit(s->budgets, s->n_budgets, warn, NULL);
 	b->engine = engine_new(b->set, &config);
 	if (!b->engine) {
 		(void)snprintf(reterr, BOOT_ERROR_MAX, "out of memory");

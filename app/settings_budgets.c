@@ -49,51 +49,61 @@ static int read_zone(struct settings_ctx *ctx, const struct file_budget *f, cons
 	return BUR_OK;
 }
 
+/* One window and its limit, as written. */
+struct file_limit {
+	const char *window, *limit;
+	const struct node *window_at, *limit_at;
+};
+
 /* `rolling 24h`; the zone is only for how instants are written. */
-static int read_rolling(struct settings_ctx *ctx, const struct file_budget *f, const struct node *at, struct budget *b)
+static int read_rolling(struct settings_ctx *ctx, const struct file_limit *l, struct budget *b)
 {
 	char *name;
 
-	if (budget_window_parse_rolling(slice_of(f->window), &b->rolling_s) < 0)
-		return config_fail(ctx->err, ctx->file_name, at,
+	if (budget_window_parse_rolling(slice_of(l->window), &b->rolling_s) < 0)
+		return config_fail(ctx->err, ctx->file_name, l->window_at,
 				   "window: expected `rolling 24h`: whole minutes (m), hours (h), days (d) or weeks "
 				   "(w), from 1m to 366d, got `%s`",
-				   f->window);
+				   l->window);
 	name = arena_alloc(&ctx->s->own->arena, ROLLING_NAME_SIZE);
 	if (!name)
 		return BUR_NOMEM;
 	b->window_name = budget_window_rolling_name(b->rolling_s, name);
 	b->window.kind = WINDOW_DAY;
-	return read_zone(ctx, f, &b->window.tz);
+	return BUR_OK;
 }
 
-static int read_window(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
+static int read_window(struct settings_ctx *ctx, const struct file_limit *l, struct budget *b)
 {
-	const struct node *at = settings_at(f->node, "window");
-
-	b->window.week_start = f->week_start;
-	b->window.month_anchor = (int)f->month_anchor;
 	for (size_t i = 0; i < ARRAY_LEN(windows); i++)
-		if (strcmp(f->window, windows[i].name) == 0) {
+		if (strcmp(l->window, windows[i].name) == 0) {
 			b->window.kind = windows[i].kind;
 			b->window_name = windows[i].name;
-			return read_zone(ctx, f, &b->window.tz);
+			return BUR_OK;
 		}
-	if (strncmp(f->window, "rolling", 7) == 0)
-		return read_rolling(ctx, f, at, b);
-	return config_fail(ctx->err, ctx->file_name, at,
+	if (strncmp(l->window, "rolling", 7) == 0)
+		return read_rolling(ctx, l, b);
+	return config_fail(ctx->err, ctx->file_name, l->window_at,
 			   "window: expected hour, day, week, month, quarter, year, total or `rolling 24h`, got `%s`",
-			   f->window);
+			   l->window);
 }
 
-static int read_limit(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
+static int read_limit(struct settings_ctx *ctx, const struct file_limit *l, struct budget *b)
 {
-	if (amount_parse_limit(slice_of(f->limit), &b->unit, &b->limit) < 0 || b->limit <= 0)
-		return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "limit"),
+	if (amount_parse_limit(slice_of(l->limit), &b->unit, &b->limit) < 0 || b->limit <= 0)
+		return config_fail(ctx->err, ctx->file_name, l->limit_at,
 				   "limit: expected an amount such as `50 USD`, `2M tokens` or `1000 requests`, got "
 				   "`%s`",
-				   f->limit);
+				   l->limit);
 	return BUR_OK;
+}
+
+static int read_calendar(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
+{
+	b->window.week_start = f->week_start;
+	b->window.month_anchor = (int)f->month_anchor;
+	b->fiscal_month = (int)f->fiscal_year_start;
+	return read_zone(ctx, f, &b->window.tz);
 }
 
 static int read_mode(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
@@ -302,17 +312,80 @@ static int read_unknown(struct settings_ctx *ctx, const struct file_budget *f, s
 	return BUR_OK;
 }
 
+/* --- the limits of one budget ------------------------------------------------------------------------------------- */
+
+#define LIMITS_MAX MATCH_MAX /* all of them match the same calls */
+
+/* What is written under `limits`: {window: day, limit: 5 USD}. */
+static int read_limits_item(struct settings_ctx *ctx, const struct node *n, struct file_limit *l)
+{
+	struct arena *a = &ctx->s->own->arena;
+
+	if (n->kind != NODE_MAP)
+		return config_fail(ctx->err, ctx->file_name, n, "limits: expected {window: day, limit: 5 USD}");
+	for (const struct node *c = n->first_child; c; c = c->next)
+		if (!slice_eq(c->key, SLICE("window")) && !slice_eq(c->key, SLICE("limit")))
+			return config_fail(ctx->err, ctx->file_name, c,
+					   "limits: unknown key `" SLICE_FMT "`; one of them has `window` and `limit`",
+					   SLICE_ARG(c->key));
+	l->window_at = node_get(n, "window");
+	l->limit_at = node_get(n, "limit");
+	if (!l->window_at || !l->limit_at || l->window_at->kind != NODE_SCALAR || l->limit_at->kind != NODE_SCALAR)
+		return config_fail(ctx->err, ctx->file_name, n, "limits: one of them needs a `window` and a `limit`");
+	l->window = arena_dup(a, l->window_at->text).p;
+	l->limit = arena_dup(a, l->limit_at->text).p;
+	return l->window && l->limit ? BUR_OK : BUR_NOMEM;
+}
+
+/* `window` and `limit` of the budget itself come first and keep its name. */
+static int read_own_limit(struct settings_ctx *ctx, const struct file_budget *f, struct file_limit *l, size_t *ret_n)
+{
+	bool window = f->window != NULL, limit = f->limit != NULL;
+
+	*ret_n = 0;
+	if (!window && !limit && f->limits)
+		return BUR_OK;
+	if (!window || !limit)
+		return config_fail(ctx->err, ctx->file_name, f->node,
+				   "%s: is missing; a budget has `window` and `limit`, or a list of them in `limits`",
+				   window ? "limit" : "window");
+	*l = (struct file_limit){f->window, f->limit, settings_at(f->node, "window"), settings_at(f->node, "limit")};
+	*ret_n = 1;
+	return BUR_OK;
+}
+
+static int read_limits(struct settings_ctx *ctx, const struct file_budget *f, struct file_limit list[LIMITS_MAX],
+		       size_t *ret_n)
+{
+	int r = read_own_limit(ctx, f, list, ret_n);
+
+	if (r < 0 || !f->limits)
+		return r;
+	if (f->limits->kind != NODE_LIST || !f->limits->first_child)
+		return config_fail(ctx->err, ctx->file_name, f->limits,
+				   "limits: expected a list of {window: day, limit: 5 USD}");
+	for (const struct node *n = f->limits->first_child; n && r == BUR_OK; n = n->next) {
+		if (*ret_n == LIMITS_MAX)
+			return config_fail(ctx->err, ctx->file_name, n, "limits: more than %d", LIMITS_MAX);
+		r = read_limits_item(ctx, n, &list[(*ret_n)++]);
+	}
+	return r;
+}
+
 /* --- all of it ---------------------------------------------------------------------------------------------------- */
 
+#define NAME_MAX_BYTES 63
+
+/* What is the same for all its limits. */
 static int read_budget(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
 {
 	static int (*const fields[])(struct settings_ctx *, const struct file_budget *, struct budget *) = {
-	    read_match, read_per, read_window, read_limit, read_mode, read_steps, read_unknown,
+	    read_match, read_per, read_calendar, read_mode, read_steps, read_unknown,
 	};
 	int r = BUR_OK;
 
-	b->name = f->name;
-	if (f->name[0] == '\0' || strlen(f->name) > 63 || strpbrk(f->name, "\"\\\r\n\t"))
+	*b = (struct budget){.name = f->name, .group = f->name, .parent = f->parent};
+	if (f->name[0] == '\0' || strlen(f->name) > NAME_MAX_BYTES || strpbrk(f->name, "\"\\\r\n\t"))
 		return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "name"),
 				   "name: expected 1 to 63 plain characters");
 	for (size_t i = 0; i < ARRAY_LEN(fields) && r == BUR_OK; i++)
@@ -320,11 +393,54 @@ static int read_budget(struct settings_ctx *ctx, const struct file_budget *f, st
 	return r;
 }
 
+/* Under `limits`: NAME/WINDOW, and the unit when it is not money. */
+static int name_limit(struct settings_ctx *ctx, const struct file_limit *l, struct budget *b)
+{
+	static const char *const units[] = {[UNIT_USD] = "", [UNIT_TOKENS] = "/tokens", [UNIT_REQUESTS] = "/requests"};
+	char name[256];
+	int n = snprintf(name, sizeof(name), "%s/%s%s", b->group, b->window_name, units[b->unit]);
+
+	if (n < 0 || n > NAME_MAX_BYTES)
+		return config_fail(ctx->err, ctx->file_name, l->window_at,
+				   "limits: `%s` would be longer than %d bytes; give the budget a shorter name", name,
+				   NAME_MAX_BYTES);
+	b->name = arena_dup(&ctx->s->own->arena, slice_of(name)).p;
+	return b->name ? BUR_OK : BUR_NOMEM;
+}
+
+static int read_budget_limits(struct settings_ctx *ctx, const struct file_budget *f, struct budget *list,
+			      size_t *inout_n)
+{
+	struct file_limit limits[LIMITS_MAX];
+	struct budget common;
+	size_t n = 0;
+	int r = read_budget(ctx, f, &common);
+
+	if (r == BUR_OK)
+		r = read_limits(ctx, f, limits, &n);
+	for (size_t i = 0; i < n && r == BUR_OK; i++) {
+		struct budget *b = &list[(*inout_n)++];
+
+		*b = common;
+		r = read_window(ctx, &limits[i], b);
+		if (r == BUR_OK)
+			r = read_limit(ctx, &limits[i], b);
+		if (r == BUR_OK && (i > 0 || !f->window))
+			r = name_limit(ctx, &limits[i], b);
+		for (size_t k = 0; k + 1 < *inout_n && r == BUR_OK; k++)
+			if (strcmp(list[k].name, b->name) == 0)
+				r = config_fail(ctx->err, ctx->file_name, limits[i].window_at,
+						"name: two budgets are called `%s`; a name is a budget's identity",
+						b->name);
+	}
+	return r;
+}
+
 /* The rules that need all budgets together are policy's own. */
 static int check_set(struct settings_ctx *ctx)
 {
 	struct budget_set *set = NULL;
-	char text[256] = "";
+	char text[512] = "";
 	int r = budget_set_new(ctx->s->budgets, ctx->s->n_budgets, &set, text, sizeof(text));
 
 	budget_set_free(set);
@@ -334,26 +450,40 @@ static int check_set(struct settings_ctx *ctx)
 	return r;
 }
 
+static int check_groups(struct settings_ctx *ctx, const struct file_budget *f, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(f[k].name, f[i].name) == 0)
+				return config_fail(ctx->err, ctx->file_name, settings_at(f[i].node, "name"),
+						   "name: two budgets are called `%s`; a name is a budget's identity",
+						   f[i].name);
+	return BUR_OK;
+}
+
 int settings_check_budgets(struct settings_ctx *ctx)
 {
 	const struct record_list *from = &ctx->s->own->raw.budgets;
 	const struct file_budget *f = from->items;
-	struct budget *list = arena_zalloc(&ctx->s->own->arena, (from->n + 1) * sizeof(*list));
-	int r = BUR_OK;
+	struct budget *list;
+	size_t n = 0, room = 1;
+	int r = check_groups(ctx, f, from->n);
 
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < from->n; i++) {
+		room++;
+		for (const struct node *c = f[i].limits ? f[i].limits->first_child : NULL; c; c = c->next)
+			room++;
+	}
+	list = arena_zalloc(&ctx->s->own->arena, room * sizeof(*list));
 	if (!list)
 		return BUR_NOMEM;
-	for (size_t i = 0; i < from->n && r == BUR_OK; i++) {
-		r = read_budget(ctx, &f[i], &list[i]);
-		for (size_t k = 0; k < i && r == BUR_OK; k++)
-			if (strcmp(list[k].name, list[i].name) == 0)
-				r = config_fail(ctx->err, ctx->file_name, settings_at(f[i].node, "name"),
-						"name: two budgets are called `%s`; a name is a budget's identity",
-						list[i].name);
-	}
+	for (size_t i = 0; i < from->n && r == BUR_OK; i++)
+		r = read_budget_limits(ctx, &f[i], list, &n);
 	if (r < 0)
 		return r;
 	ctx->s->budgets = list;
-	ctx->s->n_budgets = from->n;
+	ctx->s->n_budgets = n;
 	return check_set(ctx);
 }

@@ -27,12 +27,12 @@ struct file_rule {
 };
 
 struct file_budget {
-	const char *name, *timezone, *limit, *mode, *window;
-	const struct node *match, *steps, *unknown_model;
+	const char *name, *timezone, *limit, *mode, *window, *parent;
+	const struct node *match, *steps, *unknown_model, *limits;
 	struct string_list per;
 	int week_start;
 	int input_bound; /* 0 exact, 1 estimate */
-	int64_t month_anchor;
+	int64_t month_anchor, fiscal_year_start;
 	const struct node *node;
 };
 

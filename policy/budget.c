@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "policy/budget_window.h"
 #include "policy/overlap.h"
+#include "policy/parent.h"
 #include "policy/window_ring.h"
 
 #define NAME_BYTES_MAX 128
@@ -38,6 +39,11 @@ static const struct slice fact_names[FACT_COUNT] = {
     [FACT_PROVIDER] = {"provider", 8}, [FACT_MODEL] = {"model", 5}, [FACT_KEY] = {"key", 3},
     [FACT_USER] = {"user", 4},         [FACT_TEAM] = {"team", 4},   [FACT_PROJECT] = {"project", 7},
 };
+
+const char *fact_name(enum fact fact)
+{
+	return fact < FACT_COUNT ? fact_names[fact].p : "tag.";
+}
 
 struct slice facts_get(const struct facts *f, enum fact fact, struct slice tag_name)
 {
@@ -224,7 +230,7 @@ struct report {
 
 PRINTF_LIKE(2, 3) static int invalid(const struct report *to, const char *fmt, ...)
 {
-	char what[256];
+	char what[PARENT_TEXT_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -345,6 +351,8 @@ static int check_budget(const struct budget *b, const struct report *to)
 {
 	int r;
 
+	if ((b->group && !text_ok(b->group, NAME_BYTES_MAX)) || (b->parent && !text_ok(b->parent, NAME_BYTES_MAX)))
+		return invalid(to, "the name of its group or of its parent is empty or too long");
 	if (!text_ok(b->name, NAME_BYTES_MAX))
 		return invalid(to, "the name is empty, longer than %d bytes or has control characters", NAME_BYTES_MAX);
 	if ((unsigned)b->unit > UNIT_REQUESTS)
@@ -403,6 +411,17 @@ static int check_overlap(const struct budget *defs, size_t n, struct report *to)
 	return invalid(to, "with it one call could match more than %d budgets", MATCH_MAX);
 }
 
+static int check_parents(const struct budget *defs, size_t n, struct report *to)
+{
+	char why[PARENT_TEXT_MAX];
+	int r = parent_check(defs, n, &to->index, why);
+
+	if (r == BUR_OK)
+		return r;
+	to->budget = defs[to->index].name;
+	return invalid(to, "%s", why);
+}
+
 static int check_all(const struct budget *defs, size_t n, char *reterr, size_t reterr_size)
 {
 	struct report to = {.dst = reterr, .dst_size = reterr_size};
@@ -420,6 +439,8 @@ static int check_all(const struct budget *defs, size_t n, char *reterr, size_t r
 	}
 	if (r == BUR_OK)
 		r = check_names(defs, n, &to);
+	if (r == BUR_OK)
+		r = check_parents(defs, n, &to);
 	if (r < 0)
 		return r;
 	return check_overlap(defs, n, &to);
@@ -451,6 +472,10 @@ static int own_budget(struct arena *a, struct budget *b)
 {
 	int r = copy_text(a, &b->name);
 
+	if (r == BUR_OK)
+		r = copy_text(a, &b->group);
+	if (r == BUR_OK)
+		r = copy_text(a, &b->parent);
 	if (r == BUR_OK)
 		r = copy_text(a, &b->window_name);
 	for (size_t i = 0; i < b->n_match && r == BUR_OK; i++) {

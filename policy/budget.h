@@ -36,6 +36,9 @@ struct slice facts_get(const struct facts *, enum fact, struct slice tag_name) N
 /* "team" -> FACT_TEAM, "tag.env" -> FACT_TAG with *ret_tag "env". BUR_INVALID for other words. */
 int fact_parse(struct slice word, enum fact *ret, struct slice *ret_tag) MUST_USE;
 
+/* "team"; "tag." before the name of a tag. */
+const char *fact_name(enum fact);
+
 struct selector {
 	enum fact fact;
 	const char *tag;   /* FACT_TAG */
@@ -58,7 +61,9 @@ struct budget_step {
 enum unknown_model { UNKNOWN_BLOCK, UNKNOWN_FREE, UNKNOWN_DEFAULT, UNKNOWN_CHARGE };
 
 struct budget {
-	const char *name;                     /* identity, also across restarts and edits */
+	const char *name;   /* identity, also across restarts and edits */
+	const char *group;  /* the budget as people wrote it, which may have several limits; NULL = name */
+	const char *parent; /* group of which it is a part; NULL = none */
 	struct selector match[SELECTORS_MAX]; /* all must hold; none = everything */
 	size_t n_match;
 	struct per per[SELECTORS_MAX]; /* one counter per distinct combination of values */

@@ -251,11 +251,12 @@ static void budgets_as_people_write_them(void **state)
 
 static void rolling_windows_and_shadows(void **state)
 {
-	struct settings *s = good("budgets:\n"
-				  "  - {name: a, mode: shadow, window: rolling 24h, limit: 1 USD, timezone: Europe/Berlin}\n"
-				  "  - {name: b, window: 'rolling:7d', limit: 2 USD}\n"
-				  "  - {name: c, window: rolling:90m, limit: 2 USD}\n",
-				  NULL);
+	struct settings *s =
+	    good("budgets:\n"
+		 "  - {name: a, mode: shadow, window: rolling 24h, limit: 1 USD, timezone: Europe/Berlin}\n"
+		 "  - {name: b, window: 'rolling:7d', limit: 2 USD}\n"
+		 "  - {name: c, window: rolling:90m, limit: 2 USD}\n",
+		 NULL);
 	const struct budget *b = s->budgets;
 
 	(void)state;
@@ -267,6 +268,47 @@ static void rolling_windows_and_shadows(void **state)
 	assert_int_equal(b[1].rolling_s, 7 * 86400);
 	assert_string_equal(b[1].window_name, "rolling 7d");
 	assert_int_equal(b[2].rolling_s, 5400);
+	settings_free(s);
+}
+
+static void several_windows_and_parents(void **state)
+{
+	struct settings *s = good("budgets:\n"
+				  "  - name: org\n"
+				  "    limits: [{window: month, limit: 100 USD}, {window: rolling 24h, limit: 5 USD},\n"
+				  "             {window: month, limit: 9M tokens}]\n"
+				  "    fiscal_year_start: 4\n"
+				  "    timezone: Europe/Berlin\n"
+				  "  - name: team\n"
+				  "    parent: org\n"
+				  "    match: {team: search}\n"
+				  "    mode: soft\n"
+				  "    window: month\n"
+				  "    limit: 100 USD\n"
+				  "    limits: [{window: hour, limit: 50 requests}]\n",
+				  NULL);
+	static const char *const names[] = {"org/month", "org/rolling 24h", "org/month/tokens", "team",
+					    "team/hour/requests"};
+
+	(void)state;
+	assert_int_equal(s->n_budgets, ARRAY_LEN(names));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const struct budget *b = &s->budgets[i];
+
+		assert_string_equal(b->name, names[i]);
+		assert_string_equal(b->group, i < 3 ? "org" : "team");
+		assert_int_equal(b->fiscal_month, i < 3 ? 4 : 1);
+		assert_string_equal(tz_name(b->window.tz), i < 3 ? "Europe/Berlin" : "UTC");
+		assert_int_equal(b->mode, i < 3 ? MODE_HARD : MODE_SOFT);
+		assert_int_equal(b->n_match, i < 3 ? 0 : 1);
+		if (i < 3)
+			assert_null(b->parent);
+		else
+			assert_string_equal(b->parent, "org");
+	}
+	assert_int_equal(s->budgets[1].rolling_s, 86400);
+	assert_int_equal(s->budgets[0].rolling_s, 0);
+	assert_int_equal(s->budgets[2].unit, UNIT_TOKENS);
 	settings_free(s);
 }
 
@@ -382,6 +424,26 @@ static const struct {
     {BUDGET "    timezone: ../../etc/passwd\n", "b.yaml:5:5:", "IANA"},
     {BUDGET "    week_start: noday\n", "b.yaml:5:5:", "monday"},
     {BUDGET "    month_anchor: 29\n", "b.yaml:5:5:", "28"},
+    {BUDGET "    fiscal_year_start: 13\n", "b.yaml:5:5:", "12"},
+    {BUDGET "    parent: nobody\n", "b.yaml:1:", "no budget `nobody`"},
+    {BUDGET "    parent: b\n", "b.yaml:1:", "back to itself"},
+    {BUDGET "  - {name: c, parent: b, window: day, limit: 2 USD}\n", "b.yaml:1:", "budget `c`: its limit of 2 USD"},
+    {BUDGET "    match: {team: x}\n  - {name: c, parent: b, window: day, limit: 1 USD}\n", "b.yaml:1:", "team `x`"},
+    {BUDGET "    limits: {day: 1 USD}\n", "b.yaml:5:", "list"},
+    {BUDGET "    limits: []\n", "b.yaml:5:", "list"},
+    {BUDGET "    limits: [day]\n", "b.yaml:5:", "window: day"},
+    {BUDGET "    limits: [{window: day}]\n", "b.yaml:5:", "and a `limit`"},
+    {BUDGET "    limits: [{window: day, limit: 1 USD, mode: soft}]\n", "b.yaml:5:", "mode"},
+    {BUDGET "    limits: [{window: week, limit: 1 EUR}]\n", "b.yaml:5:29:", "50 USD"},
+    {BUDGET "    limits: [{window: decade, limit: 1 USD}]\n", "b.yaml:5:15:", "quarter"},
+    {BUDGET "    limits:\n      - {window: week, limit: 1 USD}\n      - {window: week, limit: 2 USD}\n",
+     "b.yaml:7:", "`b/week`"},
+    {BUDGET "    limits: [{window: week, limit: 1 USD}]\n  - {name: b/week, window: day, limit: 1 USD}\n",
+     "b.yaml:", "`b/week`"},
+    {"budgets:\n  - name: a-name-of-sixty-bytes-which-leaves-no-room-for-what-is-behind\n"
+     "    limits: [{window: rolling 24h, limit: 1 USD}]\n",
+     "b.yaml:3:", "shorter name"},
+    {"budgets:\n  - {name: b, limit: 1 USD, limits: [{window: day, limit: 1 USD}]}", "b.yaml:2:", "window: is missing"},
     {BUDGET "    match: {color: red}\n", "b.yaml:5:", "tag.<name>"},
     {BUDGET "    match: {team: [a, b]}\n", "b.yaml:5:13:", "one value"},
     {BUDGET "    match: {team: 'a*b'}\n", "b.yaml:5:13:", "at the end"},
@@ -539,6 +601,7 @@ int main(void)
 	    cmocka_unit_test(hosts_and_network),
 	    cmocka_unit_test(budgets_as_people_write_them),
 	    cmocka_unit_test(rolling_windows_and_shadows),
+	    cmocka_unit_test(several_windows_and_parents),
 	    cmocka_unit_test(json_is_yaml_too),
 	    cmocka_unit_test(environment_wins),
 	    cmocka_unit_test(every_mistake_has_its_place),
