@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "meter/bound.h"
 #include "meter/multipart.h"
 
 static const enum api_kind kinds[] = {API_CHAT, API_RESPONSES, API_EMBEDDINGS, API_COMPLETIONS, API_MODERATIONS};
@@ -133,6 +134,15 @@ static void add_flags(struct request_info *sum, const struct request_info *q)
 		(void)slice_to_cstr(slice_of(q->speed), sum->speed, sizeof(sum->speed));
 }
 
+/* Input that is not in the line's own text may be as large as it likes. */
+static void add_input(struct request_info *sum, const struct request_info *q)
+{
+	bool more = q->images > 0 || q->audios > 0 || q->files > 0 || q->stored_context || q->hosted_tools;
+	uint64_t input = more ? UINT64_MAX : bound_text_tokens(q);
+
+	sum->call_input = input > sum->call_input ? input : sum->call_input;
+}
+
 static void add_request(struct batch_file *b, const struct request_info *q)
 {
 	struct request_info *sum;
@@ -154,6 +164,7 @@ static void add_request(struct batch_file *b, const struct request_info *q)
 	sum->image_bytes = plus(sum->image_bytes, q->image_bytes);
 	sum->hosted_calls = plus(sum->hosted_calls, q->hosted_calls);
 	add_images(&sum->image_sums, &q->image_sums);
+	add_input(sum, q);
 	add_output(sum, b->sum.kind, q);
 	add_flags(sum, q);
 }

@@ -72,6 +72,7 @@ static struct price_terms terms_of(enum api_kind kind, const struct request_info
 				    .service = kind == API_BATCH_SUBMIT ? SERVICE_BATCH : SERVICE_STANDARD,
 				    .fast = slice_ieq(speed, SLICE("fast")) || slice_ieq(speed, SLICE("optimized")),
 				    .us = !slice_ieq(slice_of(q->inference_geo), SLICE("global")),
+				    .call_input = q->call_input,
 				    .residency = q->residency};
 }
 
@@ -138,17 +139,21 @@ static uint64_t image_tokens(const struct sketch *s)
 	return own > 0 ? least(tokens, bound_times(q->images, own)) : tokens;
 }
 
-/* Text is at most a token a byte. Pictures and files are bounded by what they are. */
-uint64_t bound_text(const struct sketch *s)
+uint64_t bound_text_tokens(const struct request_info *q)
 {
-	const struct request_info *q = s->q;
 	uint64_t data = most(q->image_bytes, q->upload_bytes);
 	uint64_t tokens = q->body_bytes - least(q->body_bytes, data);
 	uint64_t around = REQUEST_OVERHEAD_TOKENS + (q->tools ? TOOLS_OVERHEAD_TOKENS : 0);
 
 	tokens = bound_plus(tokens, bound_times(q->messages, MESSAGE_OVERHEAD_TOKENS));
-	tokens = bound_plus(tokens, image_tokens(s));
-	tokens = bound_plus(tokens, bound_times(around, most(q->batch_items, 1)));
+	return bound_plus(tokens, bound_times(around, most(q->batch_items, 1)));
+}
+
+/* Text is at most a token a byte. Pictures and files are bounded by what they are. */
+uint64_t bound_text(const struct sketch *s)
+{
+	uint64_t tokens = bound_plus(bound_text_tokens(s->q), image_tokens(s));
+
 	return s->counted > 0 ? least(tokens, s->counted) : tokens;
 }
 

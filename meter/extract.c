@@ -766,6 +766,8 @@ void extract_result(const struct extract *x, bool clean, struct usage *ret)
 	u->stream = x->stream;
 	u->requests = runs || counts_have(&c, RAW_REQUESTS) ? counts_get(&c, RAW_REQUESTS) : 1;
 	fill_zeros(x, final, u);
+	if (x->call_input < u->input_tokens)
+		u->call_input_tokens = x->call_input;
 	u->complete =
 	    final && !x->fatal && !x->lost && !(x->others && x->others->full) && u->has_input && u->has_output;
 }

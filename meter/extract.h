@@ -179,7 +179,8 @@ struct extract {
 	struct others *others;
 	char *words[WORD_COUNT];
 	uint64_t opaque_bytes;
-	uint64_t open_runs; /* begun and not ended, in an answer of several runs */
+	uint64_t call_input; /* the largest of those of several runs */
+	uint64_t open_runs;  /* begun and not ended, in an answer of several runs */
 	bool usage_seen, finish_seen, started, final, fatal, error_seen, lost;
 };
 

@@ -71,6 +71,7 @@ struct request_info {
 	uint64_t input_chars;    /* Unicode code points of the text to be spoken */
 	uint64_t hosted_calls;   /* at most so many calls of hosted tools, when hosted_bounded */
 	uint64_t batch_items;    /* requests inside a batch */
+	uint64_t call_input;     /* of a batch: tokens that one of its requests can have as input; 0: not known */
 	uint64_t batch_uncapped; /* of them, answers without an output bound */
 	uint32_t width, height;  /* of pictures asked for; 0: the vendor chooses */
 	uint8_t hosted;          /* enum hosted_tool */

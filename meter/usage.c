@@ -60,6 +60,7 @@ void usage_terms(const struct usage *u, int64_t at_s, bool residency, struct pri
 {
 	*ret = (struct price_terms){.at_s = at_s,
 				    .service = service_of(u->service_tier),
+				    .call_input = u->call_input_tokens,
 				    .fast = slice_ieq(slice_of(u->speed), SLICE("fast")),
 				    .us = slice_ieq(slice_of(u->inference_geo), SLICE("us")),
 				    .residency = residency};

@@ -30,9 +30,10 @@ struct usage {
 	uint64_t images;          /* generated pictures that were delivered */
 	uint64_t citation_tokens; /* of the output */
 	uint64_t search_units, pages, pages_annotated;
-	uint64_t audio_ms;         /* duration of audio that is billed by time */
-	uint64_t input_characters; /* billed text of speech synthesis, or the vendor's count of billable characters */
-	uint64_t requests;         /* model runs it stands for: 1 for a 2xx call, 0 for refused and control calls */
+	uint64_t audio_ms;          /* duration of audio that is billed by time */
+	uint64_t input_characters;  /* billed text of speech synthesis, or the vendor's count of billable characters */
+	uint64_t call_input_tokens; /* of runs that are counted together: no more in each; 0: not known */
+	uint64_t requests;          /* model runs it stands for: 1 for a 2xx call, 0 for refused and control calls */
 	char service_tier[32], speed[16], inference_geo[16]; /* as reported; "" when not */
 	char dedupe_key[64];                                 /* several exchanges with the same key are one bill */
 	char also_key[64];      /* under which the same bill may come too: the file with a batch's results */

@@ -42,6 +42,18 @@ static bool line_succeeded(const struct extract *x)
 	return strcmp(x->ev->status, "succeeded") == 0 || (status >= 200 && status <= 299);
 }
 
+/* Long-context prices go by each request's input, not by their sum. */
+static void note_input(struct extract *x, const struct counts *counts)
+{
+	struct counts c = *counts;
+	struct usage u = {.model = ""};
+
+	counts_settle(&c, false);
+	counts_to_usage(&c, &u);
+	if (u.input_tokens > x->call_input)
+		x->call_input = u.input_tokens;
+}
+
 /* The tokens of the model that the first line names are the answer's; those of others stand beside. */
 static void take_line(struct extract *x)
 {
@@ -57,6 +69,7 @@ static void take_line(struct extract *x)
 	if (ev->list_seen) /* vectors: there is no output */
 		counts_set(&ev->counts, RAW_OUTPUT, counts_get(&ev->counts, RAW_OUTPUT));
 	x->lost |= !ev->usage;
+	note_input(x, &ev->counts);
 	if (!ev->usage || known[0] == '\0' || model[0] == '\0' || strcmp(model, known) == 0)
 		return;
 	counts_settle(&ev->counts, false);

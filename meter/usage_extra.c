@@ -30,6 +30,7 @@ static const struct {
     COUNT(pages_annotated),
     COUNT(audio_ms),
     COUNT(input_characters),
+    COUNT(call_input_tokens),
 #undef COUNT
 };
 

@@ -141,6 +141,12 @@ static bool region_covers(const struct price_row *row, const struct price_terms 
 	}
 }
 
+/* What long-context tiers go by. */
+static uint64_t tier_input(const struct price_terms *t, uint64_t input)
+{
+	return t->call_input > 0 && t->call_input < input ? t->call_input : input;
+}
+
 /* Rows stand best first: the first that applies is the one. */
 static const struct price_row *pick_row(const struct price_model *m, const struct price_terms *t, uint64_t input)
 {
@@ -231,7 +237,7 @@ int price_cost(const struct price_model *m, const struct quantities *used, const
 
 	if (whole_quantities(&q) < 0)
 		return BUR_OVERFLOW;
-	if (!pick_rows(m, t, q.n[PRICE_IN], &p))
+	if (!pick_rows(m, t, tier_input(t, q.n[PRICE_IN]), &p))
 		return BUR_NOTFOUND;
 	least_audio(m, &q);
 	if (cost_leaves(&p, &q, &sum) < 0)
@@ -320,7 +326,7 @@ static int worst_of_tiers(struct worst *w, int64_t at_s)
 	for (size_t i = 0; i < w->model->n_rows && r == BUR_OK; i++) {
 		uint64_t over = w->model->rows[i].over;
 
-		if (over > 0 && over < w->q.n[PRICE_IN] && pick_rows(w->model, &t, over + 1, &p))
+		if (over > 0 && over < tier_input(&t, w->q.n[PRICE_IN]) && pick_rows(w->model, &t, over + 1, &p))
 			r = worst_of_pick(w, &p);
 	}
 	return r;

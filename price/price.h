@@ -52,6 +52,10 @@ enum price_service { SERVICE_STANDARD, SERVICE_FLEX, SERVICE_PRIORITY, SERVICE_B
 struct price_terms {
 	int64_t at_s; /* when the call was sent, Unix s */
 	enum price_service service;
+	/* Of several calls that are priced together: none had more input than this, and long-context tiers go by it.
+	 * Where some are over a tier's border and some are not, all are priced as if they were over. 0: it is one call.
+	 */
+	uint64_t call_input;
 	bool fast;      /* Anthropic speed "fast" */
 	bool us;        /* Anthropic inference_geo "us" */
 	bool residency; /* a vendor's regional host with a surcharge */

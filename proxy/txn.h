@@ -196,6 +196,10 @@ enum txn_batch txn_batch_take(struct txn *, char *why, size_t why_size);
 /* Do all models of the file fall under the same budgets? After those of the first were matched; t->hard becomes true
  * when some are hard. */
 bool txn_batch_same_budgets(struct txn *);
+/* A batch was ordered: what is known of it goes under its own id. */
+void txn_batch_ordered(struct txn *, struct slice id);
+/* Its object is fetched: a sum of many requests, whose long-context prices go by the size of each. */
+void txn_batch_fetched(struct txn *, struct usage *inout) NONNULL(1, 2);
 /* Adds to the bound what the file's other models may cost. */
 enum bound_result txn_batch_rest(struct txn *, const char **ret_why);
 

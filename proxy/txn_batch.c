@@ -6,6 +6,14 @@
 #include "proxy/txn.h"
 #include "proxy/uploads.h"
 
+#define ORDERED_NAME_MAX 128
+
+/* Batches stand in the table of files, as of a provider that nobody can name. */
+static struct slice ordered_at(const struct txn *t, char dst[ORDERED_NAME_MAX])
+{
+	return slice_mem(dst, (size_t)snprintf(dst, ORDERED_NAME_MAX, "batches/%.100s", t->target.provider->name));
+}
+
 static struct batch_sum *find(struct txn *t)
 {
 	return uploads_find(t->worker->proxy->uploads, slice_of(t->target.provider->name),
@@ -17,6 +25,8 @@ static const char *fault(const struct txn *t, const struct batch_sum *sum)
 {
 	if (sum->why[0] != '\0')
 		return sum->why;
+	if (sum->kind == API_UNKNOWN)
+		return "it is no file";
 	if (t->info.batch_items > 0)
 		return "the batch names a file, and has requests of its own";
 	if (batch_endpoint_kind(slice_of(t->info.batch_endpoint)) != sum->kind)
@@ -89,6 +99,8 @@ enum bound_result txn_batch_rest(struct txn *t, const char **ret_why)
 		struct bound b;
 
 		q->residency = t->info.residency;
+		if (q->call_input > t->info.call_input)
+			t->info.call_input = q->call_input;
 		if (m)
 			r = bound_upper(m, API_BATCH_SUBMIT, q, t->start_wall_ns / NS_PER_S, &b, ret_why);
 		if (r == BOUND_NO_PRICE)
@@ -100,4 +112,28 @@ enum bound_result txn_batch_rest(struct txn *t, const char **ret_why)
 	}
 	t->info.batch_items = t->batch->items;
 	return BOUND_OK;
+}
+
+void txn_batch_ordered(struct txn *t, struct slice id)
+{
+	struct batch_sum sum = {.items = t->info.batch_items, .n = 1};
+	char name[ORDERED_NAME_MAX];
+
+	if (!t->info.batch_lines)
+		return;
+	sum.of[0] = t->info;
+	uploads_put(t->worker->proxy->uploads, ordered_at(t, name), id, &sum, t->start_wall_ns / NS_PER_S);
+}
+
+void txn_batch_fetched(struct txn *t, struct usage *u)
+{
+	char name[ORDERED_NAME_MAX];
+	struct batch_sum *sum;
+
+	if (t->target.api.kind != API_BATCH || u->input_tokens == 0)
+		return;
+	sum = uploads_find(t->worker->proxy->uploads, ordered_at(t, name), slice_of(u->dedupe_key),
+			   t->start_wall_ns / NS_PER_S, &t->arena);
+	if (sum && sum->n == 1 && sum->of[0].call_input < u->input_tokens)
+		u->call_input_tokens = sum->of[0].call_input;
 }

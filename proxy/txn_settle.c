@@ -253,6 +253,7 @@ static void outcome_of_answer(struct txn *t, struct outcome *o)
 	if (is_ordered(t)) {
 		uint64_t key = o->late_key;
 
+		txn_batch_ordered(t, slice_of(u->dedupe_key));
 		t->row_flags |= ROW_PENDING | ROW_ESTIMATED;
 		outcome_worst(t, o);
 		o->late_key = key;
@@ -299,6 +300,7 @@ static void outcome_of_fetch(struct txn *t, struct outcome *o)
 			    u->dedupe_key);
 		return;
 	}
+	txn_batch_fetched(t, u);
 	m = txn_find_price(t, u->model, NULL);
 	if (reported_cost(u, &o->actual_nanousd)) {
 		o->source = SOURCE_REPORTED;
@@ -529,7 +531,7 @@ static void link_bills(struct txn *t, const struct outcome *o)
 	struct slice provider = slice_of(t->target.provider->name);
 	uint64_t key = o->late_key;
 
-	if (key == 0 && txn_is_late(t) && id[0] != '\0')
+	if (key == 0 && txn_is_late(t) && id[0] != '\0' && is_as_asked(t, usage_of(t)))
 		key = late_key(provider, slice_of(id));
 	if (key == 0 || also[0] == '\0')
 		return;

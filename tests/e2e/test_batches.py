@@ -311,6 +311,34 @@ def test_a_batch_object_without_usage_is_billed_by_its_results(ordered, shelf):
         wait_for(lambda: net(bursar) == 300 * 200 + 30 * 800, "the bill of the results", 20)
 
 
+def test_long_context_prices_go_by_each_request_and_not_by_their_sum(shelf, start_bursar, tmp_path):
+    book = tmp_path / "book.json"
+    book.write_text(json.dumps({"format": "bursar-prices/1", "version": 1, "currency": "USD", "providers": [{"id": "openai", "models": [{
+        "id": MODEL, "max_out": 1000, "ctx": 100000, "match": [["starts_with", MODEL]], "prices": [
+            {"rates": {"in": "2", "out": "4"}}, {"over": 1000, "rates": {"in": "20", "out": "40"}}]}]}]}))
+    bursar = start_bursar({
+        "prices": {"book": str(book)}, "providers": {"openai": {"base_url": f"http://127.0.0.1:{shelf.vendor.plain}"}}})
+    used, bill = {"input_tokens": 3000, "output_tokens": 300, "total_tokens": 3300}, 3000 * 2000 + 300 * 4000
+    counts = {"total": 30, "completed": 30, "failed": 0}
+    charged = 0
+    # the second has one request that may be over the border, so all may
+    for last, times in (({}, 1), ({"stop": "long " * 300}, 10)):
+        file = upload(bursar, lines(*[chat_line(i) for i in range(29)], chat_line(29, **last)))
+        batch = order(bursar, file).json()["id"]
+        assert net(bursar) - charged >= times * bill
+        shelf.batch(batch, "completed", output_file_id=f"{batch}-out", usage=used, request_counts=counts)
+        assert get(bursar, f"/batches/{batch}").status == 200
+        charged += times * bill
+        wait_for(lambda: net(bursar) == charged, "the bill", 20)
+    # results that are fetched alone say it line by line
+    shelf.objects["/v1/files/file-other/content"] = lines(*[result(i, 900, 10) for i in range(3)])
+    assert get(bursar, "/files/file-other/content").status == 200
+    wait_for(lambda: net(bursar) == charged + 3 * (900 * 2000 + 10 * 4000), "the bill of a file", 20)
+    # the ledger can be computed again from its rows
+    assert bursar.cli("prices", "reprice", "--since", "2020-01-01", "--dry-run", check=False).returncode == 0
+    assert bursar.cli("verify").returncode == 0
+
+
 def test_the_answer_to_an_upload_may_be_compressed(shelf, start_bursar):
     bursar = start_bursar({"providers": {"openai": {"base_url": f"http://127.0.0.1:{shelf.vendor.plain}"}}})
     shelf.coding = "gzip"

@@ -104,6 +104,7 @@ static void test_sums(void **state)
 	assert_int_equal(s->of[0].max_out, 31);
 	assert_int_equal(s->of[0].batch_uncapped, 2);
 	assert_int_equal(s->of[0].messages, 3);
+	assert_in_range(s->of[0].call_input, strlen(one), strlen(two) + 40);
 	/* the envelope is not read by the model */
 	assert_int_equal(s->of[0].body_bytes, strlen(one) + strlen(two) + strlen(open));
 }
@@ -124,6 +125,7 @@ static void test_models_and_order_of_keys(void **state)
 	assert_int_equal(s->of[1].max_out, 6);
 	assert_true(s->of[0].hosted_bounded && s->of[0].hosted_tools && s->of[0].stored_context);
 	assert_int_equal(s->of[0].hosted_calls, 4);
+	assert_true(s->of[0].call_input == UINT64_MAX && s->of[1].call_input < 100);
 	assert_false(s->of[1].hosted_tools || s->of[1].stored_context);
 	/* one that is not bounded unbounds all */
 	s = good(FORM(LINE("/v1/responses", "{\"model\":\"a\",\"tools\":[{\"type\":\"web_search\"}]}") LINE(

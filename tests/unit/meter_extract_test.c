@@ -495,6 +495,11 @@ static void test_batch_results(void **state)
 	assert_string_equal(u.others[0].model, "b");
 	assert_int_equal(u.others[0].input_tokens, 60);
 	assert_int_equal(u.others[0].output_tokens, 6);
+	/* long-context prices go by the largest */
+	u = RUN(API_BATCH_RESULTS, false, LINE("a", "10", "1"), LINE("a", "30", "2"), LINE("a", "20", "1"));
+	assert_int_equal(u.call_input_tokens, 30);
+	u = RUN(API_BATCH_RESULTS, false, LINE("a", "10", "1"));
+	assert_int_equal(u.call_input_tokens, 0);
 	/* more models than are kept apart */
 	u = RUN(API_BATCH_RESULTS, false, LINE("a", "1", "1"), LINE("b", "1", "1"), LINE("c", "1", "1"),
 		LINE("d", "1", "1"), LINE("e", "1", "1"), LINE("f", "1", "1"));

@@ -193,6 +193,33 @@ static void test_terms(void **state)
 	price_book_unref(b);
 }
 
+/* Calls that are priced together: tiers go by the largest of them. */
+static void test_sums_of_calls(void **state)
+{
+	struct price_terms at = {.at_s = AT_2026_01_01 + 12 * 3600, .call_input = 1000};
+	const struct price_doubt doubt = {.until_s = at.at_s};
+	struct price_book *b = book();
+	const struct price_model *t = find(b, "tiered");
+	const struct quantities *q = Q([PRICE_IN] = 100000);
+	struct cost_sum worst;
+	int64_t nanousd;
+
+	(void)state;
+	assert_string_equal(cost_on(t, q, &at), "0.1");
+	assert_int_equal(price_worst(t, q, &at, &doubt, &worst), BUR_OK);
+	assert_int_equal(cost_ceil_nanousd(&worst, &nanousd), BUR_OK);
+	assert_int_equal(nanousd, 100000000);
+	at.call_input = 1001;
+	assert_string_equal(cost_on(t, q, &at), "0.3");
+	assert_int_equal(price_worst(t, q, &at, &doubt, &worst), BUR_OK);
+	assert_int_equal(cost_ceil_nanousd(&worst, &nanousd), BUR_OK);
+	assert_int_equal(nanousd, 300000000);
+	/* more than there is in all says nothing */
+	at.call_input = UINT64_MAX;
+	assert_string_equal(cost_on(t, Q([PRICE_IN] = 1000), &at), "0.001");
+	price_book_unref(b);
+}
+
 static void test_regions(void **state)
 {
 	const struct price_terms us = {.us = true}, host = {.residency = true};
@@ -456,15 +483,11 @@ static void test_worst_covers_cost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_leaves),
-	    cmocka_unit_test(test_contradictions),
-	    cmocka_unit_test(test_media),
-	    cmocka_unit_test(test_rows),
-	    cmocka_unit_test(test_terms),
-	    cmocka_unit_test(test_regions),
-	    cmocka_unit_test(test_overflow),
-	    cmocka_unit_test(test_worst),
-	    cmocka_unit_test(test_worst_covers_cost),
+	    cmocka_unit_test(test_leaves),   cmocka_unit_test(test_contradictions),
+	    cmocka_unit_test(test_media),    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_terms),    cmocka_unit_test(test_regions),
+	    cmocka_unit_test(test_overflow), cmocka_unit_test(test_sums_of_calls),
+	    cmocka_unit_test(test_worst),    cmocka_unit_test(test_worst_covers_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
