@@ -35,6 +35,9 @@ struct counter {
 	uint64_t letters, cjk, others; /* characters */
 	struct tok_stream schema;
 	uint64_t area_begin;
+	bool exact;    /* nothing that may be in the prompt is passed over */
+	bool in_loose; /* a member inside the prompt that counts by its bytes */
+	uint64_t loose_begin;
 };
 
 /* --- text --------------------------------------------------------------------------------------------------------- */
@@ -204,9 +207,10 @@ static enum area area_of(struct slice key)
 	return v < 0 ? AREA_OTHER : (enum area)v;
 }
 
-enum member { MEMBER_TEXT, MEMBER_SKIP, MEMBER_NAME, MEMBER_CALL };
+enum member { MEMBER_TEXT, MEMBER_SKIP, MEMBER_NAME, MEMBER_CALL, MEMBER_OTHER };
 
-/* Members inside a prompt: what the model never sees is passed over. */
+/* Members inside a prompt: what the model never sees is passed over. What is not here may be anything (results of
+ * searches, definitions of a server's tools), keys and all. */
 static enum member member_of(struct slice key)
 {
 	static const struct word words[] = {
@@ -216,10 +220,14 @@ static enum member member_of(struct slice key)
 	    {"inlineData", MEMBER_SKIP},    {"inline_data", MEMBER_SKIP}, {"source", MEMBER_SKIP},
 	    {"cache_control", MEMBER_SKIP}, {"cachePoint", MEMBER_SKIP},  {"name", MEMBER_NAME},
 	    {"function", MEMBER_CALL},      {"mimeType", MEMBER_SKIP},    {"mime_type", MEMBER_SKIP},
+	    {"role", MEMBER_TEXT},          {"content", MEMBER_TEXT},     {"text", MEMBER_TEXT},
+	    {"output", MEMBER_TEXT},        {"arguments", MEMBER_TEXT},   {"tool_calls", MEMBER_TEXT},
+	    {"refusal", MEMBER_TEXT},       {"summary", MEMBER_TEXT},     {"input", MEMBER_TEXT},
+	    {"custom", MEMBER_TEXT},
 	};
 	int v = look_up(words, ARRAY_LEN(words), key);
 
-	return v < 0 ? MEMBER_TEXT : (enum member)v;
+	return v < 0 ? MEMBER_OTHER : (enum member)v;
 }
 
 static void prompt_key(struct counter *c)
@@ -235,6 +243,13 @@ static void prompt_key(struct counter *c)
 		c->framing += CALL_TOKENS;
 		break;
 	case MEMBER_TEXT:
+		break;
+	case MEMBER_OTHER:
+		if (!c->exact)
+			break;
+		c->in_loose = true;
+		c->loose_begin = c->json.token_begin;
+		json_skip_value(&c->json);
 		break;
 	}
 }
@@ -307,6 +322,10 @@ static int read_body(struct counter *c)
 
 		if (t == JT_ERROR)
 			return BUR_INVALID;
+		if (c->in_loose) {
+			c->other_bytes += c->json.token_begin - c->loose_begin;
+			c->in_loose = false;
+		}
 		if (t == JT_MORE || t == JT_END)
 			return json_reader_complete(&c->json) ? BUR_OK : BUR_INVALID;
 		if (at_root || (t == JT_OBJECT_END && c->json.depth == 0))
@@ -435,7 +454,7 @@ int prompt_count(enum api_kind kind, struct slice provider, struct slice model, 
 		 struct slice body, const struct prompt_caches *caches, struct prompt_count *ret)
 {
 	struct counter c = {.body = body};
-	bool exact;
+	bool exact = false;
 	uint64_t images = image_tokens_bound(model, &q->image_sums, q->images, q->media_resolution);
 	int r;
 
@@ -444,10 +463,10 @@ int prompt_count(enum api_kind kind, struct slice provider, struct slice model, 
 	c.cache = caches ? caches->of[c.encoding] : NULL;
 	if (!countable(kind, q) || !tok_available(c.encoding) || images > INT64_MAX)
 		return BUR_NOTFOUND;
+	ret->exact = c.exact = is_exact(kind, provider, exact);
 	r = read_body(&c);
 	if (r < 0)
 		return r;
-	ret->exact = is_exact(kind, provider, exact);
 	ret->text_tokens = c.tokens + c.schema_tokens;
 	ret->image_tokens = images;
 	ret->script = script_of(&c);

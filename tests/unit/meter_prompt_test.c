@@ -72,6 +72,23 @@ static void test_chat(void **state)
 	assert_true(c.margin_tokens >= 29 + 8);
 }
 
+/* Lists of a server's tools, results of searches: shown to the model with their keys, and in no known form. */
+static void test_what_may_be_anything(void **state)
+{
+	static const char list[] =
+	    "{\"input\":[{\"type\":\"mcp_list_tools\",\"tools\":[{\"name\":\"a\",\"input_schema\":{"
+	    "\"properties\":{\"image\":{\"description\":\"one two three\"},\"zq zq zq\":{\"id\":"
+	    "1}}}}]}],\"x\":1}";
+	struct prompt_count c;
+
+	(void)state;
+	c = count(API_RESPONSES, list);
+	assert_true(c.tokens + c.margin_tokens >= sizeof(list) - 1 - 45);
+	c = count(API_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\",\"foo\":\"0123456789\"}]}");
+	assert_int_equal(c.tokens, 3 + 1 + 1 + 3);
+	assert_int_equal(c.margin_tokens, 5 + 29 + strlen("\"foo\":\"0123456789\""));
+}
+
 static void test_other_kinds(void **state)
 {
 	(void)state;
@@ -189,9 +206,11 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_chat),     cmocka_unit_test(test_other_kinds), cmocka_unit_test(test_tools),
-	    cmocka_unit_test(test_pictures), cmocka_unit_test(test_not_counted), cmocka_unit_test(test_foreign),
-	    cmocka_unit_test(test_script),   cmocka_unit_test(test_random),
+	    cmocka_unit_test(test_chat),        cmocka_unit_test(test_what_may_be_anything),
+	    cmocka_unit_test(test_other_kinds), cmocka_unit_test(test_tools),
+	    cmocka_unit_test(test_pictures),    cmocka_unit_test(test_not_counted),
+	    cmocka_unit_test(test_foreign),     cmocka_unit_test(test_script),
+	    cmocka_unit_test(test_random),
 	};
 
 	if (!tok_available(TOK_O200K)) {
