@@ -263,6 +263,7 @@ static const struct walk_key batch_keys[] = {
     WALK_KEY("requests", ID_BATCH_REQUESTS, PL_BATCH_LIST),
     WALK_KEY("input_file_id", ID_BATCH_FILE, 0),
     WALK_KEY("input_files", ID_BATCH_FILE, 0),
+    WALK_KEY("input_blob", ID_BATCH_FILE, 0), /* Azure */
     WALK_KEY("endpoint", ID_BATCH_ENDPOINT, 0),
     WALK_KEY("batch", ID_BATCH_BODY, PL_G_BATCH),
 };

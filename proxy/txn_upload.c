@@ -21,6 +21,16 @@ struct upload {
 	char id[BATCH_INPUT_MAX + 1];
 };
 
+/* Of two fields of a name the vendor may take the other one. */
+static bool stands_twice(const struct h1_head *h, enum h1_field_id id)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->n_fields; i++)
+		n += h->fields[i].id == id;
+	return n > 1;
+}
+
 void txn_upload_begin(struct txn *t)
 {
 	const struct h1_field *type = h1_find(t->head, H1_F_CONTENT_TYPE);
@@ -28,7 +38,8 @@ void txn_upload_begin(struct txn *t)
 	struct upload *u;
 
 	/* other uploads stay unknown, and so do batches of them */
-	if (!type || !multipart_is_form(type->value) || (coding && !decode_is_identity(coding->value)))
+	if (!type || !multipart_is_form(type->value) || (coding && !decode_is_identity(coding->value)) ||
+	    stands_twice(t->head, H1_F_CONTENT_TYPE) || stands_twice(t->head, H1_F_CONTENT_ENCODING))
 		return;
 	u = calloc(1, sizeof(*u));
 	if (!u)

@@ -137,6 +137,12 @@ def test_files_that_nobody_knows_are_refused_in_hard_budgets(vendor, start_bursa
         message = refused(order(bursar, file))
         assert "upload the file again through bursar" in message
     assert file not in message and vendor.hits() == hits
+    # forms of which the vendor may see another
+    content = form(lines(chat_line(1)))
+    two = post(bursar.proxy, "/openai/v1/files", content, FORM, x_vendor_call="two", Content_Type="multipart/form-data; boundary=other")
+    coded = post(bursar.proxy, "/openai/v1/files", content, FORM, x_vendor_call="coded", content_encoding="gzip")
+    for answer in (two, coded):
+        assert answer.status != 200 or "not uploaded" in refused(order(bursar, answer.json()["id"]))
     # other uploads are no batches
     file = upload(bursar, lines(chat_line(1)), purpose="fine-tune")
     assert "not uploaded" in refused(order(bursar, file))
@@ -174,6 +180,18 @@ def test_files_that_bound_nothing_are_refused_in_hard_budgets(vendor, start_burs
     hits = vendor.hits()
     assert what in refused(order(bursar, file))
     assert vendor.hits() == hits
+
+
+def test_batches_from_elsewhere_than_a_file(vendor, start_bursar):
+    blob = {"input_blob": "https://blobs.example/in.jsonl", "endpoint": CHAT_URL, "completion_window": "24h"}
+    for changes, status in (({}, 400), ({"budgets": [budget("1 USD", mode="soft")]}, None)):
+        bursar = start_bursar(changes, name=f"b{status}")
+        hits = vendor.hits()
+        answer = post(bursar.proxy, "/openai/v1/batches", blob)
+        assert (vendor.hits() > hits) == (status is None), answer.body
+    bursar = start_bursar(name="both")
+    file = upload(bursar, lines(chat_line(1)))
+    assert "requests of its own" in refused(order(bursar, file, requests=[{"body": chat_line(1)["body"]}]))
 
 
 def test_soft_budgets_let_all_pass(vendor, start_bursar):
