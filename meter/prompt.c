@@ -1,8 +1,7 @@
 #include "meter/prompt.h"
 
+#include "base/check.h"
 #include "base/error.h"
-#include "base/json.h"
-#include "meter/unescape.h"
 
 /* OpenAI: role and separators of a message, a name, a call of a function; the answer's first tokens; a namespace of
  * functions around their definitions. */
@@ -24,26 +23,13 @@ enum area {
 	AREA_OTHER,  /* not known: as if its bytes were tokens */
 };
 
-struct counter {
-	struct json_reader json;
-	enum tok_encoding encoding;
-	struct tok_cache *cache;
-	struct slice body;
-	enum area area;
-	uint64_t tokens, schema_tokens, schema_bytes, other_bytes;
-	uint64_t framing, items;
-	uint64_t letters, cjk, others; /* characters */
-	struct tok_stream schema;
-	uint64_t area_begin;
-	bool exact;    /* nothing that may be in the prompt is passed over */
-	bool in_loose; /* a member inside the prompt that counts by its bytes */
-	uint64_t loose_begin;
-};
+/* A longer string is counted in pieces. */
+#define STRING_AT_ONCE_BYTES (32 * 1024)
 
 /* --- text --------------------------------------------------------------------------------------------------------- */
 
 /* Lead bytes tell enough: U+3000 to U+DFFF are three bytes that begin with 0xe3 to 0xed. */
-static void classify(struct counter *c, struct slice s)
+static void classify(struct prompt_scan *c, struct slice s)
 {
 	size_t i;
 
@@ -59,64 +45,64 @@ static void classify(struct counter *c, struct slice s)
 	}
 }
 
-/* What stands between the quotes of the string just read. */
-static struct slice raw_string(const struct counter *c)
+/* The string just read, with its quotes. */
+static struct slice raw_string(const struct prompt_scan *c)
 {
 	size_t begin = (size_t)c->json.token_begin;
 
 	return slice_sub(c->body, begin, (size_t)c->json.offset - begin);
 }
 
-static uint64_t count_text(struct counter *c)
+/* It is counted by string_step; `n` bytes with its quotes. */
+static void open_string(struct prompt_scan *c, size_t n, bool is_key)
 {
-	struct slice raw = raw_string(c), run;
-	struct unescape u;
-	struct tok_stream stream;
-	size_t i = 0;
+	c->in_string = true;
+	c->string_is_key = is_key;
+	c->string_at = (size_t)c->json.token_begin;
+	c->string_end = c->string_at + n;
+	unescape_init(&c->unescape);
+}
 
-	if (!memchr(raw.p, '\\', raw.n)) {
-		raw = slice_sub(raw, 1, raw.n - 2);
-		classify(c, raw);
-		return tok_count(c->encoding, c->cache, raw.p, raw.n, UINT64_MAX);
+static void text_string(struct prompt_scan *c)
+{
+	struct slice raw = raw_string(c);
+
+	if (raw.n > STRING_AT_ONCE_BYTES || memchr(raw.p, '\\', raw.n)) {
+		tok_stream_init(&c->text, c->encoding, c->cache);
+		open_string(c, raw.n, false);
+		return;
 	}
-	unescape_init(&u);
-	tok_stream_init(&stream, c->encoding, c->cache);
-	while (unescape_next(&u, raw.p, raw.n, &i, &run)) {
-		classify(c, run);
-		tok_stream_feed(&stream, run.p, run.n);
-	}
-	return tok_stream_count(&stream);
+	raw = slice_sub(raw, 1, raw.n - 2);
+	classify(c, raw);
+	c->tokens += tok_count(c->encoding, c->cache, raw.p, raw.n, UINT64_MAX);
+}
+
+static void text_run(struct prompt_scan *c, struct slice run)
+{
+	classify(c, run);
+	tok_stream_feed(&c->text, run.p, run.n);
 }
 
 /* --- definitions of tools, as compact JSON ------------------------------------------------------------------------ */
 
-/* A string of a definition, written again: escapes only where JSON needs them. */
-static void schema_string(struct counter *c)
+/* Of a string of a definition, written again: escapes only where JSON needs them. */
+static void schema_run(struct prompt_scan *c, struct slice run)
 {
-	struct slice raw = raw_string(c), run;
-	struct unescape u;
-	size_t i = 0, k, part;
 	char text[1024];
+	size_t k, part;
 
-	unescape_init(&u);
-	tok_stream_feed(&c->schema, "\"", 1);
-	while (unescape_next(&u, raw.p, raw.n, &i, &run)) {
-		for (k = 0; k < run.n; k += part) {
-			part = run.n - k < 128 ? run.n - k : 128;
-			/* escaping a cut character would change it; plain runs need none */
-			if (memchr(run.p + k, '"', part) || memchr(run.p + k, '\\', part) ||
-			    (unsigned char)run.p[k] < 0x20)
-				tok_stream_feed(&c->schema, text,
-						json_escape(slice_mem(run.p + k, part), text, sizeof(text)));
-			else
-				tok_stream_feed(&c->schema, run.p + k, part);
-		}
+	for (k = 0; k < run.n; k += part) {
+		part = run.n - k < 128 ? run.n - k : 128;
+		/* escaping a cut character would change it; plain runs need none */
+		if (memchr(run.p + k, '"', part) || memchr(run.p + k, '\\', part) || (unsigned char)run.p[k] < 0x20)
+			tok_stream_feed(&c->schema, text, json_escape(slice_mem(run.p + k, part), text, sizeof(text)));
+		else
+			tok_stream_feed(&c->schema, run.p + k, part);
 	}
-	tok_stream_feed(&c->schema, "\"", 1);
 }
 
 /* The bytes of the token; commas and colons of compact JSON come before what they separate. */
-static void schema_token(struct counter *c, enum json_token t, bool first)
+static void schema_token(struct prompt_scan *c, enum json_token t)
 {
 	static const char *const plain[] = {
 	    [JT_OBJECT_BEGIN] = "{", [JT_OBJECT_END] = "}", [JT_ARRAY_BEGIN] = "[", [JT_ARRAY_END] = "]",
@@ -124,16 +110,16 @@ static void schema_token(struct counter *c, enum json_token t, bool first)
 	};
 	bool closes = t == JT_OBJECT_END || t == JT_ARRAY_END;
 
-	if (!first && !closes)
+	if (!c->first && !closes)
 		tok_stream_feed(&c->schema, ",", 1);
-	if (t == JT_STRING || t == JT_KEY)
-		schema_string(c);
-	else if (t == JT_NUMBER)
+	if (t == JT_STRING || t == JT_KEY) {
+		tok_stream_feed(&c->schema, "\"", 1);
+		open_string(c, raw_string(c).n, t == JT_KEY);
+	} else if (t == JT_NUMBER) {
 		tok_stream_feed(&c->schema, c->json.text, c->json.text_n);
-	else
+	} else {
 		tok_stream_feed(&c->schema, plain[t], strlen(plain[t]));
-	if (t == JT_KEY)
-		tok_stream_feed(&c->schema, ":", 1);
+	}
 }
 
 /* --- the prompt's own structure ----------------------------------------------------------------------------------- */
@@ -230,7 +216,7 @@ static enum member member_of(struct slice key)
 	return v < 0 ? MEMBER_OTHER : (enum member)v;
 }
 
-static void prompt_key(struct counter *c)
+static void prompt_key(struct prompt_scan *c)
 {
 	switch (member_of(json_text(&c->json))) {
 	case MEMBER_SKIP:
@@ -254,14 +240,14 @@ static void prompt_key(struct counter *c)
 	}
 }
 
-static void prompt_item(struct counter *c)
+static void prompt_item(struct prompt_scan *c)
 {
 	c->items++;
 	c->framing += MESSAGE_TOKENS;
 }
 
 /* Depth as the reader has it: 1 in the body, 2 in the list of messages. */
-static void prompt_token(struct counter *c, enum json_token t)
+static void prompt_token(struct prompt_scan *c, enum json_token t)
 {
 	switch (t) {
 	case JT_KEY:
@@ -274,7 +260,7 @@ static void prompt_token(struct counter *c, enum json_token t)
 	case JT_STRING:
 		if (c->json.depth == 1 || c->json.depth == 2)
 			prompt_item(c);
-		c->tokens += count_text(c);
+		text_string(c);
 		break;
 	case JT_NUMBER: /* a token by its number, or an argument */
 		c->tokens += c->json.text_n > 3 && c->json.depth > 3 ? c->json.text_n / 3 : 1;
@@ -286,9 +272,9 @@ static void prompt_token(struct counter *c, enum json_token t)
 
 /* --- the body ----------------------------------------------------------------------------------------------------- */
 
-static void begin_area(struct counter *c)
+static void begin_area(struct prompt_scan *c)
 {
-	c->area = area_of(json_text(&c->json));
+	c->area = (uint8_t)area_of(json_text(&c->json));
 	c->area_begin = c->json.offset;
 	if (c->area == AREA_NONE || c->area == AREA_OTHER)
 		json_skip_value(&c->json);
@@ -296,7 +282,7 @@ static void begin_area(struct counter *c)
 		tok_stream_init(&c->schema, c->encoding, c->cache);
 }
 
-static void end_area(struct counter *c, uint64_t end)
+static void end_area(struct prompt_scan *c, uint64_t end)
 {
 	uint64_t bytes = end - c->area_begin;
 
@@ -309,37 +295,84 @@ static void end_area(struct counter *c, uint64_t end)
 	c->area = AREA_NONE;
 }
 
-static int read_body(struct counter *c)
+static void string_end(struct prompt_scan *c)
 {
-	bool first = true;
-	size_t i = 0;
+	c->in_string = false;
+	if (c->area == AREA_PROMPT)
+		c->tokens += tok_stream_count(&c->text);
+	else if (c->string_is_key)
+		tok_stream_feed(&c->schema, "\":", 2);
+	else
+		tok_stream_feed(&c->schema, "\"", 1);
+}
 
-	json_reader_init(&c->json);
-	c->json.want_text = false;
+/* Counts at most `max` bytes of the open string; returns how many. */
+static size_t string_step(struct prompt_scan *c, size_t max)
+{
+	size_t n = c->string_end - c->string_at, i = 0;
+	struct slice piece, run;
+
+	n = n < max ? n : max;
+	piece = slice_sub(c->body, c->string_at, n);
+	while (unescape_next(&c->unescape, piece.p, piece.n, &i, &run)) {
+		if (c->area == AREA_PROMPT)
+			text_run(c, run);
+		else
+			schema_run(c, run);
+	}
+	c->string_at += n;
+	if (c->string_at == c->string_end)
+		string_end(c);
+	return n;
+}
+
+static void take_token(struct prompt_scan *c, enum json_token t)
+{
+	bool at_root = t == JT_KEY && c->json.depth == 1;
+
+	if (at_root || (t == JT_OBJECT_END && c->json.depth == 0))
+		end_area(c, c->json.token_begin);
+	if (at_root) {
+		begin_area(c);
+		c->first = true;
+		return;
+	}
+	if (c->area == AREA_PROMPT)
+		prompt_token(c, t);
+	if (c->area == AREA_SCHEMA)
+		schema_token(c, t);
+	c->first = t == JT_KEY || t == JT_OBJECT_BEGIN || t == JT_ARRAY_BEGIN;
+}
+
+int prompt_scan_step(struct prompt_scan *c, struct slice body, size_t max_bytes)
+{
+	size_t left = max_bytes;
+
+	CHECK(max_bytes > 0 && c->at <= body.n);
+	c->body = body;
 	for (;;) {
-		enum json_token t = json_next(&c->json, c->body.p, c->body.n, &i);
-		bool at_root = t == JT_KEY && c->json.depth == 1;
+		size_t begin, end;
+		enum json_token t;
 
+		if (c->in_string)
+			left -= string_step(c, left);
+		if (c->in_string)
+			return BUR_AGAIN;
+		begin = c->at;
+		end = body.n - begin < left ? body.n : begin + left;
+		t = json_next(&c->json, body.p, end, &c->at);
+		left -= c->at - begin;
 		if (t == JT_ERROR)
 			return BUR_INVALID;
+		if (t == JT_MORE && end < body.n)
+			return BUR_AGAIN;
 		if (c->in_loose) {
 			c->other_bytes += c->json.token_begin - c->loose_begin;
 			c->in_loose = false;
 		}
 		if (t == JT_MORE || t == JT_END)
 			return json_reader_complete(&c->json) ? BUR_OK : BUR_INVALID;
-		if (at_root || (t == JT_OBJECT_END && c->json.depth == 0))
-			end_area(c, c->json.token_begin);
-		if (at_root) {
-			begin_area(c);
-			first = true;
-			continue;
-		}
-		if (c->area == AREA_PROMPT)
-			prompt_token(c, t);
-		if (c->area == AREA_SCHEMA)
-			schema_token(c, t, first);
-		first = t == JT_KEY || t == JT_OBJECT_BEGIN || t == JT_ARRAY_BEGIN;
+		take_token(c, t);
 	}
 }
 
@@ -416,7 +449,7 @@ static bool countable(enum api_kind kind, const struct request_info *q)
 	return text && q->files == 0 && q->audios == 0 && !q->stored_context && q->upload_bytes == 0;
 }
 
-static enum script script_of(const struct counter *c)
+static enum script script_of(const struct prompt_scan *c)
 {
 	uint64_t all = c->letters + c->cjk + c->others;
 
@@ -426,53 +459,71 @@ static enum script script_of(const struct counter *c)
 }
 
 /* Embeddings have no framing; all others a beginning of the answer. */
-static void finish_exact(const struct counter *c, enum api_kind kind, const struct request_info *q, uint64_t images,
-			 struct prompt_count *ret)
+static void finish_exact(const struct prompt_scan *c, struct prompt_count *ret)
 {
-	bool framed = kind == API_CHAT || kind == API_RESPONSES;
-	uint64_t tokens = c->tokens + images + (framed ? c->framing + PRIMER_TOKENS : 0);
+	bool framed = c->kind == API_CHAT || c->kind == API_RESPONSES;
+	uint64_t tokens = c->tokens + c->images + (framed ? c->framing + PRIMER_TOKENS : 0);
 	uint64_t schema = c->schema_bytes > 0 ? c->schema_tokens + SCHEMA_TOKENS : 0;
 
 	ret->tokens = tokens + schema;
 	ret->margin_tokens =
-	    c->items * MARGIN_MESSAGE + MARGIN_REQUEST + (q->tools ? MARGIN_TOOLS : 0) + c->other_bytes;
+	    c->items * MARGIN_MESSAGE + MARGIN_REQUEST + (c->info->tools ? MARGIN_TOOLS : 0) + c->other_bytes;
 	/* how a definition is shown to the model is the vendor's secret: never more tokens than its JSON has bytes */
 	if (c->schema_bytes > c->schema_tokens)
 		ret->margin_tokens += c->schema_bytes - c->schema_tokens;
 }
 
-static void finish_estimate(const struct counter *c, struct slice model, uint64_t images, struct prompt_count *ret)
+static void finish_estimate(const struct prompt_scan *c, struct prompt_count *ret)
 {
-	struct prompt_factor f = prompt_factor(model, ret->script);
+	struct prompt_factor f = prompt_factor(c->model, ret->script);
 	uint64_t text = c->tokens + c->schema_tokens, framing = c->framing + c->items * MARGIN_MESSAGE + PRIMER_TOKENS;
 
-	ret->tokens = text * f.mean / 1000 + framing + images;
+	ret->tokens = text * f.mean / 1000 + framing + c->images;
 	ret->margin_tokens = text * (f.reserve - f.mean) / 1000 + MARGIN_REQUEST + c->other_bytes;
+}
+
+void prompt_scan_finish(const struct prompt_scan *c, struct prompt_count *ret)
+{
+	*ret = (struct prompt_count){.exact = c->exact,
+				     .text_tokens = c->tokens + c->schema_tokens,
+				     .image_tokens = c->images,
+				     .script = script_of(c)};
+	if (c->exact)
+		finish_exact(c, ret);
+	else
+		finish_estimate(c, ret);
+}
+
+int prompt_scan_begin(struct prompt_scan *c, enum api_kind kind, struct slice provider, struct slice model,
+		      const struct request_info *q, const struct prompt_caches *caches)
+{
+	bool exact;
+
+	memset(c, 0, offsetof(struct prompt_scan, text)); /* streams are readied when they are used */
+	memset(&c->tokens, 0, sizeof(*c) - offsetof(struct prompt_scan, tokens));
+	c->kind = kind;
+	c->model = model;
+	c->info = q;
+	c->images = image_tokens_bound(model, &q->image_sums, q->images, q->media_resolution);
+	c->encoding = tok_for_model(provider, model, &exact);
+	c->exact = is_exact(kind, provider, exact);
+	c->cache = caches ? caches->of[c->encoding] : NULL;
+	c->first = true;
+	json_reader_init(&c->json);
+	c->json.want_text = false;
+	return countable(kind, q) && tok_available(c->encoding) && c->images <= INT64_MAX ? BUR_OK : BUR_NOTFOUND;
 }
 
 int prompt_count(enum api_kind kind, struct slice provider, struct slice model, const struct request_info *q,
 		 struct slice body, const struct prompt_caches *caches, struct prompt_count *ret)
 {
-	struct counter c = {.body = body};
-	bool exact = false;
-	uint64_t images = image_tokens_bound(model, &q->image_sums, q->images, q->media_resolution);
-	int r;
+	struct prompt_scan c;
+	int r = prompt_scan_begin(&c, kind, provider, model, q, caches);
 
 	memset(ret, 0, sizeof(*ret));
-	c.encoding = tok_for_model(provider, model, &exact);
-	c.cache = caches ? caches->of[c.encoding] : NULL;
-	if (!countable(kind, q) || !tok_available(c.encoding) || images > INT64_MAX)
-		return BUR_NOTFOUND;
-	ret->exact = c.exact = is_exact(kind, provider, exact);
-	r = read_body(&c);
-	if (r < 0)
-		return r;
-	ret->text_tokens = c.tokens + c.schema_tokens;
-	ret->image_tokens = images;
-	ret->script = script_of(&c);
-	if (ret->exact)
-		finish_exact(&c, kind, q, images, ret);
-	else
-		finish_estimate(&c, model, images, ret);
-	return BUR_OK;
+	if (r == BUR_OK)
+		r = prompt_scan_step(&c, body, SIZE_MAX);
+	if (r == BUR_OK)
+		prompt_scan_finish(&c, ret);
+	return r;
 }

@@ -203,6 +203,7 @@ static void txn_retire(struct txn *t)
 	usage_hide_free(t->hide);
 	txn_upload_free(t);
 	txn_free_scan(t);
+	txn_count_free(t);
 	buf_done(&t->body_buf);
 	buf_done(&t->send);
 	buf_done(&t->answer_in);

@@ -107,8 +107,9 @@ struct txn {
 	const struct price_model *price;
 	struct price_book *book;
 	bool inherited_price, no_price, unbounded, metered, hard;
-	bool tightened;          /* the hold stands on an exact count of the prompt */
-	uint64_t counted_tokens; /* of its text, for learning; 0: not counted */
+	bool tightened;            /* the exact count of the prompt was asked for */
+	struct counting *counting; /* it is being made, in slices */
+	uint64_t counted_tokens;   /* of its text, for learning; 0: not counted */
 	enum script counted_script;
 	bool priced_as_answer;        /* the model that the answer names was charged */
 	struct generic_call *generic; /* NULL unless a rule under `meters` covers the call */
@@ -186,8 +187,20 @@ uint64_t txn_requests(const struct txn *);
 bool txn_is_residency(const struct txn *);
 /* The price of a model of this call's provider; NULL: unknown. */
 const struct price_model *txn_find_price(struct txn *, const char *model, bool *ret_inherited);
-/* Replaces the bound by a closer one, from an exact count. False: there is none (or it is in use already). */
-bool txn_tighten(struct txn *);
+/* The budgets of the call and its facts, into the worker's scratch. False: *ret is what becomes of the call. */
+bool txn_match_budgets(struct txn *, enum step_result *ret);
+
+/* txn_count.c */
+enum tighten {
+	TIGHTEN_NOT, /* there is no closer bound, or it is in use already */
+	TIGHTEN_DONE,
+	TIGHTEN_LATER,   /* the prompt is long: the step runs again for each slice, until it is another result */
+	TIGHTEN_REFUSED, /* the call has ended meanwhile */
+};
+/* Replaces the bound by a closer one, from an exact count. After LATER the match is made anew. */
+enum tighten txn_tighten(struct txn *);
+void txn_count_free(struct txn *);
+void txn_count_turn(void *worker); /* counts the next slice of a call that waits */
 
 /* txn_batch.c: the requests of a batch stand in a file at the vendor. */
 enum txn_batch { TXN_BATCH_BOUNDED, TXN_BATCH_FREE, TXN_BATCH_UNBOUNDED };

@@ -92,7 +92,7 @@ static uint32_t clip_u32(uint64_t n)
 
 static void fill_entry(struct txn *t, struct journal_entry *e)
 {
-	const struct facts *f = &t->worker->facts; /* of this call: its price was found in this same turn */
+	const struct facts *f = &t->worker->facts; /* of this call: they were gathered in this same turn */
 	struct store *s = store_of(t);
 
 	memcpy(e->uid, t->uid, sizeof(e->uid));
@@ -155,14 +155,23 @@ static int reserve(struct txn *t, struct decision *ret)
 enum step_result txn_step_hold(struct txn *t)
 {
 	struct decision d;
-	struct call call = {.hard = t->hard};
-	int r = reserve(t, &d);
+	enum tighten closer = t->counting ? txn_tighten(t) : TIGHTEN_NOT;
+	struct call call;
+	int r;
 
+	if (closer == TIGHTEN_LATER)
+		return STEP_WAIT;
+	if (closer == TIGHTEN_REFUSED)
+		return STEP_MORE;
+	r = reserve(t, &d);
 	/* near the limit the exact count decides, which far from it nobody pays for */
-	if (r == BUR_DENIED && txn_tighten(t)) {
+	closer = r == BUR_DENIED ? txn_tighten(t) : TIGHTEN_NOT;
+	if (closer != TIGHTEN_NOT)
 		txn_tell_events(t, d.events, d.n_events);
+	if (closer == TIGHTEN_LATER)
+		return STEP_WAIT;
+	if (closer == TIGHTEN_DONE)
 		r = reserve(t, &d);
-	}
 	if (r == BUR_OVERFLOW)
 		return txn_refuse(t, REFUSE_PRICE_ERROR, "the price of this call is too large to be counted");
 	if (r == BUR_FULL)
@@ -177,6 +186,7 @@ enum step_result txn_step_hold(struct txn *t)
 	t->over_budget = d.over_budget;
 	if (!meters_are_known(t))
 		return storage_refused(t);
+	call = (struct call){.hard = t->hard};
 	fill_entry(t, &call.entry);
 	if (store_call_begin(store_of(t), t->worker->index, &call, &t->slot) < 0)
 		return storage_refused(t);

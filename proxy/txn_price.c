@@ -69,7 +69,7 @@ static bool keep_tags(struct txn *t, const struct facts *f)
 	return n == 0 || t->tags_json.p;
 }
 
-static bool match_budgets(struct txn *t, enum step_result *ret)
+bool txn_match_budgets(struct txn *t, enum step_result *ret)
 {
 	struct facts *f = &t->worker->facts;
 	int r;
@@ -193,7 +193,7 @@ static bool take_batch(struct txn *t, enum step_result *ret)
 
 	if (known == TXN_BATCH_BOUNDED)
 		return true;
-	if (!match_budgets(t, ret))
+	if (!txn_match_budgets(t, ret))
 		return false;
 	t->unbounded = known == TXN_BATCH_UNBOUNDED;
 	*ret = t->unbounded && t->hard && !t->target.provider->price_free
@@ -207,13 +207,14 @@ static enum step_result price_by_model(struct txn *t)
 	enum step_result r;
 
 	if (t->info.agent && t->info.model[0] == '\0')
-		return match_budgets(t, &r) ? no_bound(t, "its model is kept at the vendor, under the agent's id; name "
-							  "the model and call it directly, or use a soft budget")
-					    : r;
+		return txn_match_budgets(t, &r)
+			   ? no_bound(t, "its model is kept at the vendor, under the agent's id; name "
+					 "the model and call it directly, or use a soft budget")
+			   : r;
 	if (t->info.batch_file && !take_batch(t, &r))
 		return r;
 	r = take_model(t);
-	if (t->end != TXN_END_NONE || !match_budgets(t, &r))
+	if (t->end != TXN_END_NONE || !txn_match_budgets(t, &r))
 		return r;
 	if (t->batch && !txn_batch_same_budgets(t))
 		return no_bound(t, "its file names several models, which fall under different budgets; make a file for "
@@ -233,7 +234,7 @@ static enum step_result price_of_late(struct txn *t)
 {
 	enum step_result r;
 
-	return match_budgets(t, &r) ? to_hold(t) : r;
+	return txn_match_budgets(t, &r) ? to_hold(t) : r;
 }
 
 static enum step_result price_of_generic(struct txn *t)
@@ -242,7 +243,7 @@ static enum step_result price_of_generic(struct txn *t)
 	enum step_result r;
 
 	(void)slice_to_cstr(slice_of(m->name), t->info.model, sizeof(t->info.model));
-	if (!match_budgets(t, &r))
+	if (!txn_match_budgets(t, &r))
 		return r;
 	switch (generic_call_bound(t->generic, &t->bound.worst_nanousd)) {
 	case BUR_OK:
@@ -268,47 +269,9 @@ enum step_result txn_step_price(struct txn *t)
 		return price_of_late(t);
 	if (t->target.api.kind != API_UNKNOWN)
 		return price_by_model(t);
-	if (!match_budgets(t, &r))
+	if (!txn_match_budgets(t, &r))
 		return r;
 	return without_price(t, REFUSE_ROUTE_UNMETERED,
 			     "bursar cannot price this route, and a hard budget applies; docs/providers.md lists the "
 			     "routes it knows, and `meters:` in the configuration can price others");
-}
-
-/* --- the exact count ---------------------------------------------------------------------------------------------- */
-
-/* A prompt that is counted in one go keeps the other connections of the worker waiting: 5 ns a byte. */
-#define COUNT_AT_ONCE_BYTES (384 * 1024)
-
-/* Made when first needed; without memory for them it counts all the same, more slowly. */
-static const struct prompt_caches *caches(struct worker *w)
-{
-	for (int e = 0; e < TOK_ENCODING_COUNT; e++)
-		if (!w->prompt_caches.of[e])
-			w->prompt_caches.of[e] = tok_cache_new((enum tok_encoding)e);
-	return &w->prompt_caches;
-}
-
-bool txn_tighten(struct txn *t)
-{
-	const struct proxy_provider *p = t->target.provider;
-	struct slice model = slice_of(t->price ? price_model_id(t->price) : ""), vendor;
-	struct prompt_count count;
-	int64_t before = t->bound.worst_nanousd;
-
-	if (t->tightened || t->info.batch_lines || !t->price || t->no_price || t->stream_body || t->body_coding.n > 0 ||
-	    t->body.n > COUNT_AT_ONCE_BYTES)
-		return false;
-	t->tightened = true;
-	vendor = slice_of(p->price_id ? p->price_id : p->name);
-	if (prompt_count(t->target.api.kind, vendor, model, &t->info, t->body, caches(t->worker), &count) < 0)
-		return false;
-	t->counted_tokens = count.text_tokens;
-	t->counted_script = count.script;
-	if (t->worker->learn)
-		learn_apply(t->worker->learn, vendor, model, &count);
-	if (bound_tighten(t->price, t->target.api.kind, &t->info, t->start_wall_ns / NS_PER_S, &count,
-			  t->worker->match.estimate_input, &t->bound) != BOUND_OK)
-		return false;
-	return t->bound.worst_nanousd < before;
 }

@@ -156,6 +156,8 @@ int worker_init(struct worker *w, struct proxy *p, uint32_t index)
 	loop_on_wake(w->loop, woken, w);
 	take_snapshots(w);
 	w->learn = learn_new(LEARN_SLOTS);
+	TAILQ_INIT(&w->countings);
+	w->count_task = (struct loop_task){.fn = txn_count_turn, .arg = w};
 	return open_listeners(w);
 }
 
@@ -165,6 +167,8 @@ void worker_done(struct worker *w)
 		listener_free(w->listeners[i]);
 	pool_free(w->pool);
 	dns_free(w->dns);
+	if (w->loop)
+		loop_defer_cancel(w->loop, &w->count_task);
 	if (w->loop)
 		loop_turn(w->loop, false); /* what was put off, and the resolver's last events */
 	loop_free(w->loop);

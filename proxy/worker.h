@@ -32,6 +32,7 @@ struct client;
 struct txn;
 TAILQ_HEAD(client_list, client);
 TAILQ_HEAD(txn_list, txn);
+TAILQ_HEAD(counting_list, counting);
 
 struct worker {
 	unsigned magic;
@@ -50,6 +51,8 @@ struct worker {
 	bool draining, ending;
 	uint64_t next_request;
 	struct prompt_caches prompt_caches;
+	struct counting_list countings; /* calls whose prompts are counted in slices; see txn_count.c */
+	struct loop_task count_task;
 	struct learn *learn; /* how vendors count beside us; NULL: not known */
 
 	/* one queue per purpose; see deadline_queue */

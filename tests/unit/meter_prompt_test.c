@@ -203,14 +203,136 @@ static void test_random(void **state)
 	}
 }
 
+/* In slices of any size, from a body that moves between them. */
+static struct prompt_count count_in_slices(enum api_kind kind, const char *provider, const struct request_info *q,
+					   const char *body, size_t n, size_t slice)
+{
+	struct prompt_scan *c = malloc(sizeof(*c));
+	struct prompt_count ret;
+	int r;
+
+	assert_non_null(c);
+	memset(c, 0xa5, sizeof(*c));
+	assert_int_equal(prompt_scan_begin(c, kind, slice_of(provider), SLICE("gpt-5.4"), q, NULL), BUR_OK);
+	do {
+		char *copy = malloc(n);
+
+		assert_non_null(copy);
+		memcpy(copy, body, n);
+		r = prompt_scan_step(c, slice_mem(copy, n), slice > 0 ? slice : 1 + (size_t)rand() % 30000);
+		free(copy);
+	} while (r == BUR_AGAIN);
+	assert_int_equal(r, BUR_OK);
+	prompt_scan_finish(c, &ret);
+	free(c);
+	return ret;
+}
+
+static size_t put(char *p, const char *text)
+{
+	size_t n = strlen(text);
+
+	memcpy(p, text, n);
+	return n;
+}
+
+static size_t put_words(char *p, size_t min_bytes, bool escapes)
+{
+	static const char *const words[] = {
+	    " budget",
+	    " The",
+	    ", and it",
+	    "\303\251t\303\251 ",
+	    "1234",
+	    "\346\227\245\346\234\254",
+	    " https://x/y",
+	    "!?",
+	    "\360\237\230\200",
+	    "\\n",
+	    "\\u00e9",
+	    "\\ud83d\\ude00",
+	    "\\\"",
+	};
+	size_t n = 0;
+
+	while (n < min_bytes)
+		n += put(p + n, words[(size_t)rand() % (escapes ? ARRAY_LEN(words) : 9)]);
+	return n;
+}
+
+static void test_slices(void **state)
+{
+	static const char
+	    head[] = "{\"model\":\"gpt-5.4\",\"user\":\"ada\",\"tools\":[{\"type\":\"function\",\"function\":{"
+		     "\"name\":\"f\",\"description\":\"",
+	    middle[] = "\",\"strict\":true,\"parameters\":{\"a\":[1,2.5,null]}}}],\"messages\":[{\"role\":\"user\","
+		       "\"content\":\"",
+	    next[] = "\"},{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"",
+	    tail[] = "\"}]}],\"news\":{\"a\":\"b\"}}";
+	static const size_t slices[] = {0, 0, 1000, 65536, SIZE_MAX};
+	char *body = malloc(400000);
+	static struct reqscan s;
+
+	(void)state;
+	assert_non_null(body);
+	srand(6);
+	for (int round = 0; round < 4; round++) {
+		struct prompt_count whole, part;
+		size_t n = 0;
+
+		n += put(body + n, head);
+		n += put_words(body + n, round == 0 ? 100 : 50000, round != 2);
+		n += put(body + n, middle);
+		n += put_words(body + n, round == 0 ? 100 : 100000, round % 2 == 1);
+		n += put(body + n, next);
+		n += put_words(body + n, 20000, round % 2 == 1);
+		n += put(body + n, tail);
+		reqscan_init(&s, API_CHAT);
+		assert_int_equal(reqscan_feed(&s, body, n), BUR_OK);
+		assert_int_equal(reqscan_finish(&s), BUR_OK);
+		for (int exact = 0; exact < 2; exact++) {
+			const char *provider = exact ? "openai" : "vllm";
+
+			assert_int_equal(prompt_count(API_CHAT, slice_of(provider), SLICE("gpt-5.4"), &s.info,
+						      slice_mem(body, n), NULL, &whole),
+					 BUR_OK);
+			for (size_t i = 0; i < ARRAY_LEN(slices); i++) {
+				part = count_in_slices(API_CHAT, provider, &s.info, body, n, slices[i]);
+				assert_int_equal(part.tokens, whole.tokens);
+				assert_int_equal(part.margin_tokens, whole.margin_tokens);
+				assert_int_equal(part.text_tokens, whole.text_tokens);
+				assert_int_equal(part.script, whole.script);
+				assert_int_equal(part.exact, exact);
+			}
+		}
+	}
+	free(body);
+}
+
+/* Nonsense ends the count in any slice. */
+static void test_slices_of_nonsense(void **state)
+{
+	static const char body[] = "{\"messages\":[{\"content\":\"x\"]}";
+	static struct request_info q;
+	struct prompt_scan c;
+	int r;
+
+	(void)state;
+	assert_int_equal(prompt_scan_begin(&c, API_CHAT, SLICE("openai"), SLICE("gpt-5.4"), &q, NULL), BUR_OK);
+	while ((r = prompt_scan_step(&c, slice_of(body), 3)) == BUR_AGAIN)
+		continue;
+	assert_int_equal(r, BUR_INVALID);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_chat),        cmocka_unit_test(test_what_may_be_anything),
-	    cmocka_unit_test(test_other_kinds), cmocka_unit_test(test_tools),
-	    cmocka_unit_test(test_pictures),    cmocka_unit_test(test_not_counted),
-	    cmocka_unit_test(test_foreign),     cmocka_unit_test(test_script),
-	    cmocka_unit_test(test_random),
+	    cmocka_unit_test(test_chat),        cmocka_unit_test(test_other_kinds),
+	    cmocka_unit_test(test_what_may_be_anything),
+	    cmocka_unit_test(test_tools),       cmocka_unit_test(test_pictures),
+	    cmocka_unit_test(test_not_counted), cmocka_unit_test(test_foreign),
+	    cmocka_unit_test(test_script),      cmocka_unit_test(test_random),
+	    cmocka_unit_test(test_slices),      cmocka_unit_test(test_slices_of_nonsense),
 	};
 
 	if (!tok_available(TOK_O200K)) {
