@@ -5,21 +5,27 @@
 
 #define METERS_MAX ((size_t)1 << 26)
 
+void engine_limit_set(struct entry *entry, int64_t limit)
+{
+	const struct budget *b = entry->budget;
+
+	entry->limit = entry->block_limit = limit;
+	/* A step above 100 % never lifts the promise. */
+	if (entry->block_step != NO_STEP && b->steps[entry->block_step].at_ppm < PPM)
+		entry->block_limit = (int64_t)((wide)limit * b->steps[entry->block_step].at_ppm / PPM);
+}
+
 static void entry_init(struct entry *entry, const struct budget *b)
 {
 	entry->budget = b;
-	entry->block_limit = b->limit;
 	entry->block_step = NO_STEP;
 	entry->bucket_s = b->rolling_s / RING_BUCKETS;
 	entry->own_meter = UINT32_MAX;
 	for (size_t i = 0; i < b->n_steps && entry->block_step == NO_STEP; i++) {
-		if (b->steps[i].action != STEP_BLOCK)
-			continue;
-		entry->block_step = i;
-		/* A step above 100 % never lifts the promise. */
-		if (b->steps[i].at_ppm < PPM)
-			entry->block_limit = (int64_t)((wide)b->limit * b->steps[i].at_ppm / PPM);
+		if (b->steps[i].action == STEP_BLOCK)
+			entry->block_step = i;
 	}
+	engine_limit_set(entry, b->limit);
 }
 
 static bool mutex_init(pthread_mutex_t *m, int kind)
@@ -99,8 +105,11 @@ void engine_free(struct engine *e)
 		return;
 	CHECK(e->magic == ENGINE_MAGIC);
 	e->magic = 0;
-	for (uint32_t i = 0; i < e->n_meters; i++)
+	for (uint32_t i = 0; i < e->n_meters; i++) {
+		engine_credit_free(e->meters[i]->credits);
 		free(e->meters[i]);
+	}
+	engine_credit_free(e->dead_credits);
 	free(e->table);
 	free(e->meters);
 	free(e->entries);

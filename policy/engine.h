@@ -61,7 +61,7 @@ struct hold {
 };
 
 /* A step that was reached for the first time in a window instance; to be persisted and told. One event per step and
- * instance. STEP_ALERT: (posted + held + need) / limit has reached at_ppm, `limit` being the written one without
+ * instance. STEP_ALERT: (posted + held + need) / limit has reached at_ppm, `limit` being the one in force without
  * credit; a refused call counts without its need, which never got in. STEP_BLOCK: the first refusal, by the first
  * block step. Beyond EVENTS_MAX the bit stays clear and the event comes with the next call. */
 struct engine_event {
@@ -134,6 +134,36 @@ int engine_void(struct engine *, struct hold *) NONNULL(1, 2) MUST_USE;
  * BUR_NOTFOUND: no such counter here, or that window is over and forgotten (no hold left in it): nothing to do.
  * BUR_OVERFLOW: posted would be negative or too large; nothing was changed. */
 int engine_post(struct engine *, uint64_t uid, int64_t win_start, int64_t delta) NONNULL(1) MUST_USE;
+
+/* What was changed by hand, for the audit log and, where a counter was changed, for its row in the store. */
+struct engine_change {
+	int64_t before, after;
+	uint64_t uid; /* of the counter; 0 for a limit */
+	int64_t win_start, win_end;
+};
+/* R5.9: the limit of every counter of the budget, from the next call on. Calls that are admitted go on; what is left
+ * may become negative. It lasts until the program ends: the configuration is the caller's. A parent's limit holds all
+ * the same. BUR_NOTFOUND: no such budget. BUR_INVALID: not above zero. */
+int engine_set_limit(struct engine *, struct slice budget_name, int64_t limit, struct engine_change *ret)
+    NONNULL(1, 4) MUST_USE;
+
+/* R5.8: more to spend for one counter. It ends with the window, or W later in a rolling one, or at expires_s if that is
+ * sooner; with carry_over what is not used goes on into the next windows until expires_s (INT64_MAX: for ever). The
+ * limit is used first and what expires last, the soonest first; what was used by then stays. */
+struct engine_credit {
+	int64_t amount, expires_s;
+	bool carry_over; /* not for rolling windows, which forget what was used */
+};
+/* *ret has the credit in force. Neither expiry nor carrying over is in the store: the caller grants it again after a
+ * restart. BUR_NOTFOUND: no such budget, or no scope of it. BUR_INVALID: not above zero, expired, or carried over where
+ * that cannot be. BUR_OVERFLOW. BUR_FULL: no room for the counter, or 32 expiring credits are there. BUR_NOMEM. */
+int engine_credit(struct engine *, struct slice budget_name, struct slice scope, const struct engine_credit *,
+		  int64_t now_s, struct engine_change *ret) NONNULL(1, 4, 6) MUST_USE;
+/* R5.8: a charge, or with a negative delta a charge taken back, in the window (rolling: the bucket) of now. *ret has
+ * what is posted. Limits do not matter; steps that it crosses are told with the next call. BUR_OVERFLOW: there is less
+ * than is taken back, or more than can be counted; nothing was changed. BUR_NOTFOUND, BUR_FULL as above. */
+int engine_adjust(struct engine *, struct slice budget_name, struct slice scope, int64_t delta, int64_t now_s,
+		  struct engine_change *ret) NONNULL(1, 6) MUST_USE;
 
 /* Name and scope of a meter, as in struct hold. They live as long as the engine. */
 void engine_meter_name(const struct engine *, uint32_t meter, const struct budget **ret_budget, const char **ret_scope)

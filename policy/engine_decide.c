@@ -17,7 +17,7 @@ static wide place_limit(const struct place *p)
 {
 	const struct entry *b = p->meter->entry;
 
-	return (wide)(mode_of(p) == MODE_SOFT ? b->budget->limit : b->block_limit) + p->in->credit;
+	return (wide)(mode_of(p) == MODE_SOFT ? b->limit : b->block_limit) + p->in->credit;
 }
 
 /* Never clamped: negative after an overrun or when more was spent than the limit allows today. */
@@ -58,7 +58,7 @@ static void step_tell(const struct place *p, size_t step, int64_t need, struct e
 	    .posted = p->in->posted,
 	    .held = p->in->held,
 	    .need = need,
-	    .limit = b->limit,
+	    .limit = p->meter->entry->limit,
 	    .uid = p->meter->uid,
 	    .win_start = p->in->win_start,
 	    .win_end = engine_window_end(p->meter, p->in),
@@ -71,9 +71,9 @@ static void step_tell(const struct place *p, size_t step, int64_t need, struct e
 void engine_decide_alerts(const struct place *p, int64_t need, struct event_list *to)
 {
 	const struct budget *b = p->meter->entry->budget;
-	wide used_ppm = ((wide)p->in->posted + p->in->held + need) * PPM;
+	wide used_ppm = ((wide)p->in->posted + p->in->held + need) * PPM, limit = p->meter->entry->limit;
 
-	for (size_t i = 0; i < b->n_steps && used_ppm >= (wide)b->steps[i].at_ppm * b->limit; i++) {
+	for (size_t i = 0; i < b->n_steps && used_ppm >= b->steps[i].at_ppm * limit; i++) {
 		if (b->steps[i].action == STEP_ALERT)
 			step_tell(p, i, need, to);
 	}

@@ -62,7 +62,7 @@ static int places_open(struct engine *e, const struct match *match, const struct
 	for (size_t i = 0; i < match->n; i++) {
 		struct meter *m = meter_at(e, match->meter[i]);
 		const struct budget *b = m->entry->budget;
-		int r = engine_window_roll(m, now_s);
+		int r = engine_window_roll(e, m, now_s);
 
 		if (r < 0 && b->mode == MODE_SHADOW)
 			continue;
@@ -120,7 +120,7 @@ int engine_extend(struct engine *e, struct hold *h, const struct amounts *delta,
 	if (!amounts_ok(delta))
 		return BUR_OVERFLOW;
 	engine_lock(e);
-	(void)engine_window_now(e, now_s);
+	now_s = engine_window_now(e, now_s);
 	if (h->state != HOLD_SENT)
 		goto out;
 	r = amounts_add(&h->worst, delta, &worst);
@@ -130,6 +130,8 @@ int engine_extend(struct engine *e, struct hold *h, const struct amounts *delta,
 	for (size_t i = 0; i < h->n; i++) {
 		places[i] = hold_place(e, h, i);
 		places[i].need = amount_of(delta, h->m[i].unit);
+		if (UNLIKELY(places[i].meter->credits))
+			engine_credit_expire(e, places[i].meter, now_s);
 	}
 	r = engine_decide_take(e, places, h->n, ret);
 	if (r < 0)

@@ -1,8 +1,8 @@
 /* engine_internal.h - what the files of the engine share; nobody else includes it (unit tests of the room may).
  *
  * engine.c making and freeing | engine_table.c finding counters, matching | engine_window.c which window is open |
- * engine_decide.c may it be taken, and what is told | engine_hold.c the life of a hold | engine_change.c what changes
- * counters beside calls | engine_view.c looking in. */
+ * engine_decide.c may it be taken, and what is told | engine_hold.c the life of a hold | engine_credit.c credits that
+ * expire or are carried over | engine_change.c what changes counters beside calls | engine_view.c looking in. */
 #ifndef POLICY_ENGINE_INTERNAL_H
 #define POLICY_ENGINE_INTERNAL_H
 
@@ -17,6 +17,7 @@
 
 #define ENGINE_MAGIC 0xe9613e01u
 #define INSTANCES_MAX 8 /* window instances of one meter: the current one and past ones that still have holds */
+#define CREDITS_MAX 32  /* of one meter, that expire or are carried over */
 #define NO_STEP STEPS_MAX
 #define PPM 1000000
 
@@ -36,6 +37,7 @@ struct instance {
 /* A budget with what is the same for all its meters. */
 struct entry {
 	const struct budget *budget;
+	int64_t limit;       /* in force; under the lock, like the next */
 	int64_t block_limit; /* where a hard budget blocks: the first block step's share, never above the limit */
 	int64_t bucket_s;    /* rolling: length of a bucket, else 0 */
 	size_t block_step;   /* NO_STEP: none */
@@ -43,15 +45,24 @@ struct entry {
 	int64_t win_start, win_end; /* the current window or bucket; under the lock */
 };
 
+/* Credit that ends at an instant, or goes on into the next window. */
+struct credit {
+	struct credit *next; /* expires later */
+	int64_t left, expires_s;
+	bool carry_over;
+};
+
 /* One counter. All but the instances and the ring is fixed before the meter is published. */
 struct meter {
 	struct entry *entry;
 	uint64_t uid;
 	struct window_ring *ring; /* rolling; else NULL */
+	struct credit *credits;   /* under the lock; part of the current instance's `credit` */
 	const char *scope;        /* with NUL; behind the instances, like the ring */
 	uint16_t scope_n;
 	uint8_t n_instances; /* 1 where the window never changes */
 	uint8_t current;     /* under the lock, like the instances */
+	uint8_t n_credits;
 	struct instance instance[];
 };
 
@@ -69,6 +80,7 @@ struct engine {
 	CACHE_ALIGNED pthread_mutex_t lock;
 	int64_t last_now_s;
 	uint64_t next_id;
+	struct credit *dead_credits;    /* to be freed outside the lock */
 	size_t open_holds, open_places; /* places: (hold, meter) pairs */
 	wide held[UNIT_REQUESTS + 1];   /* sum of `worst` over all places */
 };
@@ -100,6 +112,10 @@ static inline int64_t amount_of(const struct amounts *a, enum amount_unit unit)
 	return unit == UNIT_USD ? a->nanousd : unit == UNIT_TOKENS ? a->tokens : a->requests;
 }
 
+/* --- engine.c: under the lock ------------------------------------------------------------------------------------- */
+
+void engine_limit_set(struct entry *, int64_t limit);
+
 /* --- engine_table.c: without the lock ----------------------------------------------------------------------------- */
 
 /* The counter's index; it is made when it is new. BUR_FULL: no room or memory, or another one has its identity. */
@@ -114,7 +130,7 @@ struct entry *engine_table_entry(struct engine *, struct slice budget_name); /* 
 /* R7.5: the engine's time never goes back. */
 int64_t engine_window_now(struct engine *, int64_t now_s);
 /* Makes the window that contains now the current one. BUR_FULL: every other instance still has holds. */
-int engine_window_roll(struct meter *, int64_t now_s) MUST_USE;
+int engine_window_roll(struct engine *, struct meter *, int64_t now_s) MUST_USE;
 /* The instance that began then, or has the bucket that began then; only when it is current or still has holds. */
 struct instance *engine_window_instance(struct meter *, int64_t win_start);
 /* Does what is settled for the window or bucket of that start still count? Buckets leave, windows do not. */
@@ -132,6 +148,16 @@ void engine_window_would_block(struct meter *, struct instance *in);
 int64_t engine_window_end(const struct meter *, const struct instance *);
 /* When, without further spend, at least `amount` of what is posted counts no more. */
 int64_t engine_window_relief(const struct meter *, const struct instance *, int64_t amount);
+
+/* --- engine_credit.c: under the lock, but the last ---------------------------------------------------------------- */
+
+/* What was not used of the credits that end by now is gone. */
+void engine_credit_expire(struct engine *, struct meter *, int64_t now_s);
+/* The window of `old` is over: returns what the next one begins with. */
+int64_t engine_credit_carry(struct engine *, struct meter *, struct instance *old);
+/* There is room (CREDITS_MAX); the instance's sum is the caller's. */
+void engine_credit_put(struct meter *, struct credit *);
+void engine_credit_free(struct credit *list);
 
 /* --- engine_decide.c: under the lock ------------------------------------------------------------------------------ */
 

@@ -9,7 +9,7 @@ static void view_fill(struct meter_view *v, const struct meter *m, const struct 
 	v->uid = m->uid;
 	v->win_start = m->ring ? in->win_start - RING_BUCKETS * m->entry->bucket_s : in->win_start;
 	v->win_end = engine_window_relief(m, in, 1);
-	v->limit = m->entry->budget->limit;
+	v->limit = m->entry->limit;
 	v->credit = in->credit;
 	v->posted = in->posted;
 	v->held = in->held;
@@ -28,7 +28,7 @@ size_t engine_snapshot(struct engine *e, int64_t now_s, struct meter_view *dst, 
 	n_meters = atomic_load_explicit(&e->n_meters, memory_order_acquire);
 	for (uint32_t i = 0; i < n_meters; i++) {
 		struct meter *m = meter_at(e, i);
-		bool stuck = engine_window_roll(m, now_s) < 0; /* then the last window stays on as the current one */
+		bool stuck = engine_window_roll(e, m, now_s) < 0; /* then the last window stays on as the current one */
 
 		for (size_t k = 0; k < m->n_instances; k++) {
 			if (k != m->current && m->instance[k].open == 0)
@@ -54,14 +54,14 @@ size_t engine_open_holds(struct engine *e)
 
 static void instance_check(const struct meter *m, const struct instance *in)
 {
-	const struct budget *b = m->entry->budget;
+	const struct entry *b = m->entry;
 
 	CHECK(in->posted >= 0 && in->held >= 0);
 	CHECK((wide)in->posted + in->held <= INT64_MAX);
 	CHECK(in->open > 0 || in->held == 0);
 	CHECK(in->win_start <= in->win_end);
 	CHECK(!m->ring || m->ring->posted == in->posted);
-	CHECK(b->limit > 0 && m->entry->block_limit <= b->limit);
+	CHECK(b->limit > 0 && b->block_limit <= b->limit);
 }
 
 void engine_check(struct engine *e)

@@ -33,12 +33,15 @@ static void ring_roll(struct meter *m)
 	in->would_block = window_ring_would_block(m->ring);
 }
 
-int engine_window_roll(struct meter *m, int64_t now_s)
+int engine_window_roll(struct engine *e, struct meter *m, int64_t now_s)
 {
 	struct entry *entry = m->entry;
 	size_t i = m->current;
+	int64_t credit;
 
 	roll_entry(entry, now_s);
+	if (UNLIKELY(m->credits))
+		engine_credit_expire(e, m, now_s);
 	if (meter_current(m)->win_start == entry->win_start && meter_current(m)->win_end == entry->win_end)
 		return BUR_OK;
 	if (m->ring) {
@@ -51,7 +54,8 @@ int engine_window_roll(struct meter *m, int64_t now_s)
 		if (i == m->n_instances)
 			return BUR_FULL;
 	}
-	m->instance[i] = (struct instance){.win_start = entry->win_start, .win_end = entry->win_end};
+	credit = m->credits ? engine_credit_carry(e, m, meter_current(m)) : 0;
+	m->instance[i] = (struct instance){.win_start = entry->win_start, .win_end = entry->win_end, .credit = credit};
 	m->current = (uint8_t)i;
 	return BUR_OK;
 }

@@ -908,9 +908,57 @@ static void op_post(struct engine *e, int i)
 	model.fixes[model.n_fixes++] = (struct fix){.counter = c, .window = h->window[k], .posted = delta};
 }
 
+/* R5.8, R5.9: by hand, on a counter that is there. */
+static void op_change(struct engine *e)
+{
+	int c = model.n_counters > 0 ? pick(model.n_counters) : -1;
+	struct budget *b = c < 0 ? &model.defs[0] : &model.defs[model.counters[c].budget];
+	struct engine_change change;
+	char scope[SCOPE_SIZE];
+	int64_t start, end, amount = between(-20, 60);
+	struct sums s;
+	int r;
+
+	if (pick(3) == 0) {
+		int64_t limit = pick(10) ? b->limit / 2 + between(1, 400) : 0;
+
+		r = engine_set_limit(e, slice_of(b->name), limit, &change);
+		SAME(r, limit > 0 ? BUR_OK : BUR_INVALID);
+		if (r == BUR_OK) {
+			SAME(change.before, b->limit);
+			b->limit = limit;
+		}
+		return;
+	}
+	if (c < 0 || stuck(c) || model.n_restored >= FIXES)
+		return;
+	model.n_restored++;
+	start = window_start(b, model.now, &end);
+	scope_text(&model.counters[c], scope, sizeof(scope));
+	s = count(c, start);
+	if (pick(2)) {
+		struct engine_credit credit = {.amount = amount, .expires_s = INT64_MAX};
+
+		r = engine_credit(e, slice_of(b->name), slice_of(scope), &credit, model.now, &change);
+		SAME(r, amount > 0 ? BUR_OK : BUR_INVALID);
+		if (r == BUR_OK) {
+			SAME(change.before, s.credit);
+			SAME(change.after, s.credit + amount);
+			model.fixes[model.n_fixes++] = (struct fix){.counter = c, .window = start, .credit = amount};
+		}
+		return;
+	}
+	amount = between(0, 60);
+	r = engine_adjust(e, slice_of(b->name), slice_of(scope), amount, model.now, &change);
+	SAME(r, s.posted + s.held + amount > INT64_MAX ? BUR_OVERFLOW : BUR_OK);
+	SAME(change.before, s.posted);
+	if (r == BUR_OK)
+		model.fixes[model.n_fixes++] = (struct fix){.counter = c, .window = start, .posted = amount};
+}
+
 static void random_op(struct engine *e)
 {
-	int op = pick(21), i;
+	int op = pick(22), i;
 
 	if (op < 7 || model.n_holds == 0) {
 		op_reserve(e);
@@ -932,8 +980,10 @@ static void random_op(struct engine *e)
 		op_time();
 	else if (op < 20)
 		op_restore(e);
-	else
+	else if (op < 21)
 		op_post(e, i);
+	else
+		op_change(e);
 }
 
 static void episode_end(struct engine *e)
