@@ -65,21 +65,42 @@ bool generic_path_valid(struct slice pattern)
 	return true;
 }
 
-/* Could another reader take this for another path? Dot segments, and encoded dots and slashes. */
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The byte that "%XX" at s[i] stands for; -1: it is none. */
+static int escaped(struct slice s, size_t i)
+{
+	int high = i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1, low = i + 2 < s.n ? hex_digit(s.p[i + 2]) : -1;
+
+	return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/* What needs no escape (RFC 3986, 2.3): with one it is the same path to the vendor, and another to a rule. */
+static bool is_unreserved(int c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' ||
+	       c == '_' || c == '~';
+}
+
+/* Could another reader take this for another path? Dot segments, slashes in disguise, needless escapes. */
 static bool is_ambiguous(struct slice seg)
 {
-	static const char *const codes[] = {"2e", "2f", "5c", "00"};
-	struct slice rest = seg;
-
 	if (segment_is_dots(seg))
 		return true;
-	while (slice_find(rest, '%') < rest.n) {
-		rest = slice_sub(rest, slice_find(rest, '%') + 1, rest.n);
-		for (size_t i = 0; i < ARRAY_LEN(codes); i++)
-			if (slice_istarts(rest, slice_of(codes[i])))
-				return true;
+	for (size_t i = 0; i < seg.n; i++) {
+		int c = seg.p[i] == '%' ? escaped(seg, i) : 0;
+
+		if (seg.p[i] == '\\' || c < 0 || c == '/' || c == '\\' || (seg.p[i] == '%' && c == 0) ||
+		    is_unreserved(c))
+			return true;
 	}
-	return slice_find(seg, '\\') < seg.n;
+	return false;
 }
 
 static bool path_is_plain(struct slice path)
@@ -95,8 +116,9 @@ static bool path_is_plain(struct slice path)
 	return true;
 }
 
-/* Exact, segment by segment; what could be read in two ways fits no rule. */
-bool generic_path_matches(struct slice pattern, struct slice path)
+/* Segment by segment; what could be read in two ways fits no rule. `loosely`: in any case, with or without a slash at
+ * the end, as some vendors read it. */
+static bool path_matches(struct slice pattern, struct slice path, bool loosely)
 {
 	struct slice want, have;
 	bool more_want = true, more_have = true;
@@ -107,24 +129,41 @@ bool generic_path_matches(struct slice pattern, struct slice path)
 	path = slice_sub(path, 1, path.n);
 	if (!path_is_plain(path))
 		return false;
+	if (loosely && slice_ends(path, SLICE("/")))
+		path.n--;
+	if (loosely && slice_ends(pattern, SLICE("/")))
+		pattern.n--;
 	while (more_want && more_have) {
 		more_want = slice_cut(pattern, '/', &want, &pattern);
 		if (slice_eq(want, SLICE("**")))
 			return true;
 		more_have = slice_cut(path, '/', &have, &path);
-		if (slice_eq(want, SLICE("*")) ? have.n == 0 : !slice_eq(want, have))
+		if (slice_eq(want, SLICE("*")) ? have.n == 0
+					       : !(loosely ? slice_ieq(want, have) : slice_eq(want, have)))
 			return false;
 	}
 	return !more_want && !more_have;
 }
 
+bool generic_path_matches(struct slice pattern, struct slice path)
+{
+	return path_matches(pattern, path, false);
+}
+
+static bool rule_matches(const struct generic_meter *m, struct slice method, struct slice path, bool loosely)
+{
+	return (!m->method || slice_eq(method, slice_of(m->method))) && path_matches(slice_of(m->path), path, loosely);
+}
+
 const struct generic_meter *generic_find(const struct generic_meter *list, size_t n, struct slice method,
 					 struct slice path)
 {
-	for (size_t i = 0; i < n; i++)
-		if ((!list[i].method || slice_eq(method, slice_of(list[i].method))) &&
-		    generic_path_matches(slice_of(list[i].path), path))
+	for (size_t i = 0; i < n; i++) {
+		if (rule_matches(&list[i], method, path, false))
 			return &list[i];
+		if (rule_matches(&list[i], method, path, true))
+			return NULL; /* the vendor may take it for this one: no later, cheaper rule may have it */
+	}
 	return NULL;
 }
 
@@ -229,8 +268,13 @@ int generic_probe_init(struct generic_probe *p, const char *pointer)
 	}
 }
 
+static char lower(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+}
+
 /* "~1" is "/", "~0" is "~". */
-static bool token_is(const struct generic_probe *p, size_t i, struct slice key)
+static bool token_is(const struct generic_probe *p, size_t i, struct slice key, bool any_case)
 {
 	struct slice t = slice_mem(p->pointer + p->token[i].from, p->token[i].n);
 	size_t k = 0;
@@ -240,7 +284,7 @@ static bool token_is(const struct generic_probe *p, size_t i, struct slice key)
 
 		if (c == '~')
 			c = t.p[++j] == '1' ? '/' : '~';
-		if (k == key.n || key.p[k] != c)
+		if (k == key.n || (key.p[k] != c && (!any_case || lower(key.p[k]) != lower(c))))
 			return false;
 	}
 	return k == key.n;
@@ -277,13 +321,13 @@ static void take_scalar(struct generic_probe *p, enum json_token t)
 	struct slice text = json_text(&p->json);
 	int64_t milli;
 
-	if ((t == JT_STRING || t == JT_NUMBER) && !p->json.cut && generic_milli(text, &milli) == BUR_OK) {
-		take(p, milli);
-	} else if (t == JT_STRING) {
-		uint64_t n = p->json.length_bytes, max = GENERIC_MILLI_MAX / GENERIC_MILLI;
+	uint64_t n = p->json.length_bytes, max = GENERIC_MILLI_MAX / GENERIC_MILLI;
+	int64_t size = t == JT_STRING ? (int64_t)(n < max ? n : max) * GENERIC_MILLI : 0;
 
-		take(p, (int64_t)(n < max ? n : max) * GENERIC_MILLI);
-	}
+	if ((t == JT_STRING || t == JT_NUMBER) && !p->json.cut && generic_milli(text, &milli) == BUR_OK)
+		take(p, p->strict && size > milli ? size : milli);
+	else if (t == JT_STRING)
+		take(p, size);
 }
 
 static void scalar(struct generic_probe *p, enum json_token t)
@@ -312,7 +356,7 @@ static void container_begin(struct generic_probe *p, bool list)
 		p->matched++;
 		p->in_list[p->matched] = list;
 		p->index[p->matched] = 0;
-		p->key_fits = false;
+		p->key_fits = p->key_seen[p->matched] = false;
 	}
 }
 
@@ -333,7 +377,11 @@ static void key(struct generic_probe *p)
 		p->count++;
 		json_skip_value(&p->json);
 	} else {
-		p->key_fits = !p->json.cut && token_is(p, p->matched - 1u, json_text(&p->json));
+		p->key_fits = !p->json.cut && token_is(p, p->matched - 1u, json_text(&p->json), false);
+		if (!p->json.cut && token_is(p, p->matched - 1u, json_text(&p->json), true)) {
+			p->twice |= p->key_seen[p->matched];
+			p->key_seen[p->matched] = true;
+		}
 	}
 }
 
@@ -377,7 +425,7 @@ void generic_probe_feed(struct generic_probe *p, const char *bytes, size_t n)
 int generic_probe_result(struct generic_probe *p, int64_t *ret_milli)
 {
 	generic_probe_feed(p, " ", 1); /* a number that is the whole document ends only now */
-	if (!p->found || p->failed || !json_reader_complete(&p->json))
+	if (!p->found || p->failed || (p->strict && p->twice) || !json_reader_complete(&p->json))
 		return BUR_NOTFOUND;
 	*ret_milli = p->milli;
 	return BUR_OK;

@@ -80,6 +80,11 @@ struct generic_probe {
 	int64_t index[GENERIC_POINTER_DEPTH_MAX + 1]; /* of the element at hand, by matched depth */
 	bool in_list[GENERIC_POINTER_DEPTH_MAX + 1];  /* [0] is never a list */
 	bool key_fits, counting, found, failed;
+	/* Of a request, which the vendor may read otherwise: a key of the way that stands twice, or in another case
+	 * (readers differ in which one they take), leaves the quantity unknown; a text that is a number is billed as
+	 * the larger of that and its size. Set after init. */
+	bool strict;
+	bool twice, key_seen[GENERIC_POINTER_DEPTH_MAX + 1];
 	int64_t count;
 	int64_t milli; /* valid when found */
 };

@@ -14,9 +14,10 @@ struct generic_call {
 	struct decode *decode;      /* of the answer, when it is looked into and compressed */
 	uint64_t request_bytes, answer_bytes;
 	bool request_bytes_final;
-	bool has_field; /* a header or parameter that counts was there and is a number */
-	bool blind;     /* the answer cannot be read */
-	int status;     /* 0: no answer yet */
+	bool has_field; /* a header or parameter that counts was there, once, and is a number */
+	bool field_seen;
+	bool blind; /* the answer cannot be read */
+	int status; /* 0: no answer yet */
 	int64_t field_milli, billed_milli;
 };
 
@@ -29,6 +30,7 @@ struct generic_call *generic_call_new(const struct generic_meter *rule)
 	c->rule = rule;
 	if (rule->source == GENERIC_REQUEST_JSON || rule->source == GENERIC_ANSWER_JSON)
 		CHECK(generic_probe_init(&c->probe, rule->at) == BUR_OK); /* checked when the rule was read */
+	c->probe.strict = rule->source == GENERIC_REQUEST_JSON;
 	return c;
 }
 
@@ -54,7 +56,9 @@ bool generic_call_needs_body(const struct generic_call *c)
 
 static void take_field(struct generic_call *c, struct slice value)
 {
-	c->has_field = generic_milli(slice_trim(value), &c->field_milli) == BUR_OK;
+	/* of two, readers differ in which one they take */
+	c->has_field = !c->field_seen && generic_milli(slice_trim(value), &c->field_milli) == BUR_OK;
+	c->field_seen = true;
 }
 
 void generic_call_request_field(struct generic_call *c, struct slice name, struct slice value)
@@ -63,7 +67,27 @@ void generic_call_request_field(struct generic_call *c, struct slice name, struc
 		take_field(c, value);
 }
 
-/* As it stands, undecoded: numbers need no escapes, and what has some is no number. */
+/* A name may be written with escapes. */
+static bool name_is(struct slice name, struct slice want)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < name.n; i++, k++) {
+		unsigned char c = (unsigned char)name.p[i];
+		size_t decoded;
+		uint8_t code;
+
+		if (c == '%' && i + 2 < name.n && hex_decode(slice_sub(name, i + 1, 2), &code, 1, &decoded) == BUR_OK) {
+			c = code;
+			i += 2;
+		}
+		if (k == want.n || (unsigned char)want.p[k] != c)
+			return false;
+	}
+	return k == want.n;
+}
+
+/* The value as it stands, undecoded: numbers need no escapes, and what has some is no number. */
 void generic_call_query(struct generic_call *c, struct slice query)
 {
 	struct slice param, name, value;
@@ -73,7 +97,7 @@ void generic_call_query(struct generic_call *c, struct slice query)
 	while (query.n > 0) {
 		(void)slice_cut(query, '&', &param, &query);
 		(void)slice_cut(param, '=', &name, &value);
-		if (slice_eq(name, slice_of(c->rule->at)))
+		if (name_is(name, slice_of(c->rule->at)))
 			take_field(c, value);
 	}
 }

@@ -66,6 +66,63 @@ static void speech_by_characters(void **state)
 	generic_call_free(c);
 }
 
+/* Two readers, two quantities: none is known. */
+static void requests_read_in_two_ways(void **state)
+{
+	static const struct {
+		const char *body;
+		int64_t units; /* BUR_INVALID: refused */
+	} cases[] = {
+	    {"{\"o\":{\"text\":\"hello\"}}", 5},
+	    {"{\"o\":{\"text\":\"hello\",\"text\":\"\"}}", BUR_INVALID},
+	    {"{\"o\":{\"text\":\"\",\"Text\":\"hello\"}}", BUR_INVALID},
+	    {"{\"o\":{\"TEXT\":\"hello\"}}", BUR_INVALID},
+	    {"{\"o\":{\"text\":\"hello\"},\"o\":{\"text\":\"\"}}", BUR_INVALID},
+	    {"{\"O\":{\"text\":\"hello\"},\"o\":{\"text\":\"\"}}", BUR_INVALID},
+	    {"{\"x\":{\"text\":1},\"o\":{\"text\":\"\"}}", 0},
+	    {"{\"o\":{\"text\":\"0000\"}}", 4}, /* zeros are spoken too */
+	    {"{\"o\":{\"text\":\"12\"}}", 12},
+	    {"{\"o\":{\"text\":7}}", 7},
+	    {"{\"o\":{\"text\":-7}}", BUR_INVALID},
+	};
+	struct generic_meter m = {.source = GENERIC_REQUEST_JSON, .at = "/o/text", .rate_pusd = 1000, .per = 1};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct generic_call *c = generic_call_new(&m);
+
+		generic_call_request_body(c, cases[i].body, strlen(cases[i].body));
+		if (bound(c) != cases[i].units)
+			fail_msg("%s", cases[i].body);
+		generic_call_free(c);
+	}
+}
+
+static void fields_that_stand_twice(void **state)
+{
+	struct generic_meter m = {.source = GENERIC_REQUEST_QUERY, .at = "n", .rate_pusd = 1000, .per = 1};
+	static const char *const queries[] = {"n=9&n=1", "n=9&%6e=1", "%6E=9&x=2&n=1", "n=&n=1"};
+	struct generic_call *c = generic_call_new(&m);
+
+	(void)state;
+	generic_call_query(c, SLICE("x=3&%6e=9"));
+	assert_int_equal(bound(c), 9);
+	generic_call_free(c);
+	for (size_t i = 0; i < ARRAY_LEN(queries); i++) {
+		c = generic_call_new(&m);
+		generic_call_query(c, slice_of(queries[i]));
+		assert_int_equal(bound(c), BUR_INVALID);
+		generic_call_free(c);
+	}
+	m.source = GENERIC_REQUEST_HEADER;
+	c = generic_call_new(&m);
+	generic_call_request_field(c, SLICE("N"), SLICE("9"));
+	assert_int_equal(bound(c), 9);
+	generic_call_request_field(c, SLICE("n"), SLICE("1"));
+	assert_int_equal(bound(c), BUR_INVALID);
+	generic_call_free(c);
+}
+
 static void sms_by_answer(void **state)
 {
 	struct generic_meter m = {.source = GENERIC_ANSWER_JSON,
@@ -148,10 +205,9 @@ static void by_time_bytes_and_fields(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(maps_by_request),
-	    cmocka_unit_test(speech_by_characters),
-	    cmocka_unit_test(sms_by_answer),
-	    cmocka_unit_test(by_time_bytes_and_fields),
+	    cmocka_unit_test(maps_by_request),         cmocka_unit_test(speech_by_characters),
+	    cmocka_unit_test(sms_by_answer),           cmocka_unit_test(requests_read_in_two_ways),
+	    cmocka_unit_test(fields_that_stand_twice), cmocka_unit_test(by_time_bytes_and_fields),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

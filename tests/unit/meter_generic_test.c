@@ -29,6 +29,12 @@ static void path_patterns(void **state)
 	    {"/v1/**", "/v1/a/%2E./x", false},
 	    {"/v1/**", "/v1/a/x%5cy", false},
 	    {"/v1/**", "/v1//x", false},
+	    {"/v1/**", "/v1/%73ms", false}, /* "sms" to the vendor */
+	    {"/v1/**", "/v1/a%7e", false},
+	    {"/v1/**", "/v1/a%zz", false},
+	    {"/v1/**", "/v1/a%2", false},
+	    {"/v1/**", "/v1/a%00", false},
+	    {"/v1/**", "/v1/gr%C3%BC%20", true},
 	    {"/v1/**", "/v1/a/b/c", true},
 	    {"/v1/**", "/v1", false},
 	    {"/**", "/", true},
@@ -156,12 +162,17 @@ static void finding_and_free_answers(void **state)
 	    {.name = "send", .method = "POST", .path = "/send"},
 	    {.name = "lists", .method = "GET", .path = "/**", .free = {{200, 299}}, .n_free = 1},
 	};
+	static const struct generic_meter dear[] = {{.name = "send", .path = "/send"}, {.name = "all", .path = "/**"}};
 
 	(void)state;
 	assert_ptr_equal(generic_find(list, 2, SLICE("POST"), SLICE("/send")), &list[0]);
 	assert_ptr_equal(generic_find(list, 2, SLICE("GET"), SLICE("/send")), &list[1]);
 	assert_null(generic_find(list, 2, SLICE("DELETE"), SLICE("/send")));
 	assert_null(generic_find(list, 0, SLICE("GET"), SLICE("/send")));
+	/* what the vendor may take for a rule's path is no later rule's */
+	assert_null(generic_find(dear, 2, SLICE("POST"), SLICE("/Send")));
+	assert_null(generic_find(dear, 2, SLICE("POST"), SLICE("/send/")));
+	assert_ptr_equal(generic_find(dear, 2, SLICE("POST"), SLICE("/sends")), &dear[1]);
 	assert_true(generic_is_free(&list[1], 204));
 	assert_false(generic_is_free(&list[1], 301));
 	assert_false(generic_is_free(&list[0], 200));
