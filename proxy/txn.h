@@ -237,6 +237,8 @@ void txn_settle(struct txn *);
 /* txn_body.c */
 enum step_result txn_step_body(struct txn *);
 void txn_free_scan(struct txn *);
+/* Does a field stand more than once? Two readers may then read two things. */
+bool txn_field_repeats(const struct h1_head *, enum h1_field_id);
 
 /* txn_request.c */
 enum step_result txn_step_principal(struct txn *);

@@ -67,6 +67,15 @@ static struct decode_limits decode_limits(const struct txn *t)
 	return l;
 }
 
+bool txn_field_repeats(const struct h1_head *h, enum h1_field_id id)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->n_fields; i++)
+		n += h->fields[i].id == id;
+	return n > 1;
+}
+
 static int look_begin(struct txn *t)
 {
 	const struct h1_field *coding = h1_find(t->head, H1_F_CONTENT_ENCODING);
@@ -164,9 +173,14 @@ static enum step_result gather_begin(struct txn *t)
 {
 	const struct proxy_limits *l = &t->worker->proxy->config.limits;
 	bool sized = t->head->framing == H1_LENGTH;
-	int r = look_begin(t);
 	size_t room;
+	int r;
 
+	if (txn_field_repeats(t->head, H1_F_CONTENT_TYPE) || txn_field_repeats(t->head, H1_F_CONTENT_ENCODING))
+		return txn_refuse(t, REFUSE_BAD_REQUEST,
+				  "Content-Type or Content-Encoding stands twice in the request; which one would the "
+				  "vendor read?");
+	r = look_begin(t);
 	if (r == BUR_UNSUPPORTED)
 		return txn_refuse(t, REFUSE_BAD_REQUEST,
 				  "this Content-Encoding of the request body cannot be read; send gzip, deflate, br, "

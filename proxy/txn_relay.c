@@ -322,18 +322,27 @@ static bool is_event_stream(const struct h1_head *h)
 	return f && slice_istarts(f->value, SLICE("text/event-stream"));
 }
 
+/* One that stands twice is a coding nobody knows: the answer is passed on, and charged as one that cannot be read. */
+static struct slice answer_coding(const struct h1_head *h)
+{
+	const struct h1_field *f = h1_find(h, H1_F_CONTENT_ENCODING);
+
+	if (!f)
+		return SLICE_NONE;
+	return txn_field_repeats(h, H1_F_CONTENT_ENCODING) ? SLICE("stands-twice") : f->value;
+}
+
 static void open_generic(struct txn *t, const struct h1_head *h)
 {
-	const struct h1_field *coding = h1_find(h, H1_F_CONTENT_ENCODING);
-
-	generic_call_answer_begin(t->generic, h->status, coding ? coding->value : SLICE_NONE);
+	generic_call_answer_begin(t->generic, h->status, answer_coding(h));
 	for (size_t i = 0; i < h->n_fields; i++)
 		generic_call_answer_field(t->generic, h->fields[i].name, h->fields[i].value);
 }
 
 static void open_tap(struct txn *t, const struct h1_head *h)
 {
-	const struct h1_field *type = h1_find(h, H1_F_CONTENT_TYPE), *coding = h1_find(h, H1_F_CONTENT_ENCODING);
+	const struct h1_field *type = h1_find(h, H1_F_CONTENT_TYPE);
+	struct slice coding = answer_coding(h);
 	struct tap_options o = {.kind = t->target.api.kind, .status = h->status, .scratch = &t->worker->tap_scratch};
 
 	if (t->generic)
@@ -342,12 +351,12 @@ static void open_tap(struct txn *t, const struct h1_head *h)
 	if (!t->metered || t->generic || t->target.api.kind == API_UNKNOWN)
 		return;
 	o.content_type = type ? type->value : SLICE_NONE;
-	o.content_encoding = coding ? coding->value : SLICE_NONE;
+	o.content_encoding = coding;
 	t->tap = tap_new(&o);
 	for (size_t i = 0; t->tap && i < h->n_fields; i++)
 		tap_header(t->tap, h->fields[i].name, h->fields[i].value);
 	if (t->info.has_usage_edit && h->status == 200 && is_event_stream(h) &&
-	    (!coding || slice_ieq(coding->value, SLICE("identity")))) {
+	    (coding.n == 0 || slice_ieq(coding, SLICE("identity")))) {
 		t->hide = usage_hide_new();
 		buf_init(&t->hidden, CLIENT_EVENT_MAX);
 	}

@@ -131,6 +131,17 @@ def test_unknown_route_on_a_metered_host_is_refused(bursar, vendor, path):
     assert vendor.hits() == 0
 
 
+@pytest.mark.parametrize("field", ["Content-Type: application/json", "Content-Encoding: gzip\r\nContent-Encoding: identity"])
+def test_a_field_that_stands_twice_is_refused(bursar, vendor, field):
+    w = Wire(bursar.proxy)
+    body = chat()
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    w.send(f"POST /openai{CHAT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{field}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    answer = w.read_answer()
+    w.close()
+    assert answer.status == 400 and vendor.hits() == 0
+
+
 def test_unknown_model_is_refused_with_what_to_do(bursar, vendor):
     answer = call(bursar.proxy, "/openai" + CHAT, chat(model="no-such-model-9"))
     assert answer.status == 400 and answer.json()["error"]["code"] == "price_unknown"
