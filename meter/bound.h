@@ -37,8 +37,8 @@ enum bound_result bound_upper(const struct price_model *, enum api_kind, const s
 enum bound_result bound_tighten(const struct price_model *, enum api_kind, const struct request_info *, int64_t at_s,
 				const struct prompt_count *, bool estimate, struct bound *inout)
     NONNULL(1, 3, 5, 7) MUST_USE;
-/* Tokens of the request's own text at most, with what vendors wrap around it; pictures and all that is elsewhere are not
- * in it. */
+/* Tokens of the request's own text at most, with what vendors wrap around it; pictures and all that is elsewhere are
+ * not in it. */
 uint64_t bound_text_tokens(const struct request_info *) NONNULL(1);
 /* Cost of `input_tokens` and `output_tokens` at the dearest rates: for settling what was seen when usage is missing.
  * BUR_OK, BUR_OVERFLOW, BUR_NOTFOUND. */

@@ -327,12 +327,17 @@ static void test_slices_of_nonsense(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_chat),        cmocka_unit_test(test_other_kinds),
+	    cmocka_unit_test(test_chat),
+	    cmocka_unit_test(test_other_kinds),
 	    cmocka_unit_test(test_what_may_be_anything),
-	    cmocka_unit_test(test_tools),       cmocka_unit_test(test_pictures),
-	    cmocka_unit_test(test_not_counted), cmocka_unit_test(test_foreign),
-	    cmocka_unit_test(test_script),      cmocka_unit_test(test_random),
-	    cmocka_unit_test(test_slices),      cmocka_unit_test(test_slices_of_nonsense),
+	    cmocka_unit_test(test_tools),
+	    cmocka_unit_test(test_pictures),
+	    cmocka_unit_test(test_not_counted),
+	    cmocka_unit_test(test_foreign),
+	    cmocka_unit_test(test_script),
+	    cmocka_unit_test(test_random),
+	    cmocka_unit_test(test_slices),
+	    cmocka_unit_test(test_slices_of_nonsense),
 	};
 
 	if (!tok_available(TOK_O200K)) {

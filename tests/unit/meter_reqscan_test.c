@@ -532,7 +532,8 @@ static void test_forms(void **state)
 	assert_int_equal(q.width, 1024);
 	assert_int_equal(q.quality, QUALITY_LOW);
 
-	bad_form(API_TRANSCRIPTIONS, SLICE("application/x-www-form-urlencoded"), "{\"model\":\"a\"}", REQSCAN_NOT_FORM, "");
+	bad_form(API_TRANSCRIPTIONS, SLICE("application/x-www-form-urlencoded"), "{\"model\":\"a\"}", REQSCAN_NOT_FORM,
+		 "");
 	bad_form(API_IMAGES, FORM_TYPE, FIELD("model", "a") FIELD("model", "b") "--B--", REQSCAN_DUPLICATE_KEY,
 		 "model");
 	bad_form(API_IMAGES, FORM_TYPE, UPLOAD("model", "a") "--B--", REQSCAN_BAD_VALUE, "model");
