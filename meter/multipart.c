@@ -141,6 +141,38 @@ int multipart_init(struct multipart *m, struct slice content_type)
 	return BUR_OK;
 }
 
+/* ASCII is the same in these; UTF-7 and UTF-16 hide quotes and braces in other bytes, for readers who know them. */
+static bool charset_known(struct slice s)
+{
+	static const char *const names[] = {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (slice_ieq(s, slice_of(names[i])))
+			return true;
+	return false;
+}
+
+bool multipart_charset_plain(struct slice media_type)
+{
+	static const char word[] = "charset";
+
+	for (size_t i = 0; i + sizeof(word) - 1 <= media_type.n; i++) {
+		struct slice rest = slice_sub(media_type, i, media_type.n);
+		size_t n = sizeof(word) - 1;
+
+		if (!slice_istarts(rest, SLICE(word)))
+			continue;
+		while (n < rest.n && strchr(" \t=\"'", rest.p[n]))
+			n++;
+		rest = slice_sub(rest, n, rest.n);
+		for (n = 0; n < rest.n && !strchr(" \t;,\"'", rest.p[n]); n++)
+			;
+		if (!charset_known(slice_sub(rest, 0, n)))
+			return false;
+	}
+	return true;
+}
+
 /* --- headers of a part ---------------------------------------------------------------------------------------------
  */
 
@@ -203,7 +235,7 @@ static bool take_header(struct multipart *m, struct slice line)
 	if (slice_ieq(name, SLICE("content-transfer-encoding")))
 		return encoding_plain(value);
 	if (slice_ieq(name, SLICE("content-type")))
-		return !slice_istarts(value, SLICE("multipart/"));
+		return !slice_istarts(value, SLICE("multipart/")) && multipart_charset_plain(value);
 	return true;
 }
 

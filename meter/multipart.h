@@ -39,6 +39,9 @@ struct multipart {
 
 /* Is this the media type of a form? Parameters are not looked at. */
 bool multipart_is_form(struct slice content_type);
+/* Whether the media type names no charset in which the same bytes could be another text: none, UTF-8, ASCII, Latin-1.
+ */
+bool multipart_charset_plain(struct slice media_type);
 /* BUR_INVALID: no multipart/form-data with one plain boundary. */
 int multipart_init(struct multipart *, struct slice content_type) NONNULL(1) MUST_USE;
 /* Reads on from p[*inout_i]. `*ret_data` is set with MULTIPART_DATA only, and points into p or into the reader. */

@@ -172,6 +172,7 @@ static void go_on(struct txn *t)
 static enum step_result gather_begin(struct txn *t)
 {
 	const struct proxy_limits *l = &t->worker->proxy->config.limits;
+	const struct h1_field *type = h1_find(t->head, H1_F_CONTENT_TYPE);
 	bool sized = t->head->framing == H1_LENGTH;
 	size_t room;
 	int r;
@@ -180,6 +181,9 @@ static enum step_result gather_begin(struct txn *t)
 		return txn_refuse(t, REFUSE_BAD_REQUEST,
 				  "Content-Type or Content-Encoding stands twice in the request; which one would the "
 				  "vendor read?");
+	if (type && !multipart_charset_plain(type->value))
+		return txn_refuse(t, REFUSE_BAD_REQUEST,
+				  "the charset of the request's Content-Type is none that is read here; send UTF-8");
 	r = look_begin(t);
 	if (r == BUR_UNSUPPORTED)
 		return txn_refuse(t, REFUSE_BAD_REQUEST,

@@ -379,7 +379,8 @@ static void find_outcome(struct txn *t, struct outcome *o)
 	if (t->tap)
 		tap_finish(t->tap, t->answer_ended, usage_of(t));
 	usage_apply_request(usage_of(t), &t->target.api, &t->info, t->answer_status);
-	if (t->answer_status == 206) /* a part of it */
+	/* a part of it; or one of several answers has finished, and the others were still at it */
+	if (t->answer_status == 206 || (!t->answer_ended && t->info.candidates > 1))
 		usage_of(t)->complete = false;
 	if (txn_is_late(t)) {
 		outcome_of_fetch(t, o);

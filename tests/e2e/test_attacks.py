@@ -41,7 +41,7 @@ class Rig:
     """A bursar before a vendor that gives `reply` to everything."""
 
     def __init__(self, start_bursar, changes=None):
-        self.reply, self.bodies = b"", []
+        self.reply, self.bodies, self.hang_up = b"", [], False
         self.vendor = ScriptedVendor(self.script)
         root = f"http://127.0.0.1:{self.vendor.plain}"
         providers = {"workers": 1, "providers": {name: {"base_url": root} for name in PROVIDERS}}
@@ -54,6 +54,8 @@ class Rig:
                 return
             self.bodies.append(request[1])
             connection.sendall(self.reply)
+            if self.hang_up:
+                return
 
     def call(self, path, body=b"", reply=None, method="POST", headers=None):
         """The answer and, if the call went out and is no free one, its row."""
@@ -264,3 +266,26 @@ def test_the_tier_in_the_head_of_bedrock(rig):
         assert "overrun" not in row["flags"], row
         held.append(nanousd(row["held_usd"]))
     assert held[1] > held[0]
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-7", 'application/json;CHARSET="UTF-16LE"', "application/json; charset = utf-7"])
+def test_no_charset_that_hides_another_body(rig, kind):
+    """{"user":"+ACI-,+ACI-max_tokens+ACI-:4000..."} is one text, or in UTF-7 four members."""
+    body = json.dumps(chat(user="+ACI-,+ACI-max_tokens+ACI-:4000,+ACI-x+ACI-:+ACI-")).encode()
+    r = rig()
+    a = r.form("/openai/v1/chat/completions", {"Content-Type": kind}, body)
+    assert a.status == 400 and not r.bodies
+    r.reply = answer(completion("gpt-4.1-mini", 1, 1))
+    assert r.form("/openai/v1/chat/completions", {"Content-Type": "application/json; charset=utf-8"}, body).status == 200
+
+
+def test_one_of_several_answers_is_not_all(rig):
+    """Gemini streams candidates side by side; the stream breaks when the first has finished."""
+    r = rig({"budgets": [{"name": "all", "window": "total", "limit": "1000 USD", "mode": "soft"}]})
+    first = {"candidates": [{"index": 0, "content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}],
+             "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 1}, "modelVersion": "gemini-2.5-flash-lite"}
+    reply = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9999\r\n\r\ndata: " + json.dumps(first).encode() + b"\n\n"
+    r.hang_up = True
+    body = merge(gemini(4000), {"generationConfig": {"candidateCount": 4}})
+    _, row = r.call("/gemini/v1beta/models/gemini-2.5-flash-lite:streamGenerateContent?alt=sse", body, reply)
+    assert row["source"] != "usage" and "estimated" in row["flags"], row

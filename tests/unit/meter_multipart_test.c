@@ -161,11 +161,30 @@ static void test_limits(void **state)
 	assert_string_equal(out, "!");
 }
 
+static void test_charsets(void **state)
+{
+	static const char *const good[] = {"", "application/json", "application/json; charset=utf-8",
+					   "application/json;charset=\"UTF-8\"; x=y", "text/plain; charset=us-ascii"};
+	static const char *const bad[] = {"application/json; charset=utf-7",
+					  "application/json;Charset = \"utf-16\"",
+					  "application/json; charset=",
+					  "application/json; charset",
+					  "application/json; charset=utf-8; charset=utf-7",
+					  "application/json; charset*=utf-8''utf-7"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_true(multipart_charset_plain(slice_of(good[i])));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(multipart_charset_plain(slice_of(bad[i])));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_parts),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_charsets),
 	    cmocka_unit_test(test_limits),
 	};
 
