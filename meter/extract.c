@@ -292,10 +292,11 @@ struct counts *extract_known(struct extract *x, struct counts **c)
 {
 	if (!*c)
 		*c = take_memory(x, sizeof(**c));
-	if (*c)
-		return *c;
-	x->ev->nowhere.have = 0;
-	return &x->ev->nowhere;
+	if (!*c) {
+		x->ev->nowhere.have = 0;
+		return &x->ev->nowhere;
+	}
+	return *c;
 }
 
 static struct others *known_others(struct extract *x)
