@@ -232,6 +232,22 @@ static enum bound_result bound_output(struct sketch *s)
 
 /* --- tools that the vendor runs ----------------------------------------------------------------------------------- */
 
+static bool fees_known(const struct sketch *s)
+{
+	static const struct {
+		uint8_t tool;
+		enum price_unit fee;
+	} tools[] = {{HOSTED_WEB, PRICE_WEB},
+		     {HOSTED_FILE, PRICE_FILE},
+		     {HOSTED_CODE, PRICE_CODE},
+		     {HOSTED_IMAGE, PRICE_IMAGES}};
+
+	for (size_t i = 0; i < ARRAY_LEN(tools); i++)
+		if ((s->q->hosted & tools[i].tool) && !price_model_has(s->model, tools[i].fee))
+			return false;
+	return true;
+}
+
 /* Every call of a tool is followed by another pass over all that was said so far; the answer's own bound holds for all
  * passes together. */
 static enum bound_result bound_hosted(struct sketch *s)
@@ -254,10 +270,10 @@ static enum bound_result bound_hosted(struct sketch *s)
 		return bound_unbounded(s,
 				       "each call of a tool bills the conversation again, and the price book does not "
 				       "know the model's context size; remove the tools, or use a soft budget");
-	if ((q->hosted & HOSTED_IMAGE) && !price_model_has(s->model, PRICE_IMAGES))
+	if (!fees_known(s))
 		return bound_unbounded(s,
-				       "the price book does not know what a picture of the image tool costs with this "
-				       "model; remove the tool, or set the price of `img`");
+				       "the price book does not know what a call of the vendor's tool costs with this "
+				       "model; remove the tool, or set its price (`web`, `file`, `code`, `img`)");
 	s->input = most(s->input, bound_times(context, most(q->batch_items, 1)));
 	s->input = q->batch_items > 0 ? bound_plus(s->input, bound_times(context, q->hosted_calls))
 				      : bound_times(s->input, bound_plus(q->hosted_calls, 1));

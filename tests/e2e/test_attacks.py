@@ -231,6 +231,8 @@ def test_the_model_in_the_path_runs(rig):
     ("/azure/openai/deployments/gpt-4o/chat/completions?api-version=1", chat(model="gpt-4o", data_sources=[{}]), "no upper price"),
     ("/openai/v1/responses", {"model": "gpt-4o", "input": "hi", "max_output_tokens": 16, "prompt": {"id": "pmpt_1"}}, "no upper price"),
     ("/groq/openai/v1/chat/completions", chat(model="openai/gpt-oss-120b", tools=[{"type": "code_interpreter", "max_uses": 0}]), "no upper price"),
+    ("/openai/v1/responses", {"model": "gpt-4-turbo", "input": "hi", "max_output_tokens": 16, "max_tool_calls": 9, "tools": [{"type": "web_search"}]},
+     "no upper price"),
     ("/xai/v1/responses", {"model": "grok-4", "input": "hi", "max_output_tokens": 16, "max_tool_calls": 0, "tools": [{"type": "web_search"}]},
      "no upper price"),
     ("/mistral/v1/agents/completions", {"agent_id": "ag:1", "max_tokens": 16, "messages": []}, "under the agent's id"),
