@@ -5,11 +5,24 @@
 
 #define METERS_MAX ((size_t)1 << 26)
 
+/* The use at which the first alert step is reached, rounded up. */
+static uint64_t alert_at(const struct budget *b, int64_t limit)
+{
+	for (size_t i = 0; i < b->n_steps; i++) {
+		wide used = ((wide)limit * b->steps[i].at_ppm + PPM - 1) / PPM;
+
+		if (b->steps[i].action == STEP_ALERT)
+			return used > UINT64_MAX ? UINT64_MAX : (uint64_t)used;
+	}
+	return UINT64_MAX;
+}
+
 void engine_limit_set(struct entry *entry, int64_t limit)
 {
 	const struct budget *b = entry->budget;
 
 	entry->limit = entry->block_limit = limit;
+	entry->first_alert = alert_at(b, limit);
 	/* A step above 100 % never lifts the promise. */
 	if (entry->block_step != NO_STEP && b->steps[entry->block_step].at_ppm < PPM)
 		entry->block_limit = (int64_t)((wide)limit * b->steps[entry->block_step].at_ppm / PPM);
@@ -18,6 +31,8 @@ void engine_limit_set(struct entry *entry, int64_t limit)
 static void entry_init(struct entry *entry, const struct budget *b)
 {
 	entry->budget = b;
+	entry->mode = b->mode;
+	entry->unit = b->unit;
 	entry->block_step = NO_STEP;
 	entry->bucket_s = b->rolling_s / RING_BUCKETS;
 	entry->own_meter = UINT32_MAX;

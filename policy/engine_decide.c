@@ -7,17 +7,12 @@ static int64_t clamp64(wide v)
 	return v > INT64_MAX ? INT64_MAX : v < INT64_MIN ? INT64_MIN : (int64_t)v;
 }
 
-static enum budget_mode mode_of(const struct place *p)
-{
-	return p->meter->entry->budget->mode;
-}
-
 /* What may be used in this window: hard budgets end at their block step, and shadow ones as if they were hard. */
 static wide place_limit(const struct place *p)
 {
 	const struct entry *b = p->meter->entry;
 
-	return (wide)(mode_of(p) == MODE_SOFT ? b->limit : b->block_limit) + p->in->credit;
+	return (wide)(b->mode == MODE_SOFT ? b->limit : b->block_limit) + p->in->credit;
 }
 
 /* Never clamped: negative after an overrun or when more was spent than the limit allows today. */
@@ -29,17 +24,18 @@ static wide place_avail(const struct place *p)
 /* Does it not fit, in a budget that has a say in it? */
 static bool place_refuses(const struct place *p)
 {
-	return mode_of(p) != MODE_SOFT && p->need > 0 && place_avail(p) < p->need;
+	const struct entry *b = p->meter->entry;
+
+	if (b->mode == MODE_SOFT || p->need == 0)
+		return false;
+	if (LIKELY(p->in->credit >= 0)) /* the sums fit, and 128 bits are slow */
+		return place_used(p, p->need) > (uint64_t)b->block_limit + (uint64_t)p->in->credit;
+	return place_avail(p) < p->need;
 }
 
 static bool place_blocks(const struct place *p)
 {
-	return mode_of(p) == MODE_HARD && place_refuses(p);
-}
-
-static bool place_overflows(const struct place *p)
-{
-	return (wide)p->in->posted + p->in->held + p->need > INT64_MAX;
+	return p->refuses && p->meter->entry->mode == MODE_HARD;
 }
 
 /* --- thresholds --------------------------------------------------------------------------------------------------- */
@@ -68,7 +64,7 @@ static void step_tell(const struct place *p, size_t step, int64_t need, struct e
 	};
 }
 
-void engine_decide_alerts(const struct place *p, int64_t need, struct event_list *to)
+void engine_decide_tell_alerts(const struct place *p, int64_t need, struct event_list *to)
 {
 	const struct budget *b = p->meter->entry->budget;
 	wide used_ppm = ((wide)p->in->posted + p->in->held + need) * PPM, limit = p->meter->entry->limit;
@@ -107,16 +103,17 @@ static void block_put(const struct place *p, struct decision *d)
 /* What the answer says about the state after the call, allowed or not. */
 static void decision_describe(const struct place *p, struct decision *d)
 {
-	const struct budget *b = p->meter->entry->budget;
-	wide left = place_avail(p);
+	const struct entry *b = p->meter->entry;
+	int64_t left;
 
 	if (b->mode == MODE_SHADOW)
 		return; /* the answer is the same without it */
+	left = clamp64(place_avail(p));
 	if (b->mode == MODE_SOFT && left < 0)
 		d->over_budget = true;
 	if (b->unit == UNIT_USD && (!d->tightest || left < d->tightest_left_nanousd)) {
-		d->tightest = b;
-		d->tightest_left_nanousd = clamp64(left);
+		d->tightest = b->budget;
+		d->tightest_left_nanousd = left;
 	}
 }
 
@@ -143,10 +140,19 @@ static void would_block_put(struct place *p, struct decision *d)
 
 static void place_take(struct engine *e, struct place *p, struct decision *d)
 {
-	if (place_refuses(p))
+	if (UNLIKELY(p->refuses))
 		would_block_put(p, d);
 	p->in->held += p->need;
-	e->held[p->meter->entry->budget->unit] += p->need;
+	e->held[p->meter->entry->unit] += p->need;
+}
+
+static void refusal_tell(const struct place *p, bool allowed, struct event_list *to)
+{
+	size_t step = p->meter->entry->block_step;
+
+	/* A shadow budget has its say only about calls that went through. */
+	if (step != NO_STEP && (allowed || place_blocks(p)))
+		step_tell(p, step, p->need, to);
 }
 
 /* All needs are taken, or none. Alerts of a refused call count what is there without it: its need never got in. */
@@ -156,19 +162,21 @@ int engine_decide_take(struct engine *e, struct place *places, size_t n, struct 
 	bool allowed;
 
 	for (size_t i = 0; i < n; i++) {
-		if (place_blocks(&places[i]))
-			block_put(&places[i], d);
-		else if (place_overflows(&places[i]))
+		struct place *p = &places[i];
+
+		p->refuses = place_refuses(p);
+		if (UNLIKELY(place_blocks(p)))
+			block_put(p, d);
+		else if (UNLIKELY(place_used(p, p->need) > INT64_MAX))
 			return BUR_OVERFLOW;
 	}
 	allowed = d->n_blocked == 0;
 	for (size_t i = 0; i < n; i++) {
 		struct place *p = &places[i];
-		size_t step = p->meter->entry->block_step;
 
 		engine_decide_alerts(p, allowed ? p->need : 0, &events);
-		if (step != NO_STEP && (allowed ? place_refuses(p) : place_blocks(p)))
-			step_tell(p, step, p->need, &events);
+		if (UNLIKELY(p->refuses))
+			refusal_tell(p, allowed, &events);
 		if (allowed)
 			place_take(e, p, d);
 		decision_describe(p, d);

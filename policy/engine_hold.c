@@ -44,7 +44,7 @@ static void hold_fill(struct engine *e, const struct place *places, size_t n, co
 		places[i].in->open++;
 		h->m[i] = (struct hold_meter){.meter = places[i].index,
 					      .instance = m->current,
-					      .unit = m->entry->budget->unit,
+					      .unit = m->entry->unit,
 					      .would_block = places[i].would_block,
 					      .uid = m->uid,
 					      .win_start = places[i].in->win_start};
@@ -61,7 +61,7 @@ static int places_open(struct engine *e, const struct match *match, const struct
 
 	for (size_t i = 0; i < match->n; i++) {
 		struct meter *m = meter_at(e, match->meter[i]);
-		const struct budget *b = m->entry->budget;
+		const struct entry *b = m->entry;
 		int r = engine_window_roll(e, m, now_s);
 
 		if (r < 0 && b->mode == MODE_SHADOW)
@@ -171,29 +171,29 @@ out:
 	return r;
 }
 
-/* The hold leaves its instances; a past one without holds is free from now on. */
-static void hold_release(struct engine *e, struct hold *h, enum hold_state end)
+/* The hold leaves its instance; a past one without holds is free from now on. */
+static void place_release(struct engine *e, const struct place *p)
 {
-	for (size_t i = 0; i < h->n; i++) {
-		struct place p = hold_place(e, h, i);
+	p->in->held -= p->own;
+	p->in->open--;
+	e->held[p->meter->entry->unit] -= p->own;
+}
 
-		p.in->held -= p.own;
-		p.in->open--;
-		e->held[h->m[i].unit] -= p.own;
-	}
+static void hold_end(struct engine *e, struct hold *h, enum hold_state end)
+{
 	CHECK(e->open_holds > 0 && e->open_places >= h->n);
 	e->open_holds--;
 	e->open_places -= h->n;
 	h->state = end;
 }
 
-static bool settle_overflows(struct engine *e, const struct hold *h, const struct amounts *actual)
+static bool settle_overflows(const struct place *places, const struct hold *h)
 {
 	for (size_t i = 0; i < h->n; i++) {
-		struct place p = hold_place(e, h, i);
+		const struct place *p = &places[i];
 
-		if (engine_window_counts(p.meter, h->m[i].win_start) &&
-		    (wide)p.in->posted + amount_of(actual, h->m[i].unit) + p.in->held - p.own > INT64_MAX)
+		if (place_used(p, p->need) - (uint64_t)p->own > INT64_MAX &&
+		    engine_window_counts(p->meter, h->m[i].win_start))
 			return true;
 	}
 	return false;
@@ -204,9 +204,17 @@ static int64_t above(int64_t actual, int64_t worst)
 	return actual > worst ? actual - worst : 0;
 }
 
+static void overrun_fill(struct amounts *ret, const struct amounts *actual, const struct amounts *worst)
+{
+	ret->nanousd = above(actual->nanousd, worst->nanousd);
+	ret->tokens = above(actual->tokens, worst->tokens);
+	ret->requests = above(actual->requests, worst->requests);
+}
+
 int engine_settle(struct engine *e, struct hold *h, const struct amounts *actual, struct settlement *ret)
 {
 	struct event_list events = {ret->events, &ret->n_events};
+	struct place places[MATCH_MAX];
 	int r = BUR_ALREADY;
 
 	ret->n_events = 0;
@@ -218,20 +226,26 @@ int engine_settle(struct engine *e, struct hold *h, const struct amounts *actual
 	if (h->state != HOLD_SENT)
 		goto out;
 	r = BUR_OVERFLOW;
-	if (!amounts_ok(actual) || settle_overflows(e, h, actual))
+	if (!amounts_ok(actual))
 		goto out;
-	ret->overrun.nanousd = above(actual->nanousd, h->worst.nanousd);
-	ret->overrun.tokens = above(actual->tokens, h->worst.tokens);
-	ret->overrun.requests = above(actual->requests, h->worst.requests);
 	for (size_t i = 0; i < h->n; i++) {
-		struct place p = hold_place(e, h, i);
-
-		p.in->held -= p.own; /* as it will be; engine_decide_alerts looks at the sum */
-		CHECK(engine_window_post(p.meter, p.in, h->m[i].win_start, amount_of(actual, h->m[i].unit)) == BUR_OK);
-		engine_decide_alerts(&p, 0, &events);
-		p.in->held += p.own;
+		places[i] = hold_place(e, h, i);
+		places[i].need = amount_of(actual, h->m[i].unit);
 	}
-	hold_release(e, h, HOLD_SETTLED);
+	if (settle_overflows(places, h))
+		goto out;
+	for (size_t i = 0; i < h->n; i++) {
+		const struct place *p = &places[i];
+
+		place_release(e, p);
+		if (p->meter->ring)
+			CHECK(engine_window_post(p->meter, p->in, h->m[i].win_start, p->need) == BUR_OK);
+		else
+			p->in->posted += p->need;
+		engine_decide_alerts(p, 0, &events);
+	}
+	overrun_fill(&ret->overrun, actual, &h->worst);
+	hold_end(e, h, HOLD_SETTLED);
 	r = BUR_OK;
 out:
 	engine_unlock(e);
@@ -244,7 +258,12 @@ int engine_void(struct engine *e, struct hold *h)
 
 	engine_lock(e);
 	if (h->state == HOLD_RESERVED || h->state == HOLD_SENT) {
-		hold_release(e, h, HOLD_VOIDED);
+		for (size_t i = 0; i < h->n; i++) {
+			struct place p = hold_place(e, h, i);
+
+			place_release(e, &p);
+		}
+		hold_end(e, h, HOLD_VOIDED);
 		r = BUR_OK;
 	}
 	engine_unlock(e);

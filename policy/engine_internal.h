@@ -37,11 +37,14 @@ struct instance {
 /* A budget with what is the same for all its meters. */
 struct entry {
 	const struct budget *budget;
-	int64_t limit;       /* in force; under the lock, like the next */
-	int64_t block_limit; /* where a hard budget blocks: the first block step's share, never above the limit */
-	int64_t bucket_s;    /* rolling: length of a bucket, else 0 */
-	size_t block_step;   /* NO_STEP: none */
-	uint32_t own_meter;  /* without `per`: its only meter */
+	enum budget_mode mode;
+	enum amount_unit unit;
+	int64_t limit;        /* in force; under the lock, like the next two */
+	uint64_t first_alert; /* nothing is told while less than this is used */
+	int64_t block_limit;  /* where a hard budget blocks: the first block step's share, never above the limit */
+	int64_t bucket_s;     /* rolling: length of a bucket, else 0 */
+	size_t block_step;    /* NO_STEP: none */
+	uint32_t own_meter;   /* without `per`: its only meter */
 	int64_t win_start, win_end; /* the current window or bucket; under the lock */
 };
 
@@ -130,7 +133,17 @@ struct entry *engine_table_entry(struct engine *, struct slice budget_name); /* 
 /* R7.5: the engine's time never goes back. */
 int64_t engine_window_now(struct engine *, int64_t now_s);
 /* Makes the window that contains now the current one. BUR_FULL: every other instance still has holds. */
-int engine_window_roll(struct engine *, struct meter *, int64_t now_s) MUST_USE;
+int engine_window_roll_slowly(struct engine *, struct meter *, int64_t now_s) MUST_USE;
+MUST_USE static inline int engine_window_roll(struct engine *e, struct meter *m, int64_t now_s)
+{
+	const struct instance *in = meter_current(m);
+
+	/* The budget's window is never behind its counters'; one of no length was not used yet. */
+	if (LIKELY(now_s < in->win_end && in->win_start < in->win_end && in->win_end == m->entry->win_end &&
+		   in->win_start == m->entry->win_start && !m->credits))
+		return BUR_OK;
+	return engine_window_roll_slowly(e, m, now_s);
+}
 /* The instance that began then, or has the bucket that began then; only when it is current or still has holds. */
 struct instance *engine_window_instance(struct meter *, int64_t win_start);
 /* Does what is settled for the window or bucket of that start still count? Buckets leave, windows do not. */
@@ -168,6 +181,7 @@ struct place {
 	int64_t need;     /* asked for now */
 	int64_t own;      /* already held here by the same call */
 	uint32_t index;   /* of the meter */
+	bool refuses;     /* hard or shadow, and it does not fit */
 	bool would_block; /* the call was, or is now, counted as one that this shadow budget would have refused */
 };
 struct event_list {
@@ -178,7 +192,18 @@ struct event_list {
 void engine_decide_init(struct decision *);
 /* All needs are taken (BUR_OK), or none (BUR_DENIED, BUR_OVERFLOW). */
 int engine_decide_take(struct engine *, struct place *, size_t n, struct decision *) MUST_USE;
+/* posted + held + need. Fits, as posted + held fit an int64. */
+static inline uint64_t place_used(const struct place *p, int64_t need)
+{
+	return (uint64_t)p->in->posted + (uint64_t)p->in->held + (uint64_t)need;
+}
+
+void engine_decide_tell_alerts(const struct place *, int64_t need, struct event_list *to);
 /* Tells each alert step at or below u = (posted + held + need) / limit that was not told in this window. */
-void engine_decide_alerts(const struct place *, int64_t need, struct event_list *to);
+static inline void engine_decide_alerts(const struct place *p, int64_t need, struct event_list *to)
+{
+	if (UNLIKELY(place_used(p, need) >= p->meter->entry->first_alert))
+		engine_decide_tell_alerts(p, need, to);
+}
 
 #endif

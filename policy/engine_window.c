@@ -33,7 +33,7 @@ static void ring_roll(struct meter *m)
 	in->would_block = window_ring_would_block(m->ring);
 }
 
-int engine_window_roll(struct engine *e, struct meter *m, int64_t now_s)
+int engine_window_roll_slowly(struct engine *e, struct meter *m, int64_t now_s)
 {
 	struct entry *entry = m->entry;
 	size_t i = m->current;
@@ -60,9 +60,17 @@ int engine_window_roll(struct engine *e, struct meter *m, int64_t now_s)
 	return BUR_OK;
 }
 
+/* Nearly always it is the youngest, which needs no division. -1: before the beginning of time. */
+static int64_t number_of(const struct meter *m, int64_t win_start)
+{
+	if (win_start == m->instance[0].win_start)
+		return m->ring->head;
+	return win_start < 0 ? -1 : win_start / m->entry->bucket_s;
+}
+
 static struct ring_bucket *bucket_of(struct meter *m, int64_t win_start)
 {
-	return win_start < 0 ? NULL : window_ring_bucket(m->ring, win_start / m->entry->bucket_s);
+	return window_ring_bucket(m->ring, number_of(m, win_start));
 }
 
 struct instance *engine_window_instance(struct meter *m, int64_t win_start)
@@ -93,7 +101,7 @@ int engine_window_post(struct meter *m, struct instance *in, int64_t win_start, 
 		return BUR_OK;
 	if (posted < 0 || posted + in->held > INT64_MAX)
 		return BUR_OVERFLOW;
-	if (m->ring && window_ring_post(m->ring, win_start / m->entry->bucket_s, delta) < 0)
+	if (m->ring && window_ring_post(m->ring, number_of(m, win_start), delta) < 0)
 		return BUR_OVERFLOW;
 	in->posted = (int64_t)posted;
 	return BUR_OK;
@@ -105,7 +113,7 @@ int engine_window_credit(struct meter *m, struct instance *in, int64_t win_start
 	int r = amount_add(in->credit, delta, &credit);
 
 	if (r == BUR_OK && m->ring)
-		r = window_ring_credit(m->ring, win_start / m->entry->bucket_s, delta);
+		r = window_ring_credit(m->ring, number_of(m, win_start), delta);
 	if (r == BUR_OK)
 		in->credit = credit;
 	return r;

@@ -149,6 +149,15 @@ bench-meter: install-test  ## ns and instructions for a chunk of a stream, MB/s 
 bench-tail: programs  ## latency of small calls beside 1 MB prompts on the same worker
 	@python3 tests/bench/tail.py
 
+# The budget engine alone.
+$(BUILD)/engine-speed: $(BUILD)/tests/bench/engine.o $(call room_libs,policy)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+.PHONY: bench-engine
+bench-engine: install-test  ## reserve and settle pairs a second over six budgets, how long the lock is held, bytes for a counter
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/engine-speed
+	@$(BUILD)/engine-speed
+
 callgrind: programs  ## instructions for one call, whole process
 	@python3 tests/bench/callgrind.py
 
