@@ -25,6 +25,7 @@ enum area {
 
 /* A longer string is counted in pieces. */
 #define STRING_AT_ONCE_BYTES (32 * 1024)
+#define GATHER_BYTES 4096
 
 /* --- text --------------------------------------------------------------------------------------------------------- */
 
@@ -77,10 +78,34 @@ static void text_string(struct prompt_scan *c)
 	c->tokens += tok_count(c->encoding, c->cache, raw.p, raw.n, UINT64_MAX);
 }
 
-static void text_run(struct prompt_scan *c, struct slice run)
+static void text_feed(struct prompt_scan *c, struct slice s)
 {
-	classify(c, run);
-	tok_stream_feed(&c->text, run.p, run.n);
+	classify(c, s);
+	tok_stream_feed(&c->text, s.p, s.n);
+}
+
+/* Text between escapes is short, and to feed each run by itself costs several times more than to count it. */
+struct gather {
+	size_t n;
+	char text[GATHER_BYTES];
+};
+
+static void text_flush(struct prompt_scan *c, struct gather *g)
+{
+	text_feed(c, slice_mem(g->text, g->n));
+	g->n = 0;
+}
+
+static void text_run(struct prompt_scan *c, struct gather *g, struct slice run)
+{
+	if (run.n > GATHER_BYTES - g->n)
+		text_flush(c, g);
+	if (run.n > GATHER_BYTES) {
+		text_feed(c, run);
+		return;
+	}
+	memcpy(g->text + g->n, run.p, run.n);
+	g->n += run.n;
 }
 
 /* --- definitions of tools, as compact JSON ------------------------------------------------------------------------ */
@@ -311,15 +336,19 @@ static size_t string_step(struct prompt_scan *c, size_t max)
 {
 	size_t n = c->string_end - c->string_at, i = 0;
 	struct slice piece, run;
+	struct gather gather;
 
+	gather.n = 0;
 	n = n < max ? n : max;
 	piece = slice_sub(c->body, c->string_at, n);
 	while (unescape_next(&c->unescape, piece.p, piece.n, &i, &run)) {
 		if (c->area == AREA_PROMPT)
-			text_run(c, run);
+			text_run(c, &gather, run);
 		else
 			schema_run(c, run);
 	}
+	if (gather.n > 0)
+		text_flush(c, &gather);
 	c->string_at += n;
 	if (c->string_at == c->string_end)
 		string_end(c);
