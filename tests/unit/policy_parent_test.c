@@ -72,7 +72,7 @@ static void each_limit_of_a_group_counts(void **state)
 static void lines_end(void **state)
 {
 	struct budget d[20];
-	char names[20][8];
+	char names[20][16];
 
 	(void)state;
 	d[0] = child_of("a", "a", 1);
