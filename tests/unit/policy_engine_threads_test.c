@@ -226,6 +226,83 @@ static void i1_i2_i13_near_the_limit_while_windows_roll(void **state)
 	shared_done(&w);
 }
 
+static void i1_i2_i13_near_the_limit_while_buckets_leave(void **state)
+{
+	struct budget defs[4];
+	struct shared w;
+
+	(void)state;
+	four_counters(defs);
+	for (int i = 0; i < 4; i++)
+		defs[i].rolling_s = HOUR_S; /* buckets of a minute; the clock moves by quarters of an hour */
+	shared_init(&w, defs, 4, 8);
+	w.clock_moves = w.settles_lower = true;
+	run_threads(&w, calls);
+	assert_idle(&w);
+	assert_true(atomic_load(&w.admitted) > w.ops / 10 && atomic_load(&w.refused) > w.ops / 10);
+	shared_done(&w);
+}
+
+/* Limits, credits and charges move while calls run. */
+static void *changes(void *arg)
+{
+	struct worker *k = arg;
+	struct engine *e = k->w->e;
+	struct engine_change c;
+
+	(void)pthread_barrier_wait(&k->w->start);
+	for (long i = 0; i < k->w->ops / 4; i++) {
+		int64_t now_s = atomic_fetch_add(&k->w->now_s, 7), amount = 1 + (int64_t)(next_random(k) % 99);
+		struct engine_credit credit = {.amount = amount,
+					       .expires_s = now_s + (int64_t)(next_random(k) % DAY_S),
+					       .carry_over = next_random(k) % 2};
+		struct facts f = facts_of("ann", "red");
+		struct amounts worst = usd(amount);
+		struct settlement s;
+		struct decision d;
+		struct match m;
+		struct hold h;
+		int r;
+
+		CHECK(engine_match(e, &f, &m) == BUR_OK);
+		r = engine_reserve(e, &m, &worst, now_s, &h, &d);
+		CHECK(r == BUR_OK || r == BUR_DENIED || r == BUR_FULL);
+		maybe_yield(k);
+		if (next_random(k) % 4 == 0)
+			CHECK(engine_set_limit(e, SLICE("all"), LIMIT + amount, &c) == BUR_OK &&
+			      c.after == LIMIT + amount);
+		if (next_random(k) % 4 == 0) {
+			int done = engine_credit(e, SLICE("red"), SLICE_NONE, &credit, now_s, &c);
+
+			CHECK(done != BUR_OK || c.after == c.before + amount);
+		}
+		if (next_random(k) % 4 == 0 && engine_adjust(e, SLICE("again"), SLICE_NONE, 1, now_s, &c) == BUR_OK)
+			CHECK(c.after == c.before + 1);
+		if (r == BUR_OK) {
+			CHECK(engine_mark_sent(e, &h) == BUR_OK);
+			CHECK(engine_settle(e, &h, &worst, &s) == BUR_OK);
+		}
+	}
+	return NULL;
+}
+
+static void r5_8_r5_9_changes_while_calls_run(void **state)
+{
+	struct budget defs[4];
+	struct shared w;
+
+	(void)state;
+	four_counters(defs);
+	defs[1].window.kind = WINDOW_HOUR;
+	defs[3].rolling_s = HOUR_S;
+	defs[3].mode = MODE_SHADOW;
+	shared_init(&w, defs, 4, 8);
+	run_threads(&w, changes);
+	assert_int_equal(engine_open_holds(w.e), 0);
+	engine_check(w.e);
+	shared_done(&w);
+}
+
 static void i4_i9_what_was_settled_is_posted_in_every_budget(void **state)
 {
 	struct budget defs[4];
@@ -406,6 +483,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(i1_i2_i13_near_the_limit_while_windows_roll),
+	    cmocka_unit_test(i1_i2_i13_near_the_limit_while_buckets_leave),
+	    cmocka_unit_test(r5_8_r5_9_changes_while_calls_run),
 	    cmocka_unit_test(i4_i9_what_was_settled_is_posted_in_every_budget),
 	    cmocka_unit_test(i8_only_voids_leave_nothing),
 	    cmocka_unit_test(a_stampede_admits_exactly_what_fits),
