@@ -181,6 +181,7 @@ static void set_traits(struct proxy_provider *p, unsigned traits)
 {
 	p->ask_usage = !(traits & PROVIDER_SENDS_USAGE);
 	p->full_bill_on_abort = (traits & PROVIDER_FULL_BILL) != 0;
+	p->tells_cost = (traits & PROVIDER_TELLS_COST) != 0;
 }
 
 static int apply_family(struct settings_ctx *ctx, const struct file_provider *f, struct proxy_provider *p)

@@ -71,6 +71,7 @@ struct api_match {
 enum provider_trait {
 	PROVIDER_SENDS_USAGE = 1, /* streams tell their usage unasked: the request is never edited for it */
 	PROVIDER_FULL_BILL = 2,   /* an abandoned stream is generated and billed to its end */
+	PROVIDER_TELLS_COST = 8,  /* what its answers say a call cost is what it charges */
 	PROVIDER_LOCAL = 4,       /* usually runs on the operator's own machines: a price of nothing may be right */
 };
 

@@ -117,12 +117,12 @@ static const struct provider builtin[] = {
     {"mistral", FAMILY_MISTRAL, mistral, "https://api.mistral.ai", "mistral", "mistral", PROVIDER_SENDS_USAGE},
     LIKE_OPENAI(groq, "https://api.groq.com", "groq", PROVIDER_SENDS_USAGE),
     LIKE_OPENAI(deepseek, "https://api.deepseek.com", "deepseek", 0),
-    LIKE_OPENAI(xai, "https://api.x.ai", "x-ai", 0),
+    LIKE_OPENAI(xai, "https://api.x.ai", "x-ai", PROVIDER_TELLS_COST),
     {"openrouter", FAMILY_OPENROUTER, openrouter, "https://openrouter.ai", "openrouter", "openrouter",
-     PROVIDER_SENDS_USAGE},
+     PROVIDER_SENDS_USAGE | PROVIDER_TELLS_COST},
     LIKE_OPENAI(together, "https://api.together.xyz", "together", PROVIDER_SENDS_USAGE),
     LIKE_OPENAI(fireworks, "https://api.fireworks.ai", "fireworks", PROVIDER_SENDS_USAGE),
-    LIKE_OPENAI(perplexity, "https://api.perplexity.ai", "perplexity", PROVIDER_SENDS_USAGE),
+    LIKE_OPENAI(perplexity, "https://api.perplexity.ai", "perplexity", PROVIDER_SENDS_USAGE | PROVIDER_TELLS_COST),
     LIKE_OPENAI(cerebras, "https://api.cerebras.ai", "cerebras", 0),
     LIKE_OPENAI(moonshot, "https://api.moonshot.ai", "moonshotai", 0),
     LIKE_OPENAI(zai, "https://api.z.ai", "zai", 0),
@@ -153,8 +153,9 @@ unsigned api_family_traits(enum api_family family)
 		return PROVIDER_FULL_BILL;
 	case FAMILY_COHERE:
 	case FAMILY_MISTRAL:
-	case FAMILY_OPENROUTER:
 		return PROVIDER_SENDS_USAGE;
+	case FAMILY_OPENROUTER:
+		return PROVIDER_SENDS_USAGE | PROVIDER_TELLS_COST;
 	case FAMILY_OLLAMA:
 		return PROVIDER_LOCAL;
 	default:

@@ -59,6 +59,7 @@ struct proxy_provider {
 	size_t n_models;
 	bool price_free;         /* nothing is billed: the operator's own machines */
 	bool bills_errors;       /* an error answer (4xx, 5xx) may be billed: it does not settle at zero */
+	bool tells_cost;         /* the cost in its answers is what it charges; others' figures are not believed */
 	bool full_bill_on_abort; /* an abandoned stream is generated and billed to its end */
 	bool ask_usage;          /* streams that do not ask for their usage may be edited so that they do */
 	enum on_client_abort on_client_abort;

@@ -95,11 +95,13 @@ static int cost_of(struct txn *t, const struct price_model *m, const struct usag
 }
 
 /* What the vendor itself says the call cost. */
-static bool reported_cost(const struct usage *u, int64_t *ret)
+static bool reported_cost(const struct txn *t, int64_t *ret)
 {
+	const struct usage *u = usage_of(t);
 	int64_t pusd;
 
-	if (!u->has_reported_cost || amount_add(u->reported_cost_pusd, u->upstream_cost_pusd, &pusd) < 0 || pusd < 0)
+	if (!t->target.provider->tells_cost || !u->has_reported_cost ||
+	    amount_add(u->reported_cost_pusd, u->upstream_cost_pusd, &pusd) < 0 || pusd < 0)
 		return false;
 	*ret = pusd / PICOUSD_PER_NANOUSD + (pusd % PICOUSD_PER_NANOUSD > 0);
 	return *ret <= COST_MAX_NANOUSD;
@@ -185,7 +187,7 @@ static void outcome_estimate(struct txn *t, const struct price_model *m, struct 
 floor:
 	if (m && (u->has_input || u->has_output) && cost_of(t, m, u, &floor) == BUR_OK && floor > o->actual_nanousd)
 		o->actual_nanousd = floor;
-	if (reported_cost(u, &floor) && floor > o->actual_nanousd)
+	if (reported_cost(t, &floor) && floor > o->actual_nanousd)
 		o->actual_nanousd = floor;
 	/* what the vendor told is no less than it told */
 	o->input_tokens = o->input_tokens > u->input_tokens ? o->input_tokens : u->input_tokens;
@@ -260,7 +262,7 @@ static void outcome_of_answer(struct txn *t, struct outcome *o)
 	} else if (t->target.provider->price_free) {
 		outcome_usage(t, o, u->complete ? SOURCE_USAGE : SOURCE_COUNTED);
 		o->requests = 1;
-	} else if (u->complete && reported_cost(u, &o->actual_nanousd)) {
+	} else if (u->complete && reported_cost(t, &o->actual_nanousd)) {
 		outcome_usage(t, o, SOURCE_REPORTED);
 		compare_with_book(t, m, o->actual_nanousd);
 	} else if (t->target.api.kind == API_UNKNOWN || !m) {
@@ -302,7 +304,7 @@ static void outcome_of_fetch(struct txn *t, struct outcome *o)
 	}
 	txn_batch_fetched(t, u);
 	m = txn_find_price(t, u->model, NULL);
-	if (reported_cost(u, &o->actual_nanousd)) {
+	if (reported_cost(t, &o->actual_nanousd)) {
 		o->source = SOURCE_REPORTED;
 	} else if (!m || cost_of(t, m, u, &o->actual_nanousd) < 0) {
 		log_limited(LOG_WARN, "price.unknown",
