@@ -77,7 +77,7 @@ static json_t *budget_row(const struct meter_view *v)
 	const struct budget *b = v->budget;
 	json_t *row = json_pack("{s:o,s:o,s:s,s:s,s:s}", "name", body_text(slice_of(b->name)), "scope",
 				body_text(slice_of(v->scope)), "window", b->window_name, "mode",
-				b->mode == MODE_HARD ? "hard" : "soft", "unit", unit_name(b->unit));
+				budget_mode_name(b->mode), "unit", unit_name(b->unit));
 	json_t *numbers = json_object();
 	int r = 0;
 
@@ -92,6 +92,8 @@ static json_t *budget_row(const struct meter_view *v)
 	r |= json_object_set_new(row, "starts_at", instant(b, v->win_start));
 	r |= json_object_set_new(row, "resets_at", instant(b, v->win_end));
 	r |= json_object_set_new(row, "closing", json_boolean(v->closing));
+	if (b->mode == MODE_SHADOW)
+		r |= json_object_set_new(row, "would_block", json_integer((json_int_t)v->would_block));
 	r |= json_object_set_new(row, "numbers", numbers);
 	numbers = NULL;
 	if (r == 0)
