@@ -276,7 +276,7 @@ def ordered(shelf, start_bursar):
     bursar = start_bursar({"providers": {"openai": {"base_url": f"http://127.0.0.1:{shelf.vendor.plain}"}}})
     file = upload(bursar, lines(*[chat_line(i) for i in range(3)]))
     batch = order(bursar, file).json()["id"]
-    assert net(bursar) > 0
+    wait_for(lambda: net(bursar) > 0, "the row of the order", 20)
     return bursar, batch
 
 
@@ -343,7 +343,7 @@ def test_long_context_prices_go_by_each_request_and_not_by_their_sum(shelf, star
     for last, times in (({}, 1), ({"stop": "long " * 300}, 10)):
         file = upload(bursar, lines(*[chat_line(i) for i in range(29)], chat_line(29, **last)))
         batch = order(bursar, file).json()["id"]
-        assert net(bursar) - charged >= times * bill
+        wait_for(lambda: net(bursar) - charged >= times * bill, "the hold of the order", 20)
         shelf.batch(batch, "completed", output_file_id=f"{batch}-out", usage=used, request_counts=counts)
         assert get(bursar, f"/batches/{batch}").status == 200
         charged += times * bill
