@@ -24,12 +24,13 @@ SANITIZER_ENV = {
 
 # Acceptance data that is not part of the repository; its tests are left out where it is not at hand.
 DATA = pathlib.Path(os.environ.get("BURSAR_ACCEPTANCE_DATA", ROOT / "acceptance"))
-DATA_ENV = {
-    "BURSAR_PRICES": str(ROOT / "build" / "release" / "prices.json"),
+CASES_ENV = {
     **({"BURSAR_USAGE_CASES": str(DATA / "usage-cases.jsonl")} if (DATA / "usage-cases.jsonl").exists() else {}),
     **({"BURSAR_TOKEN_CASES": str(DATA / "token-cases.jsonl")} if (DATA / "token-cases.jsonl").exists() else {}),
     **({"BURSAR_PRICE_ORACLE": str(DATA / "price-oracle.jsonl")} if (DATA / "price-oracle.jsonl").exists() else {}),
 }
+# For the unit tests only: to bursar itself this variable is its setting `prices`.
+DATA_ENV = {**CASES_ENV, "BURSAR_PRICES": str(ROOT / "build" / "release" / "prices.json")}
 
 passed = failed = skipped = 0
 failures = []
@@ -70,7 +71,7 @@ def pytest_run(label, build, paths, *options):
     say(f"== {label}")
     done = subprocess.run(
         [PYTEST, "-c", "tests/pytest.ini", "-q", f"--junitxml={report}", "-m", "not soak", *options, *paths], cwd=ROOT,
-        env={**os.environ, **SANITIZER_ENV, **DATA_ENV, "BURSAR_BUILD": build},
+        env={**os.environ, **SANITIZER_ENV, **CASES_ENV, "BURSAR_BUILD": build},
     )
     if not report.exists():
         failed += 1
