@@ -76,6 +76,17 @@ bool txn_field_repeats(const struct h1_head *h, enum h1_field_id id)
 	return n > 1;
 }
 
+/* The same type said twice is one type. */
+static bool types_differ(const struct h1_head *h)
+{
+	const struct h1_field *first = h1_find(h, H1_F_CONTENT_TYPE);
+
+	for (size_t i = 0; i < h->n_fields; i++)
+		if (h->fields[i].id == H1_F_CONTENT_TYPE && !slice_eq(h->fields[i].value, first->value))
+			return true;
+	return false;
+}
+
 static int look_begin(struct txn *t)
 {
 	const struct h1_field *coding = h1_find(t->head, H1_F_CONTENT_ENCODING);
@@ -177,7 +188,7 @@ static enum step_result gather_begin(struct txn *t)
 	size_t room;
 	int r;
 
-	if (txn_field_repeats(t->head, H1_F_CONTENT_TYPE) || txn_field_repeats(t->head, H1_F_CONTENT_ENCODING))
+	if (types_differ(t->head) || txn_field_repeats(t->head, H1_F_CONTENT_ENCODING))
 		return txn_refuse(t, REFUSE_BAD_REQUEST,
 				  "Content-Type or Content-Encoding stands twice in the request; which one would the "
 				  "vendor read?");
