@@ -225,9 +225,12 @@ static void outcome_usage(const struct txn *t, struct outcome *o, enum settle_so
 /* The vendor's own figure counts; the book's stands beside it, and a difference says that the book needs care. */
 static void compare_with_book(struct txn *t, const struct price_model *m, int64_t reported_nanousd)
 {
+	uint32_t flags = t->row_flags; /* what the book has to guess at does not make the vendor's figure a guess */
 	int64_t ours, apart;
+	int r = m ? cost_of(t, m, usage_of(t), &ours) : BUR_NOTFOUND;
 
-	if (!m || cost_of(t, m, usage_of(t), &ours) < 0)
+	t->row_flags = flags;
+	if (r < 0)
 		return;
 	t->book_cost_nanousd = ours;
 	apart = ours > reported_nanousd ? ours - reported_nanousd : reported_nanousd - ours;
