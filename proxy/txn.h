@@ -230,6 +230,12 @@ enum step_result txn_step_hold(struct txn *);
 void txn_money_sent(struct txn *);
 void txn_tell_events(struct txn *, const struct engine_event *, size_t n);
 
+/* As much of a count as the journal has room for. */
+static inline uint32_t clip_u32(uint64_t n)
+{
+	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
 /* txn_settle.c */
 /* Resolves the hold, whatever it is: by usage, estimate, worst case, or nothing. Idempotent. */
 void txn_settle(struct txn *);

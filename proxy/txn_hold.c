@@ -85,11 +85,6 @@ static enum step_result blocked(struct txn *t, const struct decision *d)
 	return r;
 }
 
-static uint32_t clip_u32(uint64_t n)
-{
-	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
-}
-
 static void fill_entry(struct txn *t, struct journal_entry *e)
 {
 	const struct facts *f = &t->worker->facts; /* of this call: they were gathered in this same turn */
