@@ -460,9 +460,10 @@ static int copy_text(struct arena *a, const char **inout)
 
 static void default_steps(struct budget *b)
 {
-	static const struct budget_step steps[] = {
-	    {750000, STEP_ALERT}, {900000, STEP_ALERT}, {1000000, STEP_ALERT}, {1000000, STEP_BLOCK}};
-
+	static const struct budget_step steps[] = {{.at_ppm = 750000, .action = STEP_ALERT},
+						   {.at_ppm = 900000, .action = STEP_ALERT},
+						   {.at_ppm = 1000000, .action = STEP_ALERT},
+						   {.at_ppm = 1000000, .action = STEP_BLOCK}};
 	memcpy(b->steps, steps, sizeof(steps));
 	b->n_steps = ARRAY_LEN(steps);
 }

@@ -52,10 +52,38 @@ struct per {
 /* hard: refuses what does not fit. soft: counts and tells. shadow: counts and decides as a hard one would, and only
  * reports it; no call is changed, delayed or refused. */
 enum budget_mode { MODE_HARD, MODE_SOFT, MODE_SHADOW };
-enum step_action { STEP_ALERT, STEP_BLOCK };
+/* The rungs of the ladder; the numbers are in the store.
+ * ALERT: told once for each window. BLOCK: refused. THROTTLE: delayed by a curve (pace.h). PACE: delayed so that money
+ * flows evenly. DEGRADE: another model instead, of `map`. CLAMP: fewer output tokens instead of a refusal. */
+enum step_action { STEP_ALERT, STEP_BLOCK, STEP_THROTTLE, STEP_PACE, STEP_DEGRADE, STEP_CLAMP };
+
+#define DEGRADES_MAX 64
+/* A model and what is called in its place; `from` may end in '*'. */
+struct degrade {
+	const char *from, *to;
+};
+
 struct budget_step {
 	int64_t at_ppm; /* of the limit; 750000 = 75 % */
 	enum step_action action;
+	int64_t max_delay_ns; /* THROTTLE: at 100 % of the limit */
+	struct {
+		int64_t per_minute_nanousd; /* a fixed rate; 0: what is left over the time that is left, times factor */
+		int64_t factor_milli, burst_ns, max_wait_ns;
+	} pace;                    /* PACE; USD budgets only */
+	uint64_t min_out;          /* CLAMP: fewer output tokens than this are no answer */
+	const struct degrade *map; /* DEGRADE */
+	size_t n_map;
+};
+#define STEP_MIN_OUT 256
+
+/* What a stream holds: all that it can cost, or what it needs next, growing as it goes on. */
+enum hold_mode { HOLD_AUTO, HOLD_WORST, HOLD_GROWING };
+
+/* The budget's cost breaker, see breaker.h; all off: there is none. */
+struct budget_breaker {
+	bool on, trip_on_burn, trip_on_anomaly, latch;
+	int64_t max_request_nanousd, velocity_nanousd, velocity_window_s, cool_down_s, probe_nanousd;
 };
 /* A call without a price: refused, recorded at nothing, at the dear default price, or at a fixed sum. */
 enum unknown_model { UNKNOWN_BLOCK, UNKNOWN_FREE, UNKNOWN_DEFAULT, UNKNOWN_CHARGE };
@@ -75,11 +103,15 @@ struct budget {
 	enum amount_unit unit;
 	int64_t limit; /* nano-USD, or a count */
 	enum budget_mode mode;
-	struct budget_step steps[STEPS_MAX]; /* ascending; default alert at 75, 90, 100 % and block at 100 % */
+	struct budget_step steps[STEPS_MAX]; /* ascending; default alert at 75, 90, 100 %, clamp and block at 100 % */
 	size_t n_steps;
 	enum unknown_model unknown_model; /* hard budgets: UNKNOWN_BLOCK unless told otherwise */
 	int64_t unknown_charge_nanousd;
 	bool estimate_input; /* a hold may stand on an estimate of the prompt where no exact count is to be had */
+	enum hold_mode hold; /* AUTO: growing where the request has no output bound and the vendor stops when told */
+	uint64_t default_max_out; /* put into requests that have no output bound; 0: none */
+	bool lower_cuts;          /* a lower limit ends running streams, the youngest first, until it holds again */
+	struct budget_breaker breaker;
 };
 
 const char *budget_mode_name(enum budget_mode); /* "hard", "soft", "shadow" */

@@ -32,7 +32,13 @@ struct match {
 	bool any_hard, any_money;         /* some budget is hard; some counts USD */
 	enum unknown_model unknown_model; /* strictest answer of the hard ones (BLOCK wins) */
 	int64_t unknown_charge_nanousd;
-	bool estimate_input; /* every hard one allows holds that stand on an estimate */
+	bool estimate_input;      /* every hard one allows holds that stand on an estimate */
+	enum hold_mode hold;      /* the strictest: WORST before AUTO before GROWING; of hard ones */
+	uint64_t default_max_out; /* the least of them; 0: none */
+	bool has_breaker;         /* some budget has a cost breaker */
+	/* Per meter: the steps that have another model for this one (bit i: step i); 0: none. The caller may clear
+	 * them: then the ladder has no such rung. */
+	uint16_t degrade[MATCH_MAX];
 };
 /* BUR_OK; BUR_NOTFOUND (no budget matches and default is deny; a shadow budget is a match); BUR_FULL (no room or memory
  * for a new counter; a shadow budget is then left out). */
@@ -85,7 +91,21 @@ struct blocked {
 	bool only_held;  /* it would fit if other calls' holds were gone */
 };
 
-enum verdict { VERDICT_ALLOW, VERDICT_SPENT, VERDICT_HELD };
+/* DEGRADE: nothing blocks, or less would, if another model were called. */
+enum verdict { VERDICT_ALLOW, VERDICT_SPENT, VERDICT_HELD, VERDICT_DEGRADE };
+
+/* A rung that an admitted call stands on: STEP_THROTTLE and STEP_PACE. Of each budget the highest of each kind. */
+struct reached {
+	const struct budget *budget;
+	const struct budget_step *step;
+	const char *scope;
+	uint64_t uid;
+	uint32_t meter;
+	int64_t u_ppm;                     /* with this call counted in */
+	int64_t limit, posted, held, need; /* as in struct blocked; held without this call's need */
+	int64_t now_s, win_start, win_end; /* now as the engine sees it */
+};
+#define REACHED_MAX (2 * MATCH_MAX)
 
 struct decision {
 	enum verdict verdict; /* SPENT if any blocked budget is really spent, else HELD */
@@ -94,6 +114,18 @@ struct decision {
 	/* shadow budgets that would have refused an admitted call; nothing came of it */
 	size_t n_would_block;
 	const struct budget *would_block[MATCH_MAX];
+	/* VERDICT_DEGRADE: the model to call instead (of the budget's set); which budget says so, and at which step.
+	 * Shadow budgets never degrade. */
+	const char *degrade_to;
+	const struct budget *degrade_by;
+	const struct budget_step *degrade_step;
+	/* Refused, and every budget that blocks has a clamp step at or below where the call stands: what would fit in
+	 * all of them, per unit (INT64_MAX: no such budget). min_out: the largest of their steps. */
+	bool may_clamp;
+	struct amounts room;
+	uint64_t min_out;
+	size_t n_reached; /* of an admitted call */
+	struct reached reached[REACHED_MAX];
 	bool over_budget; /* a soft budget is over its limit, with this hold if it was taken */
 	/* the matching USD budget, shadow ones aside, with the least left after this hold (the first of equals; left
 	 * may be negative), for the answer's headers; NULL = none */
@@ -104,10 +136,19 @@ struct decision {
 };
 
 /* All or nothing over every meter of the match. BUR_OK: *ret_hold is HOLD_RESERVED. BUR_DENIED: nothing changed except
- * warning bits, *ret lists every budget that blocks. BUR_OVERFLOW: negative or too large amounts. BUR_FULL: a counter
+ * warning bits, *ret lists every budget that blocks, or (VERDICT_DEGRADE) says which model to try instead: a degrade
+ * step with a model for this one has been reached, this call counted in; the highest such step of the strictest (lowest
+ * left) budget decides. BUR_OVERFLOW: negative or too large amounts. BUR_FULL: a counter
  * still has holds in eight past windows (that of a shadow budget is left out). A zero need never blocks. */
 int engine_reserve(struct engine *, const struct match *, const struct amounts *worst, int64_t now_s,
 		   struct hold *ret_hold, struct decision *ret) NONNULL(1, 2, 3, 5, 6) MUST_USE;
+/* The same decision as engine_reserve would make now, and nothing changes: no hold, no warning bits, no events. Budgets
+ * that block, that would degrade, throttle or pace are in *ret. */
+int engine_preview(struct engine *, const struct match *, const struct amounts *worst, int64_t now_s,
+		   struct decision *ret) NONNULL(1, 2, 3, 5) MUST_USE;
+/* The time to pass to the engine: the wall clock as the clock guard believes it (R7.5). Every caller that admits, looks
+ * or changes uses it, so that no jump of the clock ends a window at once. Any thread. */
+int64_t engine_time_s(struct engine *, int64_t wall_ns, int64_t mono_ns) NONNULL(1) MUST_USE;
 /* RESERVED -> SENT. BUR_ALREADY when not RESERVED. */
 int engine_mark_sent(struct engine *, struct hold *) NONNULL(1, 2) MUST_USE;
 /* All or nothing: worst += delta, in the hold's own window instances even when they have ended. BUR_DENIED,

@@ -20,7 +20,9 @@
 #define TXN_STEPS(X)                                                                                                   \
 	X(ROUTE, route)                                                                                                \
 	X(PRINCIPAL, principal)                                                                                        \
-	X(BODY, body) X(PRICE, price) X(HOLD, hold) X(DIAL, dial) X(SEND, send) X(ANSWER, answer) X(END, end)
+	X(BODY, body)                                                                                                  \
+	X(PRICE, price)                                                                                                \
+	X(HOLD, hold) X(PACE, pace) X(DIAL, dial) X(SEND, send) X(ANSWER, answer) X(END, end)
 
 enum txn_step {
 #define X(uc, lc) TXN_##uc,
@@ -55,6 +57,13 @@ enum txn_end {
 
 /* How the answer's body is framed towards the client. */
 enum out_framing { OUT_NONE, OUT_LENGTH, OUT_CHUNKED, OUT_CLOSE };
+
+/* A replacement of bytes [from, to) of the request's body; `text` is static or in the call's arena. */
+struct txn_edit {
+	uint64_t from, to;
+	struct slice text;
+};
+#define TXN_EDITS_MAX 6
 
 #define TXN_ID_TEXT 37
 #define TXN_PIECES_MAX 64
@@ -101,6 +110,19 @@ struct txn {
 	struct decode *body_decode;
 	bool body_made_plain; /* it came compressed and leaves in plain */
 	struct request_info info;
+	struct txn_edit edits[TXN_EDITS_MAX]; /* ascending, see txn_edit.c */
+	size_t n_edits;
+
+	/* the ladder (txn_ladder.c) */
+	struct slice degraded_from; /* the model that was asked for; empty: it is the one that is called */
+	uint64_t clamped_to;        /* output tokens that were put into the request; 0: none */
+	unsigned degrades;
+	int64_t delay_ns;      /* to wait before it leaves */
+	struct pacing *pacing; /* NULL: it is neither throttled nor paced */
+	/* what stops calls beside their budgets (txn_guard.c); NULL: nothing watches this call */
+	struct guarded *guarded;
+	/* a hold that grows with the answer (txn_grow.c); NULL: the hold is for all of it */
+	struct growing *growing;
 
 	/* the money */
 	struct batch_sum *batch; /* of a batch by file: what its requests can use; in the arena, gone once it is sent */
@@ -135,7 +157,7 @@ struct txn {
 	struct buf send;   /* request head, later bytes of a streamed body */
 	size_t sent_bytes; /* of head + body */
 	bool sent_all, sending, dialling, retried, waits_for_client;
-	struct iovec request_iov[5];
+	struct iovec request_iov[2 * TXN_EDITS_MAX + 2];
 	int n_request_iov;
 	size_t request_bytes;
 
@@ -230,6 +252,41 @@ enum step_result txn_step_hold(struct txn *);
 void txn_money_sent(struct txn *);
 void txn_tell_events(struct txn *, const struct engine_event *, size_t n);
 
+/* txn_edit.c: what is changed in the body before it leaves. */
+/* BUR_INVALID: the body may not be changed (signed by the client, streamed), or it touches another edit. BUR_FULL,
+ * BUR_NOMEM, or why a compressed body could not be made plain. An edit of the same range replaces the older one. */
+int txn_edit_add(struct txn *, uint64_t from, uint64_t to, struct slice text) MUST_USE;
+bool txn_edit_allowed(const struct txn *);
+uint64_t txn_edit_length(const struct txn *); /* of the body as it leaves */
+
+/* txn_ladder.c: from the engine's decision to what is done about the call. */
+/* The hold was refused: a cheaper model or fewer output tokens? TRUE: t->info, t->bound, the match and the edits are
+ * changed; reserve again. */
+bool txn_ladder_bend(struct txn *, const struct decision *);
+/* The hold was taken: how long must it wait? False: it must wait too long; the hold is voided, the call refused (429),
+ * *ret says how it goes on. */
+bool txn_ladder_pace(struct txn *, const struct decision *, enum step_result *ret);
+enum step_result txn_step_pace(struct txn *); /* waits, then dials */
+/* Idempotent, for every exit: what was not used is given back to the pacing. */
+void txn_ladder_end(struct txn *, int64_t actual_nanousd);
+
+/* txn_grow.c: holds that grow. What is needed after txn_compact is not in the arena. */
+/* Before the first reserve, and again when the ladder changed the call: may this stream hold less than all it can
+ * cost? Then t->bound becomes what it begins with. */
+void txn_grow_begin(struct txn *);
+/* The beginning does not fit. True: t->bound is smaller (down to what is worth a call), try once more. */
+bool txn_grow_begin_with(struct txn *, const struct amounts *room);
+/* After each piece of the answer went to the tap. False: the money is gone; the call must be cut off. */
+bool txn_grow_on(struct txn *);
+void txn_grow_free(struct txn *);
+
+/* txn_guard.c: kill switches, breakers, loops. Each: false: refused, *ret is what becomes of the call. */
+bool txn_guard_principal(struct txn *, enum step_result *ret); /* who calls is known */
+bool txn_guard_admit(struct txn *, enum step_result *ret);     /* the hold is taken; it is voided when refused */
+bool txn_guard_dial(struct txn *, enum step_result *ret);      /* is the upstream well? */
+/* Idempotent, for every exit, after the hold was resolved. */
+void txn_guard_end(struct txn *, int64_t actual_nanousd);
+
 /* As much of a count as the journal has room for. */
 static inline uint32_t clip_u32(uint64_t n)
 {
@@ -255,9 +312,23 @@ int txn_write_request_head(struct txn *) MUST_USE;
 /* Points request_iov at head and body again; the connection's buffer may have moved. */
 void txn_gather_request(struct txn *);
 
-/* txn_relay.c */
+/* txn_send.c */
 enum step_result txn_step_dial(struct txn *);
 enum step_result txn_step_send(struct txn *);
+/* A pooled connection that the vendor had closed meanwhile: true when the call starts once more on a new one. */
+bool txn_send_again(struct txn *);
+
+/* txn_answer.c */
+/* Reads past interim answers. BUR_OK: the final head is in worker->head and *s stands at the body. */
+int txn_answer_head(struct txn *, struct slice *s) MUST_USE;
+int txn_answer_write_head(struct txn *, struct buf *out) MUST_USE;
+
+/* txn_relay.c */
 enum step_result txn_step_answer(struct txn *);
+/* The one place that says what we want of the vendor's socket. */
+void txn_relay_interest(struct txn *);
+enum step_result txn_relay_read(struct txn *);
+/* The vendor's side failed after its head: the client must see a broken answer, not a short one. */
+enum step_result txn_relay_cut(struct txn *, enum txn_end);
 
 #endif

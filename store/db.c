@@ -49,6 +49,17 @@ static const char *const migrations[] = {
     "CREATE INDEX ledger_ref ON ledger(ref_uid) WHERE ref_uid IS NOT NULL;"
     "CREATE TABLE late(id INTEGER PRIMARY KEY, key INTEGER NOT NULL UNIQUE, uid BLOB NOT NULL CHECK(length(uid)=16),"
     " state INTEGER NOT NULL, bills INTEGER NOT NULL, ts INTEGER NOT NULL) STRICT;",
+    /* 3: what people changed while it ran: who, why, and the chain over it; what is in force of it; and the state of
+     * breakers and switches */
+    "CREATE TABLE audit(seq INTEGER PRIMARY KEY, ts INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,"
+    " object TEXT NOT NULL, reason TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, prev BLOB NOT NULL,"
+    " hash BLOB NOT NULL) STRICT;"
+    "CREATE TABLE limit_change(budget TEXT PRIMARY KEY, unit INTEGER NOT NULL, configured_n INTEGER NOT NULL,"
+    " limit_n INTEGER NOT NULL, ts INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE credit(id INTEGER PRIMARY KEY, budget TEXT NOT NULL, scope TEXT NOT NULL, unit INTEGER NOT NULL,"
+    " amount_n INTEGER NOT NULL, win_start INTEGER NOT NULL, expires_s INTEGER NOT NULL, carry INTEGER NOT NULL,"
+    " ts INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE switch(name TEXT PRIMARY KEY, value TEXT NOT NULL, ts INTEGER NOT NULL) STRICT;",
 };
 
 int db_schema_version(void)

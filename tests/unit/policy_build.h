@@ -61,7 +61,7 @@ UNUSED static void budget_per(struct budget *b, enum fact fact)
 
 UNUSED static void budget_step(struct budget *b, int64_t percent, enum step_action action)
 {
-	b->steps[b->n_steps++] = (struct budget_step){percent * 10000, action};
+	b->steps[b->n_steps++] = (struct budget_step){.at_ppm = percent * 10000, .action = action};
 }
 
 UNUSED static struct budget_set *set_of(const struct budget *defs, size_t n)

@@ -523,7 +523,8 @@ static void random_steps(struct budget *b)
 
 	for (size_t i = 0; i < n; i++) {
 		at += between(1, 400000);
-		b->steps[b->n_steps++] = (struct budget_step){at, pick(4) ? STEP_ALERT : STEP_BLOCK};
+		b->steps[b->n_steps++] =
+		    (struct budget_step){.at_ppm = at, .action = pick(4) ? STEP_ALERT : STEP_BLOCK};
 	}
 	if (n == 0) { /* what the set makes of it */
 		budget_step(b, 75, STEP_ALERT);
