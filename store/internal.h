@@ -335,6 +335,10 @@ int late_prune(struct writer *, int64_t now_ns) NONNULL(1) MUST_USE;
 /* --- batch.c ------------------------------------------------------------------------------------------------------ */
 int batch_register(struct writer *) NONNULL(1) MUST_USE; /* SQLite's code */
 
+/* --- ledger.c ----------------------------------------------------------------------------------------------------- */
+/* The row as readers see it; its slices are the row's own. */
+void ledger_row_of(const struct row *, struct ledger_row *ret) NONNULL(1, 2);
+
 /* --- recover.c ---------------------------------------------------------------------------------------------------- */
 /* What the journal holds goes into the ledger, then every slot is free. BUR_CORRUPT with strict_journal. */
 int recover_journal(struct store *, struct recovery_report *) NONNULL(1, 2) MUST_USE;

@@ -15,7 +15,7 @@ static int64_t units(const struct row *r, enum row_int i)
 	return r->has_ref || r->v[i] > 0 ? r->v[i] : 0;
 }
 
-static void to_public(const struct row *r, struct ledger_row *l)
+void ledger_row_of(const struct row *r, struct ledger_row *l)
 {
 	const int64_t *v = r->v;
 
@@ -137,7 +137,7 @@ static int visit_rows(sqlite3_stmt *st, int (*visit)(void *, const struct ledger
 
 	for (rc = sqlite3_step(st); rc == SQLITE_ROW && r == BUR_OK; rc = sqlite3_step(st)) {
 		row_read(st, &row);
-		to_public(&row, &l);
+		ledger_row_of(&row, &l);
 		r = visit(ctx, &l);
 		if (r != BUR_OK)
 			return r;
@@ -186,7 +186,7 @@ static void check_price(struct verify *v, const struct row *r)
 
 	if (!v->price)
 		return;
-	to_public(r, &l);
+	ledger_row_of(r, &l);
 	v->rep->price_rows++;
 	switch (v->price(v->ctx, &l)) {
 	case BUR_OK:
