@@ -18,6 +18,11 @@
 #define PATTERN_BYTES_MAX 256
 #define TAG_NAME_BYTES_MAX 32
 #define STEP_AT_MAX_PPM INT64_C(10000000) /* ten times the limit */
+#define DELAY_MAX_NS INT64_C(60000000000)
+#define PACE_FACTOR_MAX_MILLI 1000000
+#define PACE_BURST_MAX_NS (INT64_C(86400) * 1000000000)
+#define OUT_MAX 10000000 /* output tokens of one call */
+#define BREAKER_S_MAX 86400
 #define SET_BYTES_MAX ((size_t)BUDGETS_MAX * 16384)
 
 struct budget_set {
@@ -106,6 +111,15 @@ bool budget_matches(const struct budget *b, const struct facts *f)
 			return false;
 	}
 	return true;
+}
+
+int budget_degrade(const struct budget_step *s, struct slice model)
+{
+	for (size_t i = 0; i < s->n_map; i++) {
+		if (pattern_accepts(s->map[i].from, model) && !slice_eq(slice_of(s->map[i].to), model))
+			return (int)i;
+	}
+	return -1;
 }
 
 /* --- scope -------------------------------------------------------------------------------------------------------- */
@@ -326,15 +340,87 @@ static int check_window(const struct budget *b, const struct report *to)
 	return BUR_OK;
 }
 
+static bool in_range(int64_t v, int64_t low, int64_t high)
+{
+	return v >= low && v <= high;
+}
+
+/* A name, or when `star` a pattern. */
+static bool model_ok(const char *text, bool star)
+{
+	const char *at = text_ok(text, PATTERN_BYTES_MAX) ? strchr(text, '*') : "**";
+
+	return !at || (star && at[1] == '\0');
+}
+
+static int check_degrades(const struct budget_step *s, const struct report *to)
+{
+	if (s->n_map == 0 || s->n_map > DEGRADES_MAX || !s->map)
+		return invalid(to, "a degrade step needs a map of 1 to %d models", DEGRADES_MAX);
+	for (size_t i = 0; i < s->n_map; i++) {
+		const struct degrade *d = &s->map[i];
+
+		if (!model_ok(d->from, true) || !model_ok(d->to, false))
+			return invalid(to, "a model in the map of a degrade step is empty or too long, or has a `*` "
+					   "that is not at the end of the left side");
+		if (strcmp(d->from, d->to) == 0)
+			return invalid(to, "a degrade step maps `%s` to itself", d->from);
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(d->from, s->map[j].from) == 0)
+				return invalid(to, "a degrade step has `%s` twice", d->from);
+		}
+	}
+	return BUR_OK;
+}
+
+static int check_pace(const struct budget *b, const struct budget_step *s, const struct report *to)
+{
+	if (b->unit != UNIT_USD)
+		return invalid(to, "only a budget in USD can be paced");
+	if (s->pace.per_minute_nanousd < 0)
+		return invalid(to, "the rate of a pace step is negative");
+	if (s->pace.per_minute_nanousd == 0 && !in_range(s->pace.factor_milli, 1, PACE_FACTOR_MAX_MILLI))
+		return invalid(to, "the factor of a pace step is not between 0.001 and %d",
+			       PACE_FACTOR_MAX_MILLI / 1000);
+	if (!in_range(s->pace.burst_ns, 0, PACE_BURST_MAX_NS))
+		return invalid(to, "the burst of a pace step is not between 0 and 24 hours");
+	if (!in_range(s->pace.max_wait_ns, 0, DELAY_MAX_NS))
+		return invalid(to, "the longest wait of a pace step is not between 0 and 60 seconds");
+	return BUR_OK;
+}
+
+static int check_action(const struct budget *b, const struct budget_step *s, const struct report *to)
+{
+	switch (s->action) {
+	case STEP_ALERT:
+	case STEP_BLOCK:
+		return BUR_OK;
+	case STEP_THROTTLE:
+		return in_range(s->max_delay_ns, 0, DELAY_MAX_NS)
+			   ? BUR_OK
+			   : invalid(to, "the delay of a throttle step is not between 0 and 60 seconds");
+	case STEP_PACE:
+		return check_pace(b, s, to);
+	case STEP_DEGRADE:
+		return check_degrades(s, to);
+	case STEP_CLAMP:
+		return s->min_out >= 1 && s->min_out <= OUT_MAX
+			   ? BUR_OK
+			   : invalid(to, "the fewest output tokens of a clamp step are not between 1 and %d", OUT_MAX);
+	}
+	return invalid(to, "a step has an unknown action");
+}
+
 static int check_steps(const struct budget *b, const struct report *to)
 {
 	if (b->n_steps > STEPS_MAX)
 		return invalid(to, "more than %d steps", STEPS_MAX);
 	for (size_t i = 0; i < b->n_steps; i++) {
 		const struct budget_step *s = &b->steps[i];
+		int r = check_action(b, s, to);
 
-		if (s->action != STEP_ALERT && s->action != STEP_BLOCK)
-			return invalid(to, "step %zu has an unknown action", i + 1);
+		if (r < 0)
+			return r;
 		if (s->at_ppm <= 0 || s->at_ppm > STEP_AT_MAX_PPM)
 			return invalid(to, "step %zu is not between 0 and 1000 %%", i + 1);
 		if (i > 0 && s->at_ppm < s[-1].at_ppm)
@@ -344,6 +430,18 @@ static int check_steps(const struct budget *b, const struct report *to)
 				return invalid(to, "step %zu stands there twice", i + 1);
 		}
 	}
+	return BUR_OK;
+}
+
+static int check_breaker(const struct budget_breaker *k, const struct report *to)
+{
+	if (!k->on)
+		return BUR_OK;
+	if (k->max_request_nanousd < 0 || k->velocity_nanousd < 0 || k->probe_nanousd < 0)
+		return invalid(to, "an amount of its breaker is negative");
+	if (!in_range(k->velocity_window_s, k->velocity_nanousd > 0, BREAKER_S_MAX) ||
+	    !in_range(k->cool_down_s, 0, BREAKER_S_MAX))
+		return invalid(to, "a time of its breaker is zero or more than 24 hours");
 	return BUR_OK;
 }
 
@@ -363,7 +461,13 @@ static int check_budget(const struct budget *b, const struct report *to)
 		return invalid(to, "unknown mode");
 	if ((unsigned)b->unknown_model > UNKNOWN_CHARGE || b->unknown_charge_nanousd < 0)
 		return invalid(to, "`unknown_model` must be block, free or a charge that is not negative");
+	if ((unsigned)b->hold > HOLD_GROWING)
+		return invalid(to, "`hold` must be auto, worst or growing");
+	if (b->default_max_out > OUT_MAX)
+		return invalid(to, "the default of output tokens is above %d", OUT_MAX);
 	r = check_match(b, to);
+	if (r == BUR_OK)
+		r = check_breaker(&b->breaker, to);
 	if (r == BUR_OK)
 		r = check_per(b, to);
 	if (r == BUR_OK)
@@ -460,12 +564,38 @@ static int copy_text(struct arena *a, const char **inout)
 
 static void default_steps(struct budget *b)
 {
-	static const struct budget_step steps[] = {{.at_ppm = 750000, .action = STEP_ALERT},
-						   {.at_ppm = 900000, .action = STEP_ALERT},
-						   {.at_ppm = 1000000, .action = STEP_ALERT},
-						   {.at_ppm = 1000000, .action = STEP_BLOCK}};
+	static const struct budget_step steps[] = {
+	    {.at_ppm = 750000, .action = STEP_ALERT},
+	    {.at_ppm = 900000, .action = STEP_ALERT},
+	    {.at_ppm = 1000000, .action = STEP_ALERT},
+	    {.at_ppm = 1000000, .action = STEP_CLAMP, .min_out = STEP_MIN_OUT},
+	    {.at_ppm = 1000000, .action = STEP_BLOCK},
+	};
 	memcpy(b->steps, steps, sizeof(steps));
 	b->n_steps = ARRAY_LEN(steps);
+}
+
+static int own_map(struct arena *a, struct budget_step *s)
+{
+	struct degrade *map;
+	int r = BUR_OK;
+
+	if (s->action != STEP_DEGRADE) {
+		s->map = NULL;
+		s->n_map = 0;
+		return BUR_OK;
+	}
+	map = arena_alloc(a, s->n_map * sizeof(*map));
+	if (!map)
+		return BUR_NOMEM;
+	memcpy(map, s->map, s->n_map * sizeof(*map));
+	s->map = map;
+	for (size_t i = 0; i < s->n_map && r == BUR_OK; i++) {
+		r = copy_text(a, &map[i].from);
+		if (r == BUR_OK)
+			r = copy_text(a, &map[i].to);
+	}
+	return r;
 }
 
 /* The struct is already a flat copy of the definition; strings are made our own. */
@@ -486,6 +616,8 @@ static int own_budget(struct arena *a, struct budget *b)
 	}
 	for (size_t i = 0; i < b->n_per && r == BUR_OK; i++)
 		r = copy_text(a, &b->per[i].tag);
+	for (size_t i = 0; i < b->n_steps && r == BUR_OK; i++)
+		r = own_map(a, &b->steps[i]);
 	if (b->n_steps == 0)
 		default_steps(b);
 	if (b->window.month_anchor == 0)

@@ -128,6 +128,8 @@ const struct budget *budget_set_at(const struct budget_set *, size_t i) NONNULL(
 int64_t budget_set_longest_rolling_s(const struct budget_set *) NONNULL(1);
 /* Does the selector of this budget hold? */
 bool budget_matches(const struct budget *, const struct facts *) NONNULL(1, 2);
+/* The first entry of a DEGRADE step that is for this model and names another one; -1: none. */
+int budget_degrade(const struct budget_step *, struct slice model) NONNULL(1);
 /* "user=ann,tag.env=prod", empty without `per`; deterministic, values escaped, cut to 255 bytes with a hash when long.
  * Ends with a NUL; dst_size is at least SCOPE_SIZE. Returns bytes written without the NUL. */
 size_t budget_scope(const struct budget *, const struct facts *, char *dst, size_t dst_size) NONNULL(1, 2, 3);

@@ -3,15 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SECOND_NS INT64_C(1000000000)
 #define METERS_MAX ((size_t)1 << 26)
 
-/* The use at which the first alert step is reached, rounded up. */
-static uint64_t alert_at(const struct budget *b, int64_t limit)
+/* The use at which the first step of one of these kinds is reached, rounded up. `actions` has a bit for each. */
+static uint64_t first_at(const struct budget *b, int64_t limit, unsigned actions)
 {
 	for (size_t i = 0; i < b->n_steps; i++) {
 		wide used = ((wide)limit * b->steps[i].at_ppm + PPM - 1) / PPM;
 
-		if (b->steps[i].action == STEP_ALERT)
+		if ((actions >> b->steps[i].action & 1) != 0)
 			return used > UINT64_MAX ? UINT64_MAX : (uint64_t)used;
 	}
 	return UINT64_MAX;
@@ -22,7 +23,10 @@ void engine_limit_set(struct entry *entry, int64_t limit)
 	const struct budget *b = entry->budget;
 
 	entry->limit = entry->block_limit = limit;
-	entry->first_alert = alert_at(b, limit);
+	entry->first_alert = first_at(b, limit, 1u << STEP_ALERT);
+	entry->first_rung = first_at(b, limit, 1u << STEP_THROTTLE | 1u << STEP_PACE | 1u << STEP_DEGRADE);
+	if (b->mode == MODE_SHADOW)
+		entry->first_rung = UINT64_MAX; /* it changes and delays no call */
 	/* A step above 100 % never lifts the promise. */
 	if (entry->block_step != NO_STEP && b->steps[entry->block_step].at_ppm < PPM)
 		entry->block_limit = (int64_t)((wide)limit * b->steps[entry->block_step].at_ppm / PPM);
@@ -54,6 +58,22 @@ static bool mutex_init(pthread_mutex_t *m, int kind)
 		ok = pthread_mutex_init(m, &attr) == 0;
 	(void)pthread_mutexattr_destroy(&attr);
 	return ok;
+}
+
+static bool mutexes_new(struct engine *e)
+{
+	if (!mutex_init(&e->lock, PTHREAD_MUTEX_ADAPTIVE_NP))
+		return false;
+	if (!mutex_init(&e->create, PTHREAD_MUTEX_NORMAL))
+		goto no_create;
+	if (!mutex_init(&e->clock_lock, PTHREAD_MUTEX_ADAPTIVE_NP))
+		goto no_clock;
+	return true;
+no_clock:
+	(void)pthread_mutex_destroy(&e->create);
+no_create:
+	(void)pthread_mutex_destroy(&e->lock);
+	return false;
 }
 
 /* Budgets without `per` have their meter from the start: listed without calls, and found without a look-up. */
@@ -95,12 +115,7 @@ struct engine *engine_new(const struct budget_set *set, const struct engine_conf
 	if (!e)
 		return NULL;
 	memset(e, 0, sizeof(*e));
-	if (!mutex_init(&e->lock, PTHREAD_MUTEX_ADAPTIVE_NP)) {
-		free(e);
-		return NULL;
-	}
-	if (!mutex_init(&e->create, PTHREAD_MUTEX_NORMAL)) {
-		(void)pthread_mutex_destroy(&e->lock);
+	if (!mutexes_new(e)) {
 		free(e);
 		return NULL;
 	}
@@ -128,7 +143,20 @@ void engine_free(struct engine *e)
 	free(e->table);
 	free(e->meters);
 	free(e->entries);
+	(void)pthread_mutex_destroy(&e->clock_lock);
 	(void)pthread_mutex_destroy(&e->create);
 	(void)pthread_mutex_destroy(&e->lock);
 	free(e);
+}
+
+int64_t engine_time_s(struct engine *e, int64_t wall_ns, int64_t mono_ns)
+{
+	enum clock_event ignored;
+	int64_t now_ns;
+
+	CHECK(e->magic == ENGINE_MAGIC);
+	CHECK(pthread_mutex_lock(&e->clock_lock) == 0);
+	now_ns = clock_guard_now(&e->clock, wall_ns, mono_ns, &ignored);
+	CHECK(pthread_mutex_unlock(&e->clock_lock) == 0);
+	return now_ns / SECOND_NS - (now_ns % SECOND_NS < 0);
 }

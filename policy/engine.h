@@ -34,11 +34,12 @@ struct match {
 	int64_t unknown_charge_nanousd;
 	bool estimate_input;      /* every hard one allows holds that stand on an estimate */
 	enum hold_mode hold;      /* the strictest: WORST before AUTO before GROWING; of hard ones */
-	uint64_t default_max_out; /* the least of them; 0: none */
+	uint64_t default_max_out; /* the least of them, shadow ones aside; 0: none */
 	bool has_breaker;         /* some budget has a cost breaker */
 	/* Per meter: the steps that have another model for this one (bit i: step i); 0: none. The caller may clear
-	 * them: then the ladder has no such rung. */
+	 * them: then the ladder has no such rung. No shadow budget's. */
 	uint16_t degrade[MATCH_MAX];
+	uint8_t degrade_entry[MATCH_MAX][STEPS_MAX]; /* of the step's map, where the bit is set */
 };
 /* BUR_OK; BUR_NOTFOUND (no budget matches and default is deny; a shadow budget is a match); BUR_FULL (no room or memory
  * for a new counter; a shadow budget is then left out). */
@@ -94,7 +95,9 @@ struct blocked {
 /* DEGRADE: nothing blocks, or less would, if another model were called. */
 enum verdict { VERDICT_ALLOW, VERDICT_SPENT, VERDICT_HELD, VERDICT_DEGRADE };
 
-/* A rung that an admitted call stands on: STEP_THROTTLE and STEP_PACE. Of each budget the highest of each kind. */
+/* A rung that an admitted call stands on: STEP_THROTTLE and STEP_PACE. Of each budget the highest of each kind, soft
+ * ones included, shadow ones not. In all of the ladder u is (posted + held + need) / limit without credit; a call that
+ * needs nothing of a budget's unit stands on none of its rungs. */
 struct reached {
 	const struct budget *budget;
 	const struct budget_step *step;
@@ -103,7 +106,8 @@ struct reached {
 	uint32_t meter;
 	int64_t u_ppm;                     /* with this call counted in */
 	int64_t limit, posted, held, need; /* as in struct blocked; held without this call's need */
-	int64_t now_s, win_start, win_end; /* now as the engine sees it */
+	/* Now as the engine sees it. Rolling: from the bucket of now to when what is spent in it leaves. */
+	int64_t now_s, win_start, win_end;
 };
 #define REACHED_MAX (2 * MATCH_MAX)
 
@@ -119,9 +123,11 @@ struct decision {
 	const char *degrade_to;
 	const struct budget *degrade_by;
 	const struct budget_step *degrade_step;
-	/* Refused, and every budget that blocks has a clamp step at or below where the call stands: what would fit in
-	 * all of them, per unit (INT64_MAX: no such budget). min_out: the largest of their steps. */
+	/* Refused, and every budget that blocks has a clamp step at or below where the call stands (and counts no
+	 * requests: those do not get fewer). min_out: the largest of these steps. Not for an extension. */
 	bool may_clamp;
+	/* Some budget blocks: what would fit in all that do, per unit (INT64_MAX: none of it blocks). Not negative. For
+	 * an extension: by how much the hold could still grow. */
 	struct amounts room;
 	uint64_t min_out;
 	size_t n_reached; /* of an admitted call */
@@ -138,21 +144,25 @@ struct decision {
 /* All or nothing over every meter of the match. BUR_OK: *ret_hold is HOLD_RESERVED. BUR_DENIED: nothing changed except
  * warning bits, *ret lists every budget that blocks, or (VERDICT_DEGRADE) says which model to try instead: a degrade
  * step with a model for this one has been reached, this call counted in; the highest such step of the strictest (lowest
- * left) budget decides. BUR_OVERFLOW: negative or too large amounts. BUR_FULL: a counter
- * still has holds in eight past windows (that of a shadow budget is left out). A zero need never blocks. */
+ * left; USD before tokens before requests; the first of equals) budget decides. It comes before a refusal, which is
+ * then listed all the same, but neither told nor counted: clear the match's bits to have it. BUR_OVERFLOW: negative or
+ * too large amounts. BUR_FULL: a counter still has holds in eight past windows (that of a shadow budget is left out). A
+ * zero need never blocks. */
 int engine_reserve(struct engine *, const struct match *, const struct amounts *worst, int64_t now_s,
 		   struct hold *ret_hold, struct decision *ret) NONNULL(1, 2, 3, 5, 6) MUST_USE;
 /* The same decision as engine_reserve would make now, and nothing changes: no hold, no warning bits, no events. Budgets
- * that block, that would degrade, throttle or pace are in *ret. */
+ * that block, that would degrade, throttle or pace are in *ret. Returns what engine_reserve would. */
 int engine_preview(struct engine *, const struct match *, const struct amounts *worst, int64_t now_s,
 		   struct decision *ret) NONNULL(1, 2, 3, 5) MUST_USE;
 /* The time to pass to the engine: the wall clock as the clock guard believes it (R7.5). Every caller that admits, looks
- * or changes uses it, so that no jump of the clock ends a window at once. Any thread. */
+ * or changes uses it, so that no jump of the clock ends a window at once. Both clocks are read by the caller, the
+ * monotonic one last. Never below an earlier answer. Any thread. */
 int64_t engine_time_s(struct engine *, int64_t wall_ns, int64_t mono_ns) NONNULL(1) MUST_USE;
 /* RESERVED -> SENT. BUR_ALREADY when not RESERVED. */
 int engine_mark_sent(struct engine *, struct hold *) NONNULL(1, 2) MUST_USE;
-/* All or nothing: worst += delta, in the hold's own window instances even when they have ended. BUR_DENIED,
- * BUR_OVERFLOW leave all as it was. BUR_ALREADY when not SENT. */
+/* All or nothing: worst += delta, in the hold's own window instances even when they have ended. BUR_DENIED
+ * (ret->room says what there is), BUR_OVERFLOW leave all as it was. No step but BLOCK stops it, nothing is reached.
+ * BUR_ALREADY when not SENT. */
 int engine_extend(struct engine *, struct hold *, const struct amounts *delta, int64_t now_s, struct decision *ret)
     NONNULL(1, 2, 3, 5) MUST_USE;
 /* worst -= delta. RESERVED or SENT, else BUR_ALREADY. BUR_INVALID: delta negative or above worst. */

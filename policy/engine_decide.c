@@ -2,25 +2,6 @@
 
 /* --- one place of a hold: a meter and one of its instances -------------------------------------------------------- */
 
-static int64_t clamp64(wide v)
-{
-	return v > INT64_MAX ? INT64_MAX : v < INT64_MIN ? INT64_MIN : (int64_t)v;
-}
-
-/* What may be used in this window: hard budgets end at their block step, and shadow ones as if they were hard. */
-static wide place_limit(const struct place *p)
-{
-	const struct entry *b = p->meter->entry;
-
-	return (wide)(b->mode == MODE_SOFT ? b->limit : b->block_limit) + p->in->credit;
-}
-
-/* Never clamped: negative after an overrun or when more was spent than the limit allows today. */
-static wide place_avail(const struct place *p)
-{
-	return place_limit(p) - p->in->posted - p->in->held;
-}
-
 /* Does it not fit, in a budget that has a say in it? */
 static bool place_refuses(const struct place *p)
 {
@@ -31,11 +12,6 @@ static bool place_refuses(const struct place *p)
 	if (LIKELY(p->in->credit >= 0)) /* the sums fit, and 128 bits are slow */
 		return place_used(p, p->need) > (uint64_t)b->block_limit + (uint64_t)p->in->credit;
 	return place_avail(p) < p->need;
-}
-
-static bool place_blocks(const struct place *p)
-{
-	return p->refuses && p->meter->entry->mode == MODE_HARD;
 }
 
 /* --- thresholds --------------------------------------------------------------------------------------------------- */
@@ -67,9 +43,8 @@ static void step_tell(const struct place *p, size_t step, int64_t need, struct e
 void engine_decide_tell_alerts(const struct place *p, int64_t need, struct event_list *to)
 {
 	const struct budget *b = p->meter->entry->budget;
-	wide used_ppm = ((wide)p->in->posted + p->in->held + need) * PPM, limit = p->meter->entry->limit;
 
-	for (size_t i = 0; i < b->n_steps && used_ppm >= b->steps[i].at_ppm * limit; i++) {
+	for (size_t i = 0; i < b->n_steps && step_reached(p, &b->steps[i], need); i++) {
 		if (b->steps[i].action == STEP_ALERT)
 			step_tell(p, i, need, to);
 	}
@@ -100,15 +75,15 @@ static void block_put(const struct place *p, struct decision *d)
 		d->verdict = VERDICT_HELD;
 }
 
-/* What the answer says about the state after the call, allowed or not. */
-static void decision_describe(const struct place *p, struct decision *d)
+/* What the answer says about the state after the call, allowed or not; `taken` is what it takes. */
+static void decision_describe(const struct place *p, int64_t taken, struct decision *d)
 {
 	const struct entry *b = p->meter->entry;
 	int64_t left;
 
 	if (b->mode == MODE_SHADOW)
 		return; /* the answer is the same without it */
-	left = clamp64(place_avail(p));
+	left = clamp64(place_avail(p) - taken);
 	if (b->mode == MODE_SOFT && left < 0)
 		d->over_budget = true;
 	if (b->unit == UNIT_USD && (!d->tightest || left < d->tightest_left_nanousd)) {
@@ -123,6 +98,13 @@ void engine_decide_init(struct decision *d)
 	d->verdict = VERDICT_ALLOW;
 	d->n_blocked = 0;
 	d->n_would_block = 0;
+	d->degrade_to = NULL;
+	d->degrade_by = NULL;
+	d->degrade_step = NULL;
+	d->may_clamp = false;
+	d->room = (struct amounts){INT64_MAX, INT64_MAX, INT64_MAX};
+	d->min_out = 0;
+	d->n_reached = 0;
 	d->over_budget = false;
 	d->tightest = NULL;
 	d->tightest_left_nanousd = 0;
@@ -130,18 +112,13 @@ void engine_decide_init(struct decision *d)
 }
 
 /* A call is counted once, however often it grows. */
-static void would_block_put(struct place *p, struct decision *d)
+static void place_take(struct engine *e, struct place *p)
 {
-	d->would_block[d->n_would_block++] = p->meter->entry->budget;
-	if (!p->would_block)
-		engine_window_would_block(p->meter, p->in);
-	p->would_block = true;
-}
-
-static void place_take(struct engine *e, struct place *p, struct decision *d)
-{
-	if (UNLIKELY(p->refuses))
-		would_block_put(p, d);
+	if (UNLIKELY(p->refuses)) {
+		if (!p->would_block)
+			engine_window_would_block(p->meter, p->in);
+		p->would_block = true;
+	}
 	p->in->held += p->need;
 	e->held[p->meter->entry->unit] += p->need;
 }
@@ -155,11 +132,39 @@ static void refusal_tell(const struct place *p, bool allowed, struct event_list 
 		step_tell(p, step, p->need, to);
 }
 
-/* All needs are taken, or none. Alerts of a refused call count what is there without it: its need never got in. */
-int engine_decide_take(struct engine *e, struct place *places, size_t n, struct decision *d)
+/* Alerts of a refused call count what is there without it: its need never got in. */
+static void decision_apply(struct engine *e, struct place *p, bool allowed, struct decision *d)
 {
 	struct event_list events = {d->events, &d->n_events};
-	bool allowed;
+
+	engine_decide_alerts(p, allowed ? p->need : 0, &events);
+	if (UNLIKELY(p->refuses) && d->verdict != VERDICT_DEGRADE)
+		refusal_tell(p, allowed, &events);
+	if (allowed)
+		place_take(e, p);
+}
+
+/* The rungs between alert and block. True: the call is admitted. */
+static bool ladder_climb(const struct place *places, size_t n, enum decide how, int64_t now_s, struct decision *d)
+{
+	if (d->n_blocked > 0)
+		engine_ladder_room(places, n, d);
+	if (how == DECIDE_EXTEND)
+		return d->n_blocked == 0;
+	if (d->n_blocked > 0)
+		engine_ladder_clamp(places, n, d);
+	if (engine_ladder_degrade(places, n, d))
+		return false;
+	if (d->n_blocked > 0)
+		return false;
+	engine_ladder_reached(places, n, now_s, d);
+	return true;
+}
+
+int engine_decide_take(struct engine *e, struct place *places, size_t n, enum decide how, int64_t now_s,
+		       struct decision *d)
+{
+	bool allowed = true, rungs = false;
 
 	for (size_t i = 0; i < n; i++) {
 		struct place *p = &places[i];
@@ -169,17 +174,18 @@ int engine_decide_take(struct engine *e, struct place *places, size_t n, struct 
 			block_put(p, d);
 		else if (UNLIKELY(place_used(p, p->need) > INT64_MAX))
 			return BUR_OVERFLOW;
+		rungs = rungs || place_used(p, p->need) >= p->meter->entry->first_rung;
 	}
-	allowed = d->n_blocked == 0;
+	if (UNLIKELY(rungs || d->n_blocked > 0))
+		allowed = ladder_climb(places, n, how, now_s, d);
 	for (size_t i = 0; i < n; i++) {
 		struct place *p = &places[i];
 
-		engine_decide_alerts(p, allowed ? p->need : 0, &events);
-		if (UNLIKELY(p->refuses))
-			refusal_tell(p, allowed, &events);
-		if (allowed)
-			place_take(e, p, d);
-		decision_describe(p, d);
+		if (UNLIKELY(p->refuses) && allowed)
+			d->would_block[d->n_would_block++] = p->meter->entry->budget;
+		decision_describe(p, allowed ? p->need : 0, d);
+		if (how != DECIDE_PREVIEW)
+			decision_apply(e, p, allowed, d);
 	}
 	return allowed ? BUR_OK : BUR_DENIED;
 }

@@ -69,14 +69,19 @@ static int places_open(struct engine *e, const struct match *match, const struct
 		if (r < 0)
 			return r;
 		CHECK(meter_current(m)->open < UINT32_MAX);
-		places[n++] = (struct place){
-		    .meter = m, .in = meter_current(m), .need = amount_of(worst, b->unit), .index = match->meter[i]};
+		places[n++] = (struct place){.meter = m,
+					     .in = meter_current(m),
+					     .need = amount_of(worst, b->unit),
+					     .index = match->meter[i],
+					     .degrade = match->degrade[i],
+					     .degrade_entry = match->degrade_entry[i]};
 	}
 	*ret_n = n;
 	return BUR_OK;
 }
 
-int engine_reserve(struct engine *e, const struct match *match, const struct amounts *worst, int64_t now_s,
+/* `ret_hold` is NULL for a preview. */
+static int reserve(struct engine *e, const struct match *match, const struct amounts *worst, int64_t now_s,
 		   struct hold *ret_hold, struct decision *ret)
 {
 	struct place places[MATCH_MAX];
@@ -88,13 +93,26 @@ int engine_reserve(struct engine *e, const struct match *match, const struct amo
 		return BUR_OVERFLOW;
 	CHECK(match->n <= MATCH_MAX);
 	engine_lock(e);
-	r = places_open(e, match, worst, engine_window_now(e, now_s), places, &n);
+	now_s = engine_window_now(e, now_s);
+	r = places_open(e, match, worst, now_s, places, &n);
 	if (r == BUR_OK)
-		r = engine_decide_take(e, places, n, ret);
-	if (r == BUR_OK)
+		r = engine_decide_take(e, places, n, ret_hold ? DECIDE_RESERVE : DECIDE_PREVIEW, now_s, ret);
+	if (r == BUR_OK && ret_hold)
 		hold_fill(e, places, n, worst, ret_hold);
 	engine_unlock(e);
 	return r;
+}
+
+int engine_reserve(struct engine *e, const struct match *match, const struct amounts *worst, int64_t now_s,
+		   struct hold *ret_hold, struct decision *ret)
+{
+	return reserve(e, match, worst, now_s, ret_hold, ret);
+}
+
+int engine_preview(struct engine *e, const struct match *match, const struct amounts *worst, int64_t now_s,
+		   struct decision *ret)
+{
+	return reserve(e, match, worst, now_s, NULL, ret);
 }
 
 int engine_mark_sent(struct engine *e, struct hold *h)
@@ -133,7 +151,7 @@ int engine_extend(struct engine *e, struct hold *h, const struct amounts *delta,
 		if (UNLIKELY(places[i].meter->credits))
 			engine_credit_expire(e, places[i].meter, now_s);
 	}
-	r = engine_decide_take(e, places, h->n, ret);
+	r = engine_decide_take(e, places, h->n, DECIDE_EXTEND, now_s, ret);
 	if (r < 0)
 		goto out;
 	h->worst = worst;

@@ -1,7 +1,8 @@
 /* engine_internal.h - what the files of the engine share; nobody else includes it (unit tests of the room may).
  *
  * engine.c making and freeing | engine_table.c finding counters, matching | engine_window.c which window is open |
- * engine_decide.c may it be taken, and what is told | engine_hold.c the life of a hold | engine_credit.c credits that
+ * engine_decide.c may it be taken, and what is told | engine_ladder.c the rungs: another model, fewer tokens, waiting |
+ * engine_hold.c the life of a hold | engine_credit.c credits that
  * expire or are carried over | engine_change.c what changes counters beside calls | engine_view.c looking in. */
 #ifndef POLICY_ENGINE_INTERNAL_H
 #define POLICY_ENGINE_INTERNAL_H
@@ -12,6 +13,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "policy/budget_window.h"
+#include "policy/clock_guard.h"
 #include "policy/engine.h"
 #include "policy/window_ring.h"
 
@@ -39,8 +41,9 @@ struct entry {
 	const struct budget *budget;
 	enum budget_mode mode;
 	enum amount_unit unit;
-	int64_t limit;        /* in force; under the lock, like the next two */
+	int64_t limit;        /* in force; under the lock, like the next three */
 	uint64_t first_alert; /* nothing is told while less than this is used */
+	uint64_t first_rung;  /* no step throttles, paces or degrades while less than this is used */
 	int64_t block_limit;  /* where a hard budget blocks: the first block step's share, never above the limit */
 	int64_t bucket_s;     /* rolling: length of a bucket, else 0 */
 	size_t block_step;    /* NO_STEP: none */
@@ -79,6 +82,9 @@ struct engine {
 	_Atomic(uint32_t) *table;        /* open addressing by uid: index + 1, 0 = empty */
 	_Atomic(uint32_t) n_meters;
 	pthread_mutex_t create;
+	/* Taken with no other. */
+	CACHE_ALIGNED pthread_mutex_t clock_lock;
+	struct clock_guard clock;
 	/* R4.1: one lock for all below and for every instance. */
 	CACHE_ALIGNED pthread_mutex_t lock;
 	int64_t last_now_s;
@@ -183,19 +189,55 @@ struct place {
 	uint32_t index;   /* of the meter */
 	bool refuses;     /* hard or shadow, and it does not fit */
 	bool would_block; /* the call was, or is now, counted as one that this shadow budget would have refused */
+	uint16_t degrade; /* its steps that have another model, by bit */
+	const uint8_t *degrade_entry;
 };
 struct event_list {
 	struct engine_event *at;
 	size_t *n;
 };
 
+/* What is decided: a new call, one that only looks, or a hold that grows. */
+enum decide { DECIDE_RESERVE, DECIDE_PREVIEW, DECIDE_EXTEND };
+
 void engine_decide_init(struct decision *);
-/* All needs are taken (BUR_OK), or none (BUR_DENIED, BUR_OVERFLOW). */
-int engine_decide_take(struct engine *, struct place *, size_t n, struct decision *) MUST_USE;
+/* All needs are taken (BUR_OK), or none (BUR_DENIED, BUR_OVERFLOW); a preview takes none. */
+int engine_decide_take(struct engine *, struct place *, size_t n, enum decide, int64_t now_s,
+		       struct decision *) MUST_USE;
 /* posted + held + need. Fits, as posted + held fit an int64. */
 static inline uint64_t place_used(const struct place *p, int64_t need)
 {
 	return (uint64_t)p->in->posted + (uint64_t)p->in->held + (uint64_t)need;
+}
+
+/* Has what is used reached this step? */
+static inline bool step_reached(const struct place *p, const struct budget_step *s, int64_t need)
+{
+	return (wide)place_used(p, need) * PPM >= (wide)s->at_ppm * p->meter->entry->limit;
+}
+
+static inline int64_t clamp64(wide v)
+{
+	return v > INT64_MAX ? INT64_MAX : v < INT64_MIN ? INT64_MIN : (int64_t)v;
+}
+
+/* What may be used in this window: hard budgets end at their block step, and shadow ones as if they were hard. */
+static inline wide place_limit(const struct place *p)
+{
+	const struct entry *b = p->meter->entry;
+
+	return (wide)(b->mode == MODE_SOFT ? b->limit : b->block_limit) + p->in->credit;
+}
+
+/* Never clamped: negative after an overrun or when more was spent than the limit allows today. */
+static inline wide place_avail(const struct place *p)
+{
+	return place_limit(p) - p->in->posted - p->in->held;
+}
+
+static inline bool place_blocks(const struct place *p)
+{
+	return p->refuses && p->meter->entry->mode == MODE_HARD;
 }
 
 void engine_decide_tell_alerts(const struct place *, int64_t need, struct event_list *to);
@@ -205,5 +247,17 @@ static inline void engine_decide_alerts(const struct place *p, int64_t need, str
 	if (UNLIKELY(place_used(p, need) >= p->meter->entry->first_alert))
 		engine_decide_tell_alerts(p, need, to);
 }
+
+/* --- engine_ladder.c: under the lock; nothing is changed but the decision ------------------------------------------
+ */
+
+/* Another model is to be called: *d says which. */
+bool engine_ladder_degrade(const struct place *, size_t n, struct decision *d);
+/* Some budget blocks: what would fit? */
+void engine_ladder_room(const struct place *, size_t n, struct decision *d);
+/* May the call have fewer output tokens instead of being refused? */
+void engine_ladder_clamp(const struct place *, size_t n, struct decision *d);
+/* On which rungs the call, which is admitted, has to wait. */
+void engine_ladder_reached(const struct place *, size_t n, int64_t now_s, struct decision *d);
 
 #endif

@@ -119,13 +119,33 @@ struct entry *engine_table_entry(struct engine *e, struct slice name)
 
 /* --- matching ----------------------------------------------------------------------------------------------------- */
 
-static void match_put(struct match *m, uint32_t meter)
+/* The steps that have another model than this one. */
+static uint16_t match_degrades(const struct budget *b, struct slice model, uint8_t *ret_entry)
+{
+	uint16_t steps = 0;
+
+	for (size_t i = 0; i < b->n_steps && b->mode != MODE_SHADOW; i++) {
+		int entry = b->steps[i].action == STEP_DEGRADE ? budget_degrade(&b->steps[i], model) : -1;
+
+		if (entry < 0)
+			continue;
+		steps |= (uint16_t)(1u << i);
+		ret_entry[i] = (uint8_t)entry;
+	}
+	return steps;
+}
+
+static void match_put(struct match *m, const struct budget *b, uint32_t meter, struct slice model)
 {
 	size_t i = m->n++;
 
-	for (; i > 0 && m->meter[i - 1] > meter; i--)
+	for (; i > 0 && m->meter[i - 1] > meter; i--) {
 		m->meter[i] = m->meter[i - 1];
+		m->degrade[i] = m->degrade[i - 1];
+		memcpy(m->degrade_entry[i], m->degrade_entry[i - 1], sizeof(m->degrade_entry[i]));
+	}
 	m->meter[i] = meter;
+	m->degrade[i] = match_degrades(b, model, m->degrade_entry[i]);
 }
 
 static void match_unknown(struct match *m, const struct budget *b)
@@ -137,6 +157,29 @@ static void match_unknown(struct match *m, const struct budget *b)
 		m->unknown_model = b->unknown_model;
 	if (b->unknown_model == UNKNOWN_CHARGE && b->unknown_charge_nanousd > m->unknown_charge_nanousd)
 		m->unknown_charge_nanousd = b->unknown_charge_nanousd;
+}
+
+static void match_hold(struct match *m, enum hold_mode mode)
+{
+	static const int strictness[] = {[HOLD_GROWING] = 0, [HOLD_AUTO] = 1, [HOLD_WORST] = 2};
+
+	if (!m->any_hard || strictness[mode] > strictness[m->hold])
+		m->hold = mode;
+}
+
+static void match_budget(struct match *m, const struct budget *b)
+{
+	m->any_money = m->any_money || b->unit == UNIT_USD;
+	m->has_breaker = m->has_breaker || b->breaker.on;
+	if (b->mode != MODE_SHADOW && b->default_max_out > 0 &&
+	    (m->default_max_out == 0 || b->default_max_out < m->default_max_out))
+		m->default_max_out = b->default_max_out;
+	if (b->mode != MODE_HARD)
+		return;
+	match_hold(m, b->hold);
+	m->any_hard = true;
+	m->estimate_input = m->estimate_input && b->estimate_input;
+	match_unknown(m, b);
 }
 
 int engine_match(struct engine *e, const struct facts *f, struct match *ret)
@@ -163,13 +206,8 @@ int engine_match(struct engine *e, const struct facts *f, struct match *ret)
 				return r;
 		}
 		CHECK(found.n < MATCH_MAX); /* budget_set_new saw to it */
-		match_put(&found, meter);
-		found.any_money = found.any_money || b->unit == UNIT_USD;
-		if (b->mode == MODE_HARD) {
-			found.any_hard = true;
-			found.estimate_input = found.estimate_input && b->estimate_input;
-			match_unknown(&found, b);
-		}
+		match_put(&found, b, meter, f->v[FACT_MODEL]);
+		match_budget(&found, b);
 	}
 	if (found.n == 0 && e->deny_without_budget)
 		return BUR_NOTFOUND;

@@ -296,17 +296,19 @@ static void set_owns_its_text(void **state)
 
 static void steps_when_none_are_written(void **state)
 {
-	static const int64_t at[] = {750000, 900000, 1000000, 1000000};
+	static const int64_t at[] = {750000, 900000, 1000000, 1000000, 1000000};
+	static const enum step_action actions[] = {STEP_ALERT, STEP_ALERT, STEP_ALERT, STEP_CLAMP, STEP_BLOCK};
 	struct budget def = budget_of("b", 1);
 	struct budget_set *set = set_of(&def, 1);
 	const struct budget *b = budget_set_at(set, 0);
 
 	(void)state;
-	assert_int_equal(b->n_steps, 4);
-	for (size_t i = 0; i < 4; i++) {
+	assert_int_equal(b->n_steps, ARRAY_LEN(at));
+	for (size_t i = 0; i < ARRAY_LEN(at); i++) {
 		assert_int_equal(b->steps[i].at_ppm, at[i]);
-		assert_int_equal(b->steps[i].action, i < 3 ? STEP_ALERT : STEP_BLOCK);
+		assert_int_equal(b->steps[i].action, actions[i]);
 	}
+	assert_int_equal(b->steps[3].min_out, STEP_MIN_OUT);
 	budget_set_free(set);
 }
 

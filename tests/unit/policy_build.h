@@ -59,9 +59,20 @@ UNUSED static void budget_per(struct budget *b, enum fact fact)
 	b->per[b->n_per++] = (struct per){.fact = fact};
 }
 
+/* The kind's own figures are sane ones. */
 UNUSED static void budget_step(struct budget *b, int64_t percent, enum step_action action)
 {
-	b->steps[b->n_steps++] = (struct budget_step){.at_ppm = percent * 10000, .action = action};
+	static const struct degrade map[] = {{"gpt-big*", "gpt-small"}, {"opus", "haiku"}};
+	struct budget_step *s = &b->steps[b->n_steps++];
+
+	*s = (struct budget_step){.at_ppm = percent * 10000, .action = action};
+	s->max_delay_ns = INT64_C(5000000000);
+	s->pace.factor_milli = 3000;
+	s->pace.burst_ns = INT64_C(600000000000);
+	s->pace.max_wait_ns = INT64_C(10000000000);
+	s->min_out = STEP_MIN_OUT;
+	s->map = map;
+	s->n_map = ARRAY_LEN(map);
 }
 
 UNUSED static struct budget_set *set_of(const struct budget *defs, size_t n)
@@ -81,6 +92,14 @@ UNUSED static struct facts facts_of(const char *user, const char *team)
 
 	f.v[FACT_USER] = slice_of(user);
 	f.v[FACT_TEAM] = slice_of(team);
+	return f;
+}
+
+UNUSED static struct facts facts_model(const char *user, const char *model)
+{
+	struct facts f = facts_of(user, "");
+
+	f.v[FACT_MODEL] = slice_of(model);
 	return f;
 }
 

@@ -530,6 +530,7 @@ static void random_steps(struct budget *b)
 		budget_step(b, 75, STEP_ALERT);
 		budget_step(b, 90, STEP_ALERT);
 		budget_step(b, 100, STEP_ALERT);
+		budget_step(b, 100, STEP_CLAMP);
 		budget_step(b, 100, STEP_BLOCK);
 	}
 }

@@ -649,10 +649,10 @@ static void i10_a_refused_call_counts_only_what_is_there(void **state)
 	assert_int_equal(w.d.n_events, 1); /* the refusal itself; the budget is empty, so no alert */
 	assert_int_equal(w.d.events[0].action, STEP_BLOCK);
 	assert_int_equal(w.d.events[0].need, 101);
-	assert_int_equal(w.d.events[0].warned_mask, 8);
+	assert_int_equal(w.d.events[0].warned_mask, 16);
 	assert_denied(&w, 101, NOON, VERDICT_SPENT);
 	assert_int_equal(w.d.n_events, 0);
-	assert_int_equal(view_of(&w, 0, NOON).warned_mask, 8);
+	assert_int_equal(view_of(&w, 0, NOON).warned_mask, 16);
 	world_done(&w);
 }
 
