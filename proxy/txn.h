@@ -58,12 +58,15 @@ enum txn_end {
 /* How the answer's body is framed towards the client. */
 enum out_framing { OUT_NONE, OUT_LENGTH, OUT_CHUNKED, OUT_CLOSE };
 
-/* A replacement of bytes [from, to) of the request's body; `text` is static or in the call's arena. */
+/* What the request's body is changed for; one edit of each. */
+enum txn_edit_what { EDIT_USAGE, EDIT_MAX_OUT, EDIT_THINKING, EDIT_MODEL, TXN_EDITS_MAX };
+/* A replacement of bytes [from, to) of the body; `text` is static or in the call's arena. */
 struct txn_edit {
+	enum txn_edit_what what;
 	uint64_t from, to;
 	struct slice text;
 };
-#define TXN_EDITS_MAX 6
+#define TXN_BODY_PIECES_MAX (3 * TXN_EDITS_MAX + 1) /* what stands between, the edits, commas */
 
 #define TXN_ID_TEXT 37
 #define TXN_PIECES_MAX 64
@@ -157,7 +160,7 @@ struct txn {
 	struct buf send;   /* request head, later bytes of a streamed body */
 	size_t sent_bytes; /* of head + body */
 	bool sent_all, sending, dialling, retried, waits_for_client;
-	struct iovec request_iov[2 * TXN_EDITS_MAX + 2];
+	struct iovec request_iov[TXN_BODY_PIECES_MAX + 1];
 	int n_request_iov;
 	size_t request_bytes;
 
@@ -253,11 +256,15 @@ void txn_money_sent(struct txn *);
 void txn_tell_events(struct txn *, const struct engine_event *, size_t n);
 
 /* txn_edit.c: what is changed in the body before it leaves. */
-/* BUR_INVALID: the body may not be changed (signed by the client, streamed), or it touches another edit. BUR_FULL,
- * BUR_NOMEM, or why a compressed body could not be made plain. An edit of the same range replaces the older one. */
-int txn_edit_add(struct txn *, uint64_t from, uint64_t to, struct slice text) MUST_USE;
+/* In place of an earlier edit of that purpose. `text` is static or in the arena. BUR_INVALID: the body may not be
+ * changed (signed by the client, streamed), or the range is not in it or inside another edit's. Or why a compressed
+ * body could not be made plain. */
+int txn_edit_set(struct txn *, enum txn_edit_what, uint64_t from, uint64_t to, struct slice text) MUST_USE;
+void txn_edit_drop(struct txn *, enum txn_edit_what);
 bool txn_edit_allowed(const struct txn *);
 uint64_t txn_edit_length(const struct txn *); /* of the body as it leaves */
+/* The body as it leaves, piece by piece, at most TXN_BODY_PIECES_MAX of them. */
+void txn_edit_pieces(const struct txn *, void (*add)(void *ctx, struct slice), void *ctx);
 
 /* txn_ladder.c: from the engine's decision to what is done about the call. */
 /* The hold was refused: a cheaper model or fewer output tokens? TRUE: t->info, t->bound, the match and the edits are
@@ -299,6 +306,8 @@ void txn_settle(struct txn *);
 
 /* txn_body.c */
 enum step_result txn_step_body(struct txn *);
+/* A compressed body that must be edited leaves in plain. BUR_OK at once when it is plain. */
+int txn_body_make_plain(struct txn *) MUST_USE;
 void txn_free_scan(struct txn *);
 /* Does a field stand more than once? Two readers may then read two things. */
 bool txn_field_repeats(const struct h1_head *, enum h1_field_id);

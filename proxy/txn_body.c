@@ -134,15 +134,20 @@ static int into_buffer(void *ctx, const char *p, size_t n)
 	return buf_append(ctx, p, n);
 }
 
-/* A compressed body that must be edited leaves in plain: decoded once more, this time to be kept. */
-static int make_plain(struct txn *t)
+/* Decoded once more, this time to be kept. */
+int txn_body_make_plain(struct txn *t)
 {
 	struct decode_limits limits = decode_limits(t);
 	struct decode *d = NULL;
 	struct buf plain;
-	int r = decode_new(t->body_coding, &limits, into_buffer, &plain, &d);
+	int r;
 
+	if (t->body_coding.n == 0 || t->body_made_plain)
+		return BUR_OK;
+	if (t->body_in_place) /* the connection's buffer may have moved */
+		t->body.p = buf_slice(&t->client->in).p;
 	buf_init(&plain, (size_t)limits.max_bytes);
+	r = decode_new(t->body_coding, &limits, into_buffer, &plain, &d);
 	if (r == BUR_OK)
 		r = decode_feed(d, t->body.p, t->body.n);
 	if (r == BUR_OK)
@@ -334,9 +339,12 @@ static int take_info(struct txn *t)
 		return r;
 	t->info = t->scan->info;
 	take_terms(t);
-	if (!t->target.provider->ask_usage || t->target.signed_by_client)
+	if (!t->target.provider->ask_usage || !txn_edit_allowed(t))
 		t->info.has_usage_edit = false;
-	return t->info.has_usage_edit && t->body_coding.n > 0 ? make_plain(t) : BUR_OK;
+	if (!t->info.has_usage_edit)
+		return BUR_OK;
+	return txn_edit_set(t, EDIT_USAGE, t->info.usage_edit.from, t->info.usage_edit.to,
+			    slice_of(t->info.usage_edit.text));
 }
 
 static enum step_result body_end(struct txn *t)

@@ -129,7 +129,8 @@ enum tighten txn_tighten(struct txn *t)
 {
 	if (t->counting)
 		return count_on(t);
-	if (t->tightened || t->info.batch_lines || !t->price || t->no_price || t->stream_body || t->body_coding.n > 0)
+	if (t->tightened || t->info.batch_lines || !t->price || t->no_price || t->stream_body ||
+	    (t->body_coding.n > 0 && !t->body_made_plain))
 		return TIGHTEN_NOT;
 	t->tightened = true;
 	return t->body.n > SLICE_BYTES ? count_later(t) : count_now(t);

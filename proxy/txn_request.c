@@ -386,41 +386,24 @@ static void write_fields(struct h1_writer *w, struct txn *t)
 	}
 }
 
-static size_t edited_length(const struct txn *t)
+static void add_iov(void *ctx, struct slice s)
 {
-	const struct body_edit *e = &t->info.usage_edit;
+	struct txn *t = ctx;
 
-	if (!t->info.has_usage_edit)
-		return t->body.n;
-	return t->body.n - (size_t)(e->to - e->from) + strlen(e->text);
-}
-
-static void add_iov(struct txn *t, const char *p, size_t n)
-{
-	if (n > 0)
-		t->request_iov[t->n_request_iov++] = (struct iovec){(void *)(uintptr_t)p, n};
-	t->request_bytes += n;
+	if (s.n > 0)
+		t->request_iov[t->n_request_iov++] = (struct iovec){(void *)(uintptr_t)s.p, s.n};
+	t->request_bytes += s.n;
 }
 
 void txn_gather_request(struct txn *t)
 {
-	const struct body_edit *e = &t->info.usage_edit;
-	struct slice head = buf_slice(&t->send);
-
 	if (t->body_in_place)
 		t->body.p = buf_slice(&t->client->in).p;
 	t->n_request_iov = 0;
 	t->request_bytes = 0;
-	add_iov(t, head.p, head.n);
-	if (t->stream_body)
-		return;
-	if (!t->info.has_usage_edit) {
-		add_iov(t, t->body.p, t->body.n);
-		return;
-	}
-	add_iov(t, t->body.p, (size_t)e->from);
-	add_iov(t, e->text, strlen(e->text));
-	add_iov(t, t->body.p + e->to, t->body.n - (size_t)e->to);
+	add_iov(t, buf_slice(&t->send));
+	if (!t->stream_body)
+		txn_edit_pieces(t, add_iov, t);
 }
 
 int txn_write_request_head(struct txn *t)
@@ -448,7 +431,7 @@ int txn_write_request_head(struct txn *t)
 	else if (t->stream_body && t->head->framing == H1_LENGTH)
 		h1_write_field_u64(&w, SLICE("content-length"), t->head->content_length);
 	else if (!t->stream_body)
-		h1_write_field_u64(&w, SLICE("content-length"), edited_length(t));
+		h1_write_field_u64(&w, SLICE("content-length"), txn_edit_length(t));
 	r = h1_write_end(&w);
 	if (r == BUR_OK)
 		txn_gather_request(t);
