@@ -6,6 +6,9 @@
 #include "base/error.h"
 #include "policy/budget_window.h"
 
+#define AT(type_, field) .offset = offsetof(struct type_, field)
+#define OUT_TOKENS_MAX 10000000
+
 static const struct {
 	const char *name;
 	enum window_kind kind;
@@ -14,14 +17,134 @@ static const struct {
     {"quarter", WINDOW_QUARTER}, {"year", WINDOW_YEAR}, {"total", WINDOW_TOTAL},
 };
 
-static const char *const later_actions[] = {"throttle", "degrade", "clamp"};
+/* --- the table -------------------------------------------------------------------------------------------------- */
 
-static int fail_later(struct settings_ctx *ctx, const struct node *at, const char *what, const char *word,
-		      const char *now)
-{
-	return config_fail(ctx->err, ctx->file_name, at,
-			   "%s: `%s` comes with a later version of bursar; this one knows %s", what, word, now);
-}
+static const struct option budget_rows[] = {
+    {.name = "name",
+     .type = OPT_STRING,
+     AT(file_budget, name),
+     .sentence = "identity of the budget, also across restarts; another name is another counter"},
+    {.name = "match",
+     .type = OPT_NODE,
+     AT(file_budget, match),
+     .optional = true,
+     .sentence = "which calls it counts: any of provider, model, key, user, team, project, tag.<name>; a value may end "
+		 "in * ; empty = all calls"},
+    {.name = "per",
+     .type = OPT_STRINGS,
+     AT(file_budget, per),
+     .optional = true,
+     .max = SELECTORS_MAX,
+     .sentence = "one counter with the whole limit for each distinct value of these facts"},
+    {.name = "window",
+     .type = OPT_STRING,
+     AT(file_budget, window),
+     .optional = true,
+     .sentence = "hour, day, week, month, quarter, year (calendar, in its time zone), total, or the last so long: "
+		 "`rolling 24h`, in whole minutes from 1m to 366d"},
+    {.name = "timezone",
+     .type = OPT_STRING,
+     AT(file_budget, timezone),
+     .fallback = "UTC",
+     .sentence = "IANA name of the zone in which the window begins"},
+    {.name = "week_start",
+     .type = OPT_ENUM,
+     AT(file_budget, week_start),
+     .fallback = "monday",
+     .choices = "monday|tuesday|wednesday|thursday|friday|saturday|sunday",
+     .sentence = "first day of a week"},
+    {.name = "month_anchor",
+     .type = OPT_INT,
+     AT(file_budget, month_anchor),
+     .fallback = "1",
+     .min = 1,
+     .max = 28,
+     .sentence = "day on which months, quarters and years begin"},
+    {.name = "fiscal_year_start",
+     .type = OPT_INT,
+     AT(file_budget, fiscal_year_start),
+     .fallback = "1",
+     .min = 1,
+     .max = 12,
+     .sentence = "month in which years begin, and with them quarters: 4 = April"},
+    {.name = "limit",
+     .type = OPT_STRING,
+     AT(file_budget, limit),
+     .optional = true,
+     .sentence = "what may be spent in a window: 50 USD, 2M tokens or 1000 requests"},
+    {.name = "limits",
+     .type = OPT_NODE,
+     AT(file_budget, limits),
+     .optional = true,
+     .sentence = "further windows of the same budget, or all of them: list of {window: day, limit: 5 USD}; each is a "
+		 "counter of its own, named NAME/WINDOW (other units than USD: NAME/WINDOW/tokens)"},
+    {.name = "parent",
+     .type = OPT_STRING,
+     AT(file_budget, parent),
+     .optional = true,
+     .sentence = "budget of which this one is a part: it must match all that this one matches, and no limit may be "
+		 "above the parent's for a window within the parent's"},
+    {.name = "mode",
+     .type = OPT_STRING,
+     AT(file_budget, mode),
+     .fallback = "hard",
+     .sentence = "hard: never passes the limit; soft: counts and warns, refuses nothing; shadow: counts, and counts "
+		 "what it would have refused, without any effect on calls"},
+    {.name = "steps",
+     .type = OPT_LIST,
+     AT(file_budget, steps),
+     .optional = true,
+     .max = STEPS_MAX,
+     .sub = &settings_step_table,
+     .sentence = "what happens on the way to the limit, in ascending order; default: alert at 75, 90 and 100 %, clamp "
+		 "and block at 100 %"},
+    {.name = "unknown_model",
+     .type = OPT_NODE,
+     AT(file_budget, unknown_model),
+     .optional = true,
+     .sentence =
+	 "calls without a price: block (default of hard budgets), default (a dear price: 30 USD in, 180 USD out "
+	 "for a million tokens), free, or {charge: 0.05 USD} a call"},
+    {.name = "input_bound",
+     .type = OPT_ENUM,
+     AT(file_budget, input_bound),
+     .fallback = "exact",
+     .choices = "exact|estimate",
+     .sentence = "what a hold may stand on near the limit: exact (bytes, or an exact count of tokens) or estimate, for "
+		 "vendors without a public tokenizer: tighter, and no guarantee"},
+    {.name = "hold",
+     .type = OPT_ENUM,
+     AT(file_budget, hold),
+     .fallback = "auto",
+     .choices = "auto|worst|growing",
+     .sentence =
+	 "what a stream holds: worst, all that it can cost; growing, what it needs next, cut off when there is no "
+	 "more; auto, growing where the request has no output bound and the vendor stops when told"},
+    {.name = "default_max_out",
+     .type = OPT_INT,
+     AT(file_budget, default_max_out),
+     .optional = true,
+     .min = 1,
+     .max = OUT_TOKENS_MAX,
+     .sentence = "output tokens written into requests that have no output bound of their own"},
+    {.name = "lower_mode",
+     .type = OPT_ENUM,
+     AT(file_budget, lower_mode),
+     .fallback = "keep",
+     .choices = "keep|cut",
+     .sentence = "when the limit is lowered while calls run: keep lets them end; cut ends streams, the youngest first, "
+		 "until it holds again"},
+    {.name = "breaker",
+     .type = OPT_GROUP,
+     AT(file_budget, breaker),
+     .sub = &settings_breaker_table,
+     .sentence = "the cost breaker: refuses all paid calls of the budget for a while when money flows too fast"},
+};
+const struct option_table settings_budget_table = {.name = "budget",
+						   .record_bytes = sizeof(struct file_budget),
+						   .rows = budget_rows,
+						   .n_rows = ARRAY_LEN(budget_rows),
+						   .node_offset = offsetof(struct file_budget, node)};
 
 /* --- one field after the other ------------------------------------------------------------------------------------ */
 
@@ -198,80 +321,13 @@ static int read_per(struct settings_ctx *ctx, const struct file_budget *f, struc
 	return r;
 }
 
-/* --- steps -------------------------------------------------------------------------------------------------------- */
-
-static int read_step_at(struct settings_ctx *ctx, const struct node *n, struct budget_step *step)
+static int read_hold(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
 {
-	struct slice text = n->kind == NODE_SCALAR ? n->text : SLICE_NONE;
-
-	if (!slice_ends(text, SLICE("%")) ||
-	    decimal_parse(slice_trim(slice_sub(text, 0, text.n - 1)), 4, false, &step->at_ppm) < 0 ||
-	    step->at_ppm <= 0 || step->at_ppm > 10000000)
-		return config_fail(ctx->err, ctx->file_name, n,
-				   "at: expected a part of the limit such as `80%%`, got `" SLICE_FMT "`",
-				   SLICE_ARG(text));
+	(void)ctx;
+	b->hold = (enum hold_mode)f->hold;
+	b->default_max_out = (uint64_t)f->default_max_out;
+	b->lower_cuts = f->lower_mode == 1;
 	return BUR_OK;
-}
-
-static int read_step_do(struct settings_ctx *ctx, const struct node *n, struct budget_step *step)
-{
-	struct slice word = n->kind == NODE_SCALAR ? n->text : SLICE_NONE;
-
-	if (slice_eq(word, SLICE("alert"))) {
-		step->action = STEP_ALERT;
-		return BUR_OK;
-	}
-	if (slice_eq(word, SLICE("block"))) {
-		step->action = STEP_BLOCK;
-		return BUR_OK;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(later_actions); i++)
-		if (slice_eq(word, slice_of(later_actions[i])))
-			return fail_later(ctx, n, "do", later_actions[i], "alert and block");
-	return config_fail(ctx->err, ctx->file_name, n, "do: expected alert or block, got `" SLICE_FMT "`",
-			   SLICE_ARG(word));
-}
-
-static int read_step(struct settings_ctx *ctx, const struct node *n, struct budget_step *step)
-{
-	const struct node *at, *action;
-	int r;
-
-	if (n->kind != NODE_MAP)
-		return config_fail(ctx->err, ctx->file_name, n, "steps: expected {at: 80%%, do: alert}");
-	at = node_get(n, "at");
-	action = node_get(n, "do");
-	if (!at || !action)
-		return config_fail(ctx->err, ctx->file_name, n, "steps: a step needs both `at` and `do`");
-	r = read_step_do(ctx, action, step);
-	if (r < 0)
-		return r;
-	for (const struct node *c = n->first_child; c; c = c->next)
-		if (c != at && c != action)
-			return config_fail(ctx->err, ctx->file_name, c,
-					   "steps: unknown key `" SLICE_FMT "`; a step has `at` and `do`",
-					   SLICE_ARG(c->key));
-	return read_step_at(ctx, at, step);
-}
-
-static int read_steps(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
-{
-	int r = BUR_OK;
-
-	if (node_is_empty(f->steps))
-		return BUR_OK;
-	if (f->steps->kind != NODE_LIST)
-		return config_fail(ctx->err, ctx->file_name, f->steps,
-				   "steps: expected a list of {at: 80%%, do: alert}");
-	for (const struct node *n = f->steps->first_child; n && r == BUR_OK; n = n->next) {
-		if (b->n_steps == STEPS_MAX)
-			return config_fail(ctx->err, ctx->file_name, n, "steps: more than %d", STEPS_MAX);
-		r = read_step(ctx, n, &b->steps[b->n_steps]);
-		if (r == BUR_OK && b->n_steps > 0 && b->steps[b->n_steps].at_ppm < b->steps[b->n_steps - 1].at_ppm)
-			r = config_fail(ctx->err, ctx->file_name, n, "steps: must be in ascending order of `at`");
-		b->n_steps++;
-	}
-	return r;
 }
 
 /* --- calls without a price ---------------------------------------------------------------------------------------- */
@@ -380,7 +436,8 @@ static int read_limits(struct settings_ctx *ctx, const struct file_budget *f, st
 static int read_budget(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)
 {
 	static int (*const fields[])(struct settings_ctx *, const struct file_budget *, struct budget *) = {
-	    read_match, read_per, read_calendar, read_mode, read_steps, read_unknown,
+	    read_match,   read_per,  read_calendar,       read_mode,
+	    read_unknown, read_hold, settings_read_steps, settings_read_breaker,
 	};
 	int r = BUR_OK;
 
@@ -425,6 +482,8 @@ static int read_budget_limits(struct settings_ctx *ctx, const struct file_budget
 		r = read_window(ctx, &limits[i], b);
 		if (r == BUR_OK)
 			r = read_limit(ctx, &limits[i], b);
+		if (r == BUR_OK)
+			r = settings_check_steps(ctx, f, b);
 		if (r == BUR_OK && (i > 0 || !f->window))
 			r = name_limit(ctx, &limits[i], b);
 		for (size_t k = 0; k + 1 < *inout_n && r == BUR_OK; k++)

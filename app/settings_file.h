@@ -16,6 +16,7 @@ struct file_provider {
 	int full_bill_on_abort; /* 0 auto, 1 no, 2 yes */
 	int on_client_abort;    /* enum on_client_abort */
 	bool bills_errors;
+	const char *bills_once_by;
 	const struct node *node;
 };
 
@@ -26,15 +27,49 @@ struct file_rule {
 	const struct node *node;
 };
 
+/* One of `steps`; 0 and NULL: not written. */
+struct file_step {
+	const char *at;
+	int action; /* enum step_action */
+	int64_t max_delay_ns, rate_nanousd, burst_ns, max_wait_ns, min_out;
+	const char *factor;
+	struct pair_list map;
+	const struct node *node;
+};
+extern const struct option_table settings_step_table;
+
+struct file_breaker {
+	int enabled; /* 0 auto, 1 on, 2 off */
+	int64_t max_request_nanousd, velocity_nanousd, velocity_window_ns, cool_down_ns, probe_nanousd;
+	int burn, anomaly; /* 0 off, 1 trip */
+	bool latch;
+};
+extern const struct option_table settings_breaker_table;
+
 struct file_budget {
 	const char *name, *timezone, *limit, *mode, *window, *parent;
-	const struct node *match, *steps, *unknown_model, *limits;
+	const struct node *match, *unknown_model, *limits;
+	struct record_list steps; /* struct file_step */
+	struct file_breaker breaker;
 	struct string_list per;
 	int week_start;
 	int input_bound; /* 0 exact, 1 estimate */
+	int hold;        /* enum hold_mode */
+	int lower_mode;  /* 0 keep, 1 cut */
+	int64_t default_max_out;
 	int64_t month_anchor, fiscal_year_start;
 	const struct node *node;
 };
+
+extern const struct option_table settings_budget_table;
+
+/* `breakers` and `runaway` */
+struct file_guard {
+	bool upstream;
+	int action; /* enum runaway_action */
+	int64_t repeat, repeat_window_ns, fanout, cache_misses, minimum_nanousd, quarantine_ns;
+};
+extern const struct option_table settings_breakers_table, settings_runaway_table;
 
 struct file_meter {
 	const char *name, *provider, *host, *method, *path, *quantity, *price, *minimum, *maximum, *step;
@@ -67,6 +102,7 @@ struct settings_file {
 	int default_verdict;        /* 0 deny, 1 allow */
 	struct record_list budgets; /* struct file_budget */
 	struct file_limits limits;
+	struct file_guard guard;
 	int64_t journal_slots, grace_ns, max_unpersisted_nanousd, min_free_bytes;
 	int log_level;
 	bool log_requests;
@@ -94,6 +130,14 @@ struct settings_ctx {
 int settings_check(struct settings_ctx *) NONNULL(1) MUST_USE;
 /* The budgets' part of it. */
 int settings_check_budgets(struct settings_ctx *) NONNULL(1) MUST_USE;
+/* The steps and the cost breaker of one budget. */
+int settings_read_steps(struct settings_ctx *, const struct file_budget *, struct budget *) NONNULL(1, 2, 3) MUST_USE;
+int settings_read_breaker(struct settings_ctx *, const struct file_budget *, struct budget *) NONNULL(1, 2, 3) MUST_USE;
+/* What its steps ask of one of its limits. */
+int settings_check_steps(struct settings_ctx *, const struct file_budget *, const struct budget *)
+    NONNULL(1, 2, 3) MUST_USE;
+/* `breakers` and `runaway` */
+int settings_check_guard(struct settings_ctx *) NONNULL(1) MUST_USE;
 /* The providers' part of it. */
 extern const struct option_table settings_provider_table;
 int settings_check_providers(struct settings_ctx *) NONNULL(1) MUST_USE;

@@ -7,6 +7,7 @@
 #include "proxy/route.h"
 
 #define AT(field) .offset = offsetof(struct file_provider, field)
+#define HEADER_NAME_MAX 64
 #define FAMILIES "openai, azure, anthropic, google, bedrock, cohere, mistral, openrouter, ollama or other"
 
 /* --- the table ---------------------------------------------------------------------------------------------------- */
@@ -95,6 +96,12 @@ static const struct option provider_rows[] = {
      AT(bills_errors),
      .fallback = "false",
      .sentence = "error answers (4xx, 5xx) may be billed: they are charged their hold instead of nothing"},
+    {.name = "bills_once_by",
+     .type = OPT_STRING,
+     AT(bills_once_by),
+     .optional = true,
+     .sentence = "request header of which the vendor bills every value once, such as idempotency-key: a repeat then "
+		 "shares the first call's hold"},
 };
 
 const struct option_table settings_provider_table = {.name = "provider",
@@ -300,6 +307,30 @@ static int apply_money(struct settings_ctx *ctx, const struct file_provider *f, 
 	return apply_models(ctx, f, p);
 }
 
+/* A header's name, as they are compared: in lower case. */
+static int apply_once(struct settings_ctx *ctx, const struct file_provider *f, struct proxy_provider *p)
+{
+	static const char token[] = "abcdefghijklmnopqrstuvwxyz0123456789-_";
+	size_t n = f->bills_once_by ? strlen(f->bills_once_by) : 0;
+	char name[HEADER_NAME_MAX + 1];
+
+	if (!f->bills_once_by)
+		return BUR_OK;
+	for (size_t i = 0; i < n && n <= HEADER_NAME_MAX; i++) {
+		char c = f->bills_once_by[i];
+
+		name[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+	}
+	name[n <= HEADER_NAME_MAX ? n : 0] = '\0';
+	if (n == 0 || n > HEADER_NAME_MAX || strspn(name, token) != n)
+		return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "bills_once_by"),
+				   "bills_once_by: expected the name of a request header such as `idempotency-key`, "
+				   "got `%.80s`",
+				   f->bills_once_by);
+	p->bills_once_by = arena_dup(&ctx->s->own->arena, slice_of(name)).p;
+	return p->bills_once_by ? BUR_OK : BUR_NOMEM;
+}
+
 static int apply_provider(struct settings_ctx *ctx, const struct file_provider *f, struct proxy_provider *p)
 {
 	int r = BUR_OK;
@@ -314,6 +345,8 @@ static int apply_provider(struct settings_ctx *ctx, const struct file_provider *
 		r = apply_key(ctx, f, p);
 	if (r == BUR_OK)
 		r = apply_money(ctx, f, p);
+	if (r == BUR_OK)
+		r = apply_once(ctx, f, p);
 	if (r < 0)
 		return r;
 	if (f->prefix) {

@@ -15,6 +15,7 @@
 #include "net/dial.h"
 #include "policy/engine.h"
 #include "policy/principal.h"
+#include "policy/runaway.h"
 #include "store/store.h"
 
 struct ca;
@@ -63,7 +64,11 @@ struct proxy_provider {
 	bool full_bill_on_abort; /* an abandoned stream is generated and billed to its end */
 	bool ask_usage;          /* streams that do not ask for their usage may be edited so that they do */
 	enum on_client_abort on_client_abort;
+	const char *bills_once_by; /* request header: the vendor bills calls with the same value of it once; NULL */
 };
+
+/* What is done about a program that lost its way (runaway.h). */
+enum runaway_action { RUNAWAY_OFF, RUNAWAY_ALERT, RUNAWAY_QUARANTINE };
 
 struct proxy_limits {
 	int64_t head_timeout_ns, handshake_timeout_ns, keepalive_ns, first_byte_timeout_ns, stream_idle_ns;
@@ -76,6 +81,7 @@ struct proxy_limits {
 	int64_t drain_client_ns; /* how long an abandoned stream is read on */
 	int64_t max_drains;      /* per worker */
 	int64_t pool_idle_ns, pool_max_idle, pool_max_idle_per_key;
+	int64_t inflight_allow_tokens; /* output that a vendor may have made when it is cut off, beyond what arrived */
 };
 
 struct proxy_config {
@@ -95,6 +101,9 @@ struct proxy_config {
 	size_t n_dns_servers;
 	bool require_key; /* a virtual key is needed; else the vendor key's fingerprint is the principal */
 	bool log_requests;
+	bool upstream_breaker; /* an upstream that fails is left alone for a while */
+	enum runaway_action runaway_action;
+	struct runaway_config runaway;  /* valid also when it is off */
 	uint8_t fingerprint_secret[32]; /* keyed hash of vendor keys: stable per installation */
 	struct proxy_limits limits;
 };

@@ -249,6 +249,122 @@ static void budgets_as_people_write_them(void **state)
 	settings_free(s);
 }
 
+static const char ladder[] =
+    "budgets:\n"
+    "  - name: b\n"
+    "    window: month\n"
+    "    limit: 100 USD\n"
+    "    hold: growing\n"
+    "    default_max_out: 4096\n"
+    "    lower_mode: cut\n"
+    "    breaker: {max_request: 5 USD, velocity: 20 USD, velocity_window: 30m, burn: trip, anomaly: trip,\n"
+    "              cool_down: 20m, latch: true, probe: 1 USD}\n"
+    "    steps:\n"
+    "      - {at: 50%, do: alert}\n"
+    "      - {at: 70%, do: throttle, max_delay: 2s}\n"
+    "      - {at: 75%, do: pace, factor: 1.5, burst: 5m, max_wait: 20s}\n"
+    "      - {do: pace, rate: 0.5 USD}\n"
+    "      - {do: degrade, map: {gpt-5: gpt-5-mini, 'claude-opus-*': claude-haiku-4-5}}\n"
+    "      - {do: clamp, min_out: 64}\n"
+    "      - {do: block}\n"
+    "  - {name: plain, window: day, limit: 1 USD, steps: [{do: throttle}, {do: clamp}]}\n";
+
+static void check_ladder(const struct settings *s)
+{
+	const struct budget *b = s->budgets;
+	const struct budget_step *step = b->steps;
+
+	assert_int_equal(b->n_steps, 7);
+	assert_true(step[1].action == STEP_THROTTLE && step[1].max_delay_ns == INT64_C(2000000000));
+	assert_true(step[2].action == STEP_PACE && step[2].pace.factor_milli == 1500);
+	assert_true(step[2].pace.burst_ns == INT64_C(300000000000) && step[2].pace.per_minute_nanousd == 0);
+	assert_int_equal(step[2].pace.max_wait_ns, INT64_C(20000000000));
+	assert_true(step[3].at_ppm == 800000 && step[3].pace.per_minute_nanousd == 500000000);
+	assert_true(step[3].pace.factor_milli == 3000 && step[3].pace.burst_ns == INT64_C(600000000000));
+	assert_true(step[4].action == STEP_DEGRADE && step[4].at_ppm == 900000 && step[4].n_map == 2);
+	assert_string_equal(step[4].map[0].from, "gpt-5");
+	assert_string_equal(step[4].map[1].from, "claude-opus-*");
+	assert_string_equal(step[4].map[1].to, "claude-haiku-4-5");
+	assert_true(step[5].action == STEP_CLAMP && step[5].at_ppm == 950000 && step[5].min_out == 64);
+	assert_true(step[6].action == STEP_BLOCK && step[6].at_ppm == 1000000);
+	assert_true(b->hold == HOLD_GROWING && b->default_max_out == 4096 && b->lower_cuts);
+	assert_true(b->breaker.on && b->breaker.trip_on_burn && b->breaker.trip_on_anomaly && b->breaker.latch);
+	assert_int_equal(b->breaker.max_request_nanousd, INT64_C(5000000000));
+	assert_int_equal(b->breaker.velocity_nanousd, INT64_C(20000000000));
+	assert_int_equal(b->breaker.velocity_window_s, 1800);
+	assert_int_equal(b->breaker.cool_down_s, 1200);
+	assert_int_equal(b->breaker.probe_nanousd, INT64_C(1000000000));
+	b++;
+	assert_true(b->steps[0].at_ppm == 800000 && b->steps[0].max_delay_ns == INT64_C(5000000000));
+	assert_true(b->steps[1].at_ppm == 950000 && b->steps[1].min_out == STEP_MIN_OUT);
+	assert_true(b->hold == HOLD_AUTO && b->default_max_out == 0 && !b->lower_cuts && !b->breaker.on);
+}
+
+static void the_whole_ladder(void **state)
+{
+	struct settings *s = good(ladder, NULL), *again;
+	struct buf b;
+
+	(void)state;
+	check_ladder(s);
+	buf_init(&b, 1024 * 1024);
+	assert_int_equal(settings_dump(s, &b), BUR_OK);
+	assert_int_equal(buf_append(&b, "", 1), BUR_OK);
+	again = good(buf_slice(&b).p, NULL);
+	check_ladder(again);
+	settings_free(again);
+	settings_free(s);
+	buf_done(&b);
+}
+
+static void breakers_and_runaway_programs(void **state)
+{
+	struct settings *s = good("", NULL);
+
+	(void)state;
+	assert_true(s->proxy.upstream_breaker);
+	assert_int_equal(s->proxy.runaway_action, RUNAWAY_OFF);
+	assert_int_equal(s->proxy.runaway.repeat_max, 50);
+	assert_int_equal(s->proxy.runaway.fanout_doublings, 6);
+	assert_int_equal(s->proxy.runaway.min_nanousd, 100000000);
+	assert_int_equal(s->proxy.limits.inflight_allow_tokens, 64);
+	assert_null(provider(s, "openai")->bills_once_by);
+	settings_free(s);
+	s = good("breakers: {upstream: off}\n"
+		 "runaway: {do: quarantine, repeat: 5, repeat_window: 1m, fanout: 0, cache_misses: 7, minimum: 2 USD, "
+		 "quarantine: 1h}\n"
+		 "limits: {inflight_allow_tokens: 0}\n"
+		 "providers: {openai: {bills_once_by: Idempotency-Key}}\n",
+		 NULL);
+	assert_false(s->proxy.upstream_breaker);
+	assert_int_equal(s->proxy.runaway_action, RUNAWAY_QUARANTINE);
+	assert_int_equal(s->proxy.runaway.repeat_max, 5);
+	assert_int_equal(s->proxy.runaway.repeat_window_ns, INT64_C(60000000000));
+	assert_int_equal(s->proxy.runaway.fanout_min, 0);
+	assert_int_equal(s->proxy.runaway.miss_max, 7);
+	assert_int_equal(s->proxy.runaway.min_nanousd, INT64_C(2000000000));
+	assert_int_equal(s->proxy.runaway.quarantine_ns, INT64_C(3600000000000));
+	assert_int_equal(s->proxy.limits.inflight_allow_tokens, 0);
+	assert_string_equal(provider(s, "openai")->bills_once_by, "idempotency-key");
+	settings_free(s);
+}
+
+static void breakers_by_hand_and_none(void **state)
+{
+	struct settings *s = good("budgets:\n"
+				  "  - {name: a, window: day, limit: 1 USD, breaker: {}}\n"
+				  "  - {name: b, window: day, limit: 1 USD, breaker: {enabled: on, latch: on}}\n"
+				  "  - {name: c, window: day, limit: 1 USD, breaker: {enabled: off, burn: trip}}\n",
+				  NULL);
+
+	(void)state;
+	assert_false(s->budgets[0].breaker.on);
+	assert_true(s->budgets[1].breaker.on && s->budgets[1].breaker.latch);
+	assert_int_equal(s->budgets[1].breaker.cool_down_s, 900);
+	assert_false(s->budgets[2].breaker.on);
+	settings_free(s);
+}
+
 static void rolling_windows_and_shadows(void **state)
 {
 	struct settings *s =
@@ -450,14 +566,59 @@ static const struct {
     {BUDGET "    match: [team]\n", "b.yaml:5:", "map"},
     {BUDGET "    per: [color]\n", "b.yaml:5:", "tag.<name>"},
     {BUDGET "    steps: {at: 50%}\n", "b.yaml:5:", "list"},
-    {BUDGET "    steps:\n      - {at: 50%, do: throttle}\n", "b.yaml:6:19:", "later version"},
-    {BUDGET "    steps:\n      - {at: 90%, do: degrade, map: {a: b}}\n", "b.yaml:6:19:", "later version"},
-    {BUDGET "    steps:\n      - {at: 95%, do: clamp}\n", "b.yaml:6:19:", "later version"},
-    {BUDGET "    steps:\n      - {at: 50%, do: sing}\n", "b.yaml:6:19:", "alert or block"},
+    {BUDGET "    steps:\n      - {at: 50%, do: sing}\n", "b.yaml:6:19:", "alert|block|throttle|pace|degrade|clamp"},
+    {BUDGET "    steps:\n      - {at: 50%, do: thottle}\n", "b.yaml:6:19:", "did you mean `throttle`"},
+    {BUDGET "    steps:\n      - {at: 50%}\n", "b.yaml:6:", "do: expected"},
+    {BUDGET "    steps:\n      - {do: throttle, max_dealy: 1s}\n", "b.yaml:6:24:", "max_delay"},
+    {BUDGET "    steps:\n      - {do: throttle, max_delay: 61s}\n", "b.yaml:6:24:", "1ms to 1m"},
+    {BUDGET "    steps:\n      - {do: throttle, max_delay: 5}\n", "b.yaml:6:24:", "duration"},
+    {BUDGET "    steps:\n      - {at: 101%, do: throttle}\n", "b.yaml:6:10:", "100%"},
+    {BUDGET "    steps:\n      - {do: throttle, burst: 5m}\n", "b.yaml:6:24:", "`burst` belongs to `do: pace`"},
+    {BUDGET "    steps:\n      - {do: block, min_out: 5}\n", "b.yaml:6:21:", "`min_out` belongs to `do: clamp`"},
+    {BUDGET "    steps:\n      - {do: clamp, map: {a: b}}\n", "b.yaml:6:21:", "`map` belongs to `do: degrade`"},
+    {BUDGET "    steps:\n      - {do: pace, factor: 0}\n", "b.yaml:6:20:", "0.001 to 1000"},
+    {BUDGET "    steps:\n      - {do: pace, factor: 1000.001}\n", "b.yaml:6:20:", "0.001 to 1000"},
+    {BUDGET "    steps:\n      - {do: pace, factor: 2, rate: 1 USD}\n", "b.yaml:6:20:", "means nothing"},
+    {BUDGET "    steps:\n      - {do: pace, rate: 5 tokens}\n", "b.yaml:6:20:", "50 USD"},
+    {BUDGET "    steps:\n      - {do: pace, rate: 0 USD}\n", "b.yaml:6:20:", "USD"},
+    {BUDGET "    steps:\n      - {do: pace, burst: 2d}\n", "b.yaml:6:20:", "1s to 1d"},
+    {BUDGET "    steps:\n      - {do: pace, max_wait: 61s}\n", "b.yaml:6:20:", "1ms to 1m"},
+    {"budgets:\n  - {name: b, window: day, limit: 5 tokens, steps: [{do: pace}]}\n", "b.yaml:2:", "limits in USD"},
+    {"budgets:\n  - {name: b, window: day, limit: 1 USD, limits: [{window: day, limit: 5 requests}], "
+     "steps: [{do: pace}]}\n",
+     "b.yaml:2:", "in requests"},
+    {BUDGET "    steps:\n      - {do: degrade}\n", "b.yaml:6:9:", "{gpt-5: gpt-5-mini}"},
+    {BUDGET "    steps:\n      - {do: degrade, map: {}}\n", "b.yaml:6:23:", "{gpt-5: gpt-5-mini}"},
+    {BUDGET "    steps:\n      - {do: degrade, map: [a]}\n", "b.yaml:6:23:", "map"},
+    {BUDGET "    steps:\n      - {do: degrade, map: {a: b, c: c}}\n", "b.yaml:6:35:", "by itself"},
+    {BUDGET "    steps:\n      - {do: degrade, map: {a: b*}}\n", "b.yaml:6:29:", "at the end of the model"},
+    {BUDGET "    steps:\n      - {do: degrade, map: {'a*b': b}}\n", "b.yaml:6:29:", "at the end of the model"},
+    {BUDGET "    steps:\n      - {do: degrade, map: {a: ''}}\n", "b.yaml:6:29:", "gpt-5-mini"},
+    {BUDGET "    steps:\n      - {do: clamp, min_out: 0}\n", "b.yaml:6:21:", "1 to 10000000"},
+    {BUDGET "    steps:\n      - {do: clamp}\n      - {do: clamp}\n", "b.yaml:7:9:", "twice"},
+    {BUDGET "    steps:\n      - {do: block}\n      - {do: clamp}\n", "b.yaml:7:9:", "ascending"},
+    {BUDGET "    hold: tight\n", "b.yaml:5:5:", "auto|worst|growing"},
+    {BUDGET "    default_max_out: 0\n", "b.yaml:5:5:", "1 to 10000000"},
+    {BUDGET "    default_max_out: 10000001\n", "b.yaml:5:5:", "1 to 10000000"},
+    {BUDGET "    lower_mode: kill\n", "b.yaml:5:5:", "keep|cut"},
+    {BUDGET "    breaker: on\n", "b.yaml:5:5:", "map"},
+    {BUDGET "    breaker: {velosity: 1 USD}\n", "b.yaml:5:15:", "velocity"},
+    {BUDGET "    breaker: {burn: alert}\n", "b.yaml:5:15:", "off|trip"},
+    {BUDGET "    breaker: {latch: true}\n", "b.yaml:5:5:", "nothing would open it"},
+    {BUDGET "    breaker: {burn: trip, cool_down: 500ms}\n", "b.yaml:5:27:", "1s to 1d"},
+    {BUDGET "    breaker: {burn: trip, cool_down: 1500ms}\n", "b.yaml:5:27:", "whole seconds"},
+    {BUDGET "    breaker: {velocity: 1 USD, velocity_window: 25h}\n", "b.yaml:5:32:", "1s to 1d"},
+    {BUDGET "    breaker: {max_request: -1 USD}\n", "b.yaml:5:15:", "USD"},
+    {"breakers: {upsteam: on}\n", "b.yaml:1:12:", "upstream"},
+    {"runaway: {do: stop}\n", "b.yaml:1:11:", "off|alert|quarantine"},
+    {"runaway: {repeat: 1000001}\n", "b.yaml:1:11:", "0 to 1000000"},
+    {"runaway: {quarantine: 2h}\n", "b.yaml:1:11:", "1s to 1h"},
+    {"limits: {inflight_allow_tokens: 100001}\n", "b.yaml:1:10:", "0 to 100000"},
+    {"providers: {openai: {bills_once_by: 'a b'}}\n", "b.yaml:1:22:", "idempotency-key"},
     {BUDGET "    steps:\n      - {at: half, do: alert}\n", "b.yaml:6:10:", "80%"},
     {BUDGET "    steps:\n      - {at: 50, do: alert}\n", "b.yaml:6:10:", "80%"},
     {BUDGET "    steps:\n      - {at: -1%, do: alert}\n", "b.yaml:6:10:", "80%"},
-    {BUDGET "    steps:\n      - {do: alert}\n", "b.yaml:6:", "both"},
+    {BUDGET "    steps:\n      - {do: alert}\n", "b.yaml:6:", "needs an `at`"},
     {BUDGET "    steps:\n      - {at: 50%, do: alert, who: me}\n", "b.yaml:6:", "who"},
     {BUDGET "    steps:\n      - {at: 90%, do: alert}\n      - {at: 50%, do: alert}\n", "b.yaml:7:", "ascending"},
     {BUDGET "    unknown_model: maybe\n", "b.yaml:5:5:", "block, default, free"},
@@ -577,7 +738,7 @@ static void every_prefix_is_judged(void **state)
 
 static void shipped_files_are_good(void **state)
 {
-	static const char *const files[] = {"conf/bursar.yaml"};
+	static const char *const files[] = {"conf/bursar.yaml", "conf/examples/ladder.yaml"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -600,6 +761,9 @@ int main(void)
 	    cmocka_unit_test(built_in_providers),
 	    cmocka_unit_test(hosts_and_network),
 	    cmocka_unit_test(budgets_as_people_write_them),
+	    cmocka_unit_test(the_whole_ladder),
+	    cmocka_unit_test(breakers_and_runaway_programs),
+	    cmocka_unit_test(breakers_by_hand_and_none),
 	    cmocka_unit_test(rolling_windows_and_shadows),
 	    cmocka_unit_test(several_windows_and_parents),
 	    cmocka_unit_test(json_is_yaml_too),
