@@ -160,7 +160,9 @@ static int load_url_patterns(const struct price_loader *l, json_t *obj, struct p
 
 	if (n == 0)
 		return !list || json_is_array(list) ? BUR_OK : price_complain(l, "\"host_re\" must be a list");
-	p->url_res = n <= HOSTS_MAX ? calloc(n, sizeof(*p->url_res)) : NULL;
+	if (n > HOSTS_MAX)
+		return price_complain(l, "\"host_re\" may have at most %d patterns", HOSTS_MAX);
+	p->url_res = calloc(n, sizeof(*p->url_res));
 	if (!p->url_res)
 		return BUR_NOMEM;
 	for (size_t i = 0; i < n && r == BUR_OK; i++) {

@@ -74,7 +74,7 @@ bool price_rule_matches(const struct price_rule *r, const char *name, size_t nam
 	case OP_NOT:
 		return !price_rule_matches(&r->parts[0], name, name_n);
 	}
-	return false;
+	return false; /* no such operation */
 }
 
 /* Operator's alias, whole name, then the rules, best first. */

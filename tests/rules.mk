@@ -30,6 +30,12 @@ unit-tests: $(UNIT_TESTS)
 # Unit tests that need more than their room does.
 $(BUILD)/tests/unit/meter_decode_test $(BUILD)/tests/unit/meter_tap_framing_test: LDLIBS += -lbrotlienc
 
+# Tests that make calls of the C library fail: every call that faults.h knows is bent to it.
+FAULT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(shell grep -l '"tests/unit/faults.h"' tests/unit/*_test.c))
+$(FAULT_TESTS): LDLIBS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=strdup,--wrap=open
+$(FAULT_TESTS): LDLIBS += -Wl,--wrap=read,--wrap=pread,--wrap=pwrite,--wrap=fstat,--wrap=fsync,--wrap=msync
+$(FAULT_TESTS): LDLIBS += -Wl,--wrap=rename,--wrap=posix_fallocate,--wrap=mmap,--wrap=regcomp
+
 # --- tools that come from package registries --------------------------------------------------------------------
 $(VENV)/ready: tests/requirements.txt
 	@rm -rf $(VENV)
@@ -75,6 +81,17 @@ crash: programs $(VENV)/ready  ## KILLS=200 times kill -9 under load, then bill 
 
 soak: programs $(VENV)/ready  ## SOAK_KILLS=2000 times kill -9 under load
 	$(VENV)/bin/pytest -c tests/pytest.ini tests/e2e/test_crash.py -m soak -s
+
+# The rooms that promise something about money: nothing of them is left untried.
+COVERAGE_BUILD := build/coverage
+COVERAGE_TESTS  = $(filter $(patsubst %,$(BUILD)/tests/unit/%_test,base_calendar% policy_% price_% store_journal% store_recover store_store), \
+                    $(UNIT_TESTS))
+.PHONY: coverage coverage-tests
+coverage-tests: $(COVERAGE_TESTS)
+coverage: install-test $(BUILD)/prices.json  ## lines and branches of engine, windows, prices and journal that no unit test takes
+	@$(MAKE) --no-print-directory -s -j$(JOBS) BUILD=$(COVERAGE_BUILD) WARN=-w OPT='-O0 -g' \
+	    SANITIZE='--coverage -fprofile-update=atomic' coverage-tests
+	@python3 tests/coverage.py $(COVERAGE_BUILD)
 
 # --- gates ------------------------------------------------------------------------------------------------------
 C_FILES = $(foreach d,$(ROOMS) tests/unit tests/vendor tests/bench tests/fuzz,$(wildcard $(d)/*.c $(d)/*.h))

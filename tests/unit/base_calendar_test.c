@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/calendar.c" /* transitions are looked at */
+#include "tests/unit/faults.h"
 
 static const char *self;
 
@@ -275,6 +276,20 @@ static void test_rules(void **state)
 					  "CET-1CEST,M3.5.0/168,M10.5.0",
 					  "CET-1CEST,M3.5.0,M10.5.0x",
 					  "<CET-1",
+					  "CET-1:60",
+					  "CET-1:00:60",
+					  "CET-1:00:x",
+					  "CE[-1",
+					  "CE{-1",
+					  "CET-1CEST-25,M3.5.0,M10.5.0",
+					  "CET-1CEST,M3,M10.5.0",
+					  "CET-1CEST,M3.5,M10.5.0",
+					  "CET-1CEST,M3.0.0,M10.5.0",
+					  "CET-1CEST,M3.5.0,M10.5",
+					  "CET-1CEST,Mx.5.0,M10.5.0",
+					  "CET-1CEST;M3.5.0,M10.5.0",
+					  "CET-12345",
+					  "CET-/",
 					  "CET-1x"};
 	struct rule rule = {0};
 	struct tz tz = {.name = "x"};
@@ -291,6 +306,23 @@ static void test_rules(void **state)
 	assert_int_equal(rule_parse(SLICE("XXX3EDT4,0/0,J365/23"), &tz.rule), BUR_OK);
 	for (int64_t t = at("2030-01-01"); t < at("2033-01-01"); t += 3600)
 		assert_int_equal(tz_offset_at(&tz, t), -4 * 3600);
+	/* daylight time that ends in the instant in which it begins goes on */
+	assert_int_equal(rule_parse(SLICE("XXX0YYY,J365/24,J1/1"), &tz.rule), BUR_OK);
+	for (int64_t t = at("2030-12-30"); t < at("2031-01-03"); t += 3600)
+		assert_int_equal(tz_offset_at(&tz, t), 3600);
+	/* minutes and seconds; days of the year with and without 29 February */
+	assert_int_equal(rule_parse(SLICE("XXX-1:02:03YYY-2:03,J59/0,J60/0"), &tz.rule), BUR_OK);
+	assert_int_equal(tz_offset_at(&tz, at("2024-02-01")), 3723);
+	assert_int_equal(tz_offset_at(&tz, at("2024-02-28T12:00:00Z")), 7380);
+	assert_int_equal(tz_offset_at(&tz, at("2024-03-01T00:00:00Z")), 3723);
+	assert_int_equal(tz_offset_at(&tz, at("2023-02-28T12:00:00Z")), 7380);
+	assert_int_equal(rule_parse(SLICE("XXX-1YYY,J61/0,J90/0"), &tz.rule), BUR_OK);
+	assert_int_equal(tz_offset_at(&tz, at("2024-03-02T12:00:00Z")), 7200);
+	assert_int_equal(tz_offset_at(&tz, at("2023-03-02T12:00:00Z")), 7200);
+	assert_int_equal(tz_offset_at(&tz, at("2023-03-01T12:00:00Z")), 3600);
+	assert_int_equal(rule_parse(SLICE("XXX-1YYY,59/0,90/0"), &tz.rule), BUR_OK);
+	assert_int_equal(tz_offset_at(&tz, at("2024-02-29T12:00:00Z")), 7200);
+	assert_int_equal(tz_offset_at(&tz, at("2023-03-01T12:00:00Z")), 7200);
 	/* the southern half, names in brackets, times below zero */
 	assert_int_equal(rule_parse(SLICE("<-02>2<-01>,M3.5.0/-1,M10.5.0/0"), &tz.rule), BUR_OK);
 	assert_int_equal(tz_offset_at(&tz, at("2030-03-31T00:59:59Z")), -7200);
@@ -324,7 +356,23 @@ static void test_time_texts(void **state)
 					  "2026-11-21T09:53:61Z",
 					  "+026-11-21",
 					  "2026-11-21T09:53:16Zx",
-					  "2026-11-21T09:53Z"};
+					  "2026-11-21T09:53Z",
+					  "2026/11-21",
+					  "2026-11/21",
+					  "x026-11-21",
+					  "2026-11-2x",
+					  "2026-11-21T",
+					  "2026-11-21Tx9:53:16Z",
+					  "2026-11-21T09-53:16Z",
+					  "2026-11-21T09:x3:16Z",
+					  "2026-11-21T09:53-16Z",
+					  "2026-11-21T09:53:16./Z",
+					  "2026-11-21T09:53:16.5",
+					  "2026-11-21T09:53:16.5:Z",
+					  "2026-11-21T09:53:16*01:00",
+					  "2026-11-21T09:53:16+24:00",
+					  "2026-11-21T09:53:16+01-00",
+					  "2026-11-21T09:53:16+01:60"};
 	int64_t ns = 42;
 
 	(void)state;
@@ -337,9 +385,154 @@ static void test_time_texts(void **state)
 		if (time_parse(slice_of(bad[i]), &ns) != BUR_INVALID)
 			fail_msg("%s", bad[i]);
 	}
+	assert_int_equal(time_parse(SLICE_NONE, &ns), BUR_INVALID);
+	/* the last nanosecond that there is, and the next */
+	assert_int_equal(time_parse(SLICE("2262-04-11T23:47:16.854775807Z"), &ns), BUR_OK);
+	assert_true(ns == INT64_MAX);
+	assert_int_equal(time_parse(SLICE("2262-04-11T23:47:16.854775808Z"), &ns), BUR_OVERFLOW);
 	assert_int_equal(time_parse(SLICE("9999-01-01"), &ns), BUR_OVERFLOW);
 	assert_int_equal(time_parse(SLICE("0000-01-01"), &ns), BUR_OVERFLOW);
 	assert_int_equal(at("2026-11-21T09:53:16+05:45"), at("2026-11-21T04:08:16Z"));
+}
+
+/* --- files and folders that are not what they should be ----------------------------------------------------------- */
+
+static int load_lisbon(void *arg)
+{
+	struct tz *tz = NULL;
+	int r = tz_load("Europe/Lisbon", &tz);
+
+	(void)arg;
+	tz_free(tz);
+	return r;
+}
+
+/* Disk and memory fail at each place in turn; nothing is left behind (the sanitizer looks). */
+static void test_faults(void **state)
+{
+	(void)state;
+	assert_int_equal(every_fault(FAULTY_ALLOC, ENOMEM, BUR_NOMEM, load_lisbon, NULL), 4);
+	assert_int_equal(every_fault(FAULTY_OPEN, EACCES, BUR_IO, load_lisbon, NULL), 1);
+	assert_int_equal(every_fault(FAULTY_OPEN, ENOTDIR, BUR_NOTFOUND, load_lisbon, NULL), 1);
+	assert_int_equal(every_fault(FAULTY_STAT, EIO, BUR_IO, load_lisbon, NULL), 1);
+	assert_int_equal(every_fault(FAULTY_READ, EIO, BUR_IO, load_lisbon, NULL), 1);
+	assert_int_equal(every_fault(FAULTY_READ, 0, BUR_INVALID, load_lisbon, NULL), 1); /* it shrank meanwhile */
+	fault_arm(FAULTY_READ, 1, EINTR); /* a signal came: read again */
+	assert_int_equal(load_lisbon(NULL), BUR_OK);
+	assert_true(fault_met(FAULTY_READ));
+}
+
+static void write_zone(const char *dir, const char *name, const void *mem, size_t n, off_t size)
+{
+	char path[160];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "wb");
+	assert_non_null(f);
+	assert_int_equal(fwrite(mem, 1, n, f), n);
+	(void)fclose(f);
+	assert_int_equal(truncate(path, size), 0);
+}
+
+/* A file of one transition and two kinds of time; `offset` and `index` may be out of range, `n_type` may be 0. */
+static size_t make_zone(char dst[256], int32_t offset, unsigned index, unsigned n_type)
+{
+	static const char head[44] = "TZif2";
+	const char footer[] = "\nXXX0\n";
+	char *p = dst;
+
+	memset(dst, 0, 256);
+	memcpy(p, head, 44);
+	p += 44;
+	memcpy(p, head, 44);
+	p[20 + 4 * 3 + 3] = 1; /* n_time */
+	p[20 + 4 * 4 + 3] = (char)n_type;
+	p += 44 + 8;
+	*p++ = (char)index;
+	for (int i = 0; i < 4; i++)
+		p[6 * (index < n_type ? index : 0) + (unsigned)i] = (char)((uint32_t)offset >> (24 - 8 * i));
+	p += 6 * n_type;
+	memcpy(p, footer, sizeof(footer) - 1);
+	return (size_t)(p - dst) + sizeof(footer) - 1;
+}
+
+static void test_odd_files(void **state)
+{
+	char dir[] = "/tmp/bursar-zones-XXXXXX", mem[256], deep[4200], path[200];
+	struct tz *tz = NULL;
+	size_t n;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	(void)setenv("BURSAR_ZONEINFO", dir, 1);
+	n = make_zone(mem, 3600, 1, 2);
+	write_zone(dir, "Good", mem, n, (off_t)n);
+	tz = load("Good");
+	assert_int_equal(tz_offset_at(tz, -1), 0);
+	assert_int_equal(tz_offset_at(tz, 5), 0); /* the footer rules after the last transition */
+	tz_free(tz);
+	write_zone(dir, "Empty", mem, n, 0);
+	write_zone(dir, "Huge", mem, n, ZONE_FILE_MAX + 1);
+	n = make_zone(mem, OFFSET_MAX + 1, 1, 2);
+	write_zone(dir, "Far-east", mem, n, (off_t)n);
+	n = make_zone(mem, -OFFSET_MAX - 1, 1, 2);
+	write_zone(dir, "Far-west", mem, n, (off_t)n);
+	n = make_zone(mem, OFFSET_MAX + 1, 0, 2);
+	write_zone(dir, "First", mem, n, (off_t)n);
+	n = make_zone(mem, 0, 0, 0);
+	write_zone(dir, "No-type", mem, n, (off_t)n);
+	n = make_zone(mem, 0, 2, 2);
+	write_zone(dir, "No-such-type", mem, n, (off_t)n);
+	{
+		static const char *const bad[] = {"Empty", "Huge",    "Far-east",    "Far-west",
+						  "First", "No-type", "No-such-type"};
+
+		for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+			assert_int_equal(tz_load(bad[i], &tz), BUR_INVALID);
+			(void)snprintf(path, sizeof(path), "%s/%s", dir, bad[i]);
+			assert_int_equal(unlink(path), 0);
+		}
+	}
+	(void)snprintf(path, sizeof(path), "%s/Good", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+	memset(deep, 'a', sizeof(deep));
+	deep[sizeof(deep) - 1] = '\0';
+	(void)setenv("BURSAR_ZONEINFO", deep, 1);
+	assert_int_equal(tz_load("Europe/Berlin", &tz), BUR_INVALID);
+	(void)setenv("BURSAR_ZONEINFO", "", 1); /* as if it were not there */
+	tz = load("Europe/Berlin");
+	tz_free(tz);
+	(void)unsetenv("BURSAR_ZONEINFO");
+}
+
+/* Without a zone a window is one of UTC, and an anchor that no month has is the first. */
+static void test_missing_parts_of_a_window(void **state)
+{
+	static const int anchors[] = {0, -5, 29, 1};
+	int64_t start, end;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(anchors); i++) {
+		struct window_spec spec = {WINDOW_MONTH, 0, anchors[i], NULL};
+
+		window_at(&spec, at("2026-11-21T10:00:00Z"), &start, &end);
+		assert_true(start == at("2026-11-01") && end == at("2026-12-01"));
+	}
+}
+
+static void test_texts_of_utc_and_its_equals(void **state)
+{
+	struct tz *gmt = load("Etc/GMT"), *london = load("Europe/London");
+	char text[TIME_TEXT_MAX];
+
+	(void)state;
+	assert_string_equal(time_format(&utc, 0, text), "1970-01-01T00:00:00Z");
+	assert_string_equal(time_format(gmt, 0, text), "1970-01-01T00:00:00+00:00");
+	assert_string_equal(time_format(london, at("2026-07-01"), text), "2026-07-01T01:00:00+01:00");
+	tz_free(gmt);
+	tz_free(london);
 }
 
 static void test_against_python(void **state)
@@ -387,6 +580,10 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(test_broken_files),
 	    cmocka_unit_test(test_rules),
 	    cmocka_unit_test(test_time_texts),
+	    cmocka_unit_test(test_faults),
+	    cmocka_unit_test(test_odd_files),
+	    cmocka_unit_test(test_missing_parts_of_a_window),
+	    cmocka_unit_test(test_texts_of_utc_and_its_equals),
 	    cmocka_unit_test(test_against_python),
 	};
 

@@ -103,6 +103,27 @@ static void test_find(void **state)
 	    {"optz", "optional", false},
 	    {"optxyyz", "optional", false},
 	    {"opty", NULL, false},
+	    /* nearly a date, nearly a version */
+	    {"basic_2026-01-31", NULL, false},
+	    {"basic-2026x01-31", NULL, false},
+	    {"basic-2026-01x31", NULL, false},
+	    {"basic-2a26-01-31", NULL, false},
+	    {"basic-2026-a1-31", NULL, false},
+	    {"basic-2026-01-a1", NULL, false},
+	    {"basic-2026-01-/1", NULL, false},
+	    {"basic_20260131", NULL, false},
+	    {"basic-2026013x", NULL, false},
+	    {"basic-2026013/", NULL, false},
+	    {"basic:", NULL, false},
+	    {"1:0", NULL, false},
+	    {"123", NULL, false},
+	    {"v2", NULL, false},
+	    {"xv2", NULL, false},
+	    {"basicv2", NULL, false},
+	    {"basic-w2", NULL, false},
+	    {"@basic", NULL, false},
+	    {"basic-latest-latest-latest-latest", "basic", true},
+	    {"basic-latest-latest-latest-latest-latest", NULL, false},
 	    {"ft:tuned:org", "ft:tuned", false},
 	    {"ft:basic-latest", NULL, false},
 	};
@@ -124,6 +145,10 @@ static void test_find(void **state)
 	assert_null(price_find(b, SLICE("acme"), slice_mem("basic\0x", 7), NULL));
 	memset(long_name, 'a', sizeof(long_name));
 	assert_null(price_find(b, SLICE("acme"), slice_mem(long_name, sizeof(long_name)), NULL));
+	assert_non_null(price_find(b, SLICE("acme"), SLICE("basic-latest"), NULL));
+	/* with two more bytes this would be too long for a name */
+	memcpy(long_name + MODEL_NAME_MAX - 9, "-20260131", 9);
+	assert_null(price_find(b, SLICE("acme"), slice_mem(long_name, MODEL_NAME_MAX), NULL));
 	price_book_unref(b);
 }
 

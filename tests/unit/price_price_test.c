@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "price/price.h"
 
+#define SECONDS_PER_DAY INT64_C(86400)
 /* Midnight UTC */
 #define AT_2026_01_01 INT64_C(1767225600)
 #define AT_2026_06_01 INT64_C(1780272000)
@@ -252,6 +253,46 @@ static void test_overflow(void **state)
 	price_book_unref(b);
 }
 
+/* Prices so high that a sum of them has no room: only in a tier, only in the evening, only from February on, only on
+ * the priority tier, and not even text is free of them. */
+static const char dear_json[] =
+    "{\"format\":\"bursar-prices/1\",\"currency\":\"USD\",\"providers\":[{\"id\":\"acme\",\"models\":["
+    "{\"id\":\"always\",\"match\":[[\"eq\",\"always\"]],\"prices\":[{\"rates\":{\"in\":\"10000\"}}]},"
+    "{\"id\":\"tier\",\"match\":[[\"eq\",\"tier\"]],\"prices\":[{\"rates\":{\"in\":\"1\"}},{\"over\":10,\"rates\":"
+    "{\"in\":\"10000\"}},{\"over\":20,\"rates\":{\"in\":\"10000\"}}]},"
+    "{\"id\":\"evening\",\"match\":[[\"eq\",\"evening\"]],\"prices\":[{\"rates\":{\"in\":\"1\"}},{\"tod\":[\"22:00\","
+    "\"23:00\"],\"rates\":{\"in\":\"10000\"}}]},"
+    "{\"id\":\"february\",\"match\":[[\"eq\",\"february\"]],\"prices\":[{\"rates\":{\"in\":\"1\"}},{\"from\":"
+    "\"2026-02-01\",\"rates\":{\"in\":\"10000\"}}]},"
+    "{\"id\":\"priority\",\"match\":[[\"eq\",\"priority\"]],\"prices\":[{\"rates\":{\"in\":\"1\"}},{\"service\":"
+    "\"priority\",\"rates\":{\"in\":\"10000\"}}]},"
+    "{\"id\":\"gift\",\"match\":[[\"eq\",\"gift\"]],\"prices\":[{\"rates\":{\"in\":\"1\",\"cr\":\"0\",\"in_audio\":"
+    "\"0\"}}]}"
+    "]}]}";
+
+static void test_sums_without_room(void **state)
+{
+	static const char *const names[] = {"always", "tier", "evening", "february", "priority"};
+	const struct quantities *q = Q([PRICE_IN] = UINT64_MAX);
+	const struct price_terms terms = {.at_s = AT_2026_01_01};
+	const struct price_doubt doubt = {.until_s = AT_2026_01_01 + 60 * SECONDS_PER_DAY, .may_priority = true};
+	struct price_book *b = NULL;
+	struct cost_sum sum = {.num = 7};
+	char err[256] = "";
+
+	(void)state;
+	if (price_book_parse(SLICE(dear_json), &b, err, sizeof(err)) < 0)
+		fail_msg("%s", err);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		assert_int_equal(price_worst(find(b, names[i]), q, &terms, &doubt, &sum), BUR_OVERFLOW);
+	assert_int_equal(price_cost(find(b, "always"), q, &terms, &sum), BUR_OVERFLOW);
+	assert_true(sum.num == 7);
+	/* More is taken out of the whole than a number holds: nothing of it is left to be billed. */
+	q = Q([PRICE_CR] = UINT64_MAX / 2 + 1, [PRICE_IN_AUDIO] = UINT64_MAX / 2 + 1);
+	assert_string_equal(cost(find(b, "gift"), q, 0), "0");
+	price_book_unref(b);
+}
+
 /* --- dearest cost ------------------------------------------------------------------------------------------------- */
 
 static const char *worst(const struct price_model *m, const struct quantities *q, const struct price_terms *t,
@@ -278,7 +319,9 @@ static void test_worst(void **state)
 	assert_string_equal(worst(full, q, &terms, &doubt), "0.013");
 	doubt.may_write_cache = true;
 	assert_string_equal(worst(full, q, &terms, &doubt), "0.0155");
-	doubt.may_write_cache_1h = true;
+	doubt = (struct price_doubt){.until_s = terms.at_s, .may_write_cache_1h = true};
+	assert_string_equal(worst(full, q, &terms, &doubt), "0.023");
+	doubt.may_write_cache = true;
 	assert_string_equal(worst(full, q, &terms, &doubt), "0.023");
 	q = Q([PRICE_IN] = 1000, [PRICE_IN_AUDIO] = 1, [PRICE_OUT] = 100, [PRICE_OUT_IMAGE] = 1);
 	assert_string_equal(worst(full, q, &terms, &doubt), "0.046");
@@ -483,11 +526,17 @@ static void test_worst_covers_cost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_leaves),   cmocka_unit_test(test_contradictions),
-	    cmocka_unit_test(test_media),    cmocka_unit_test(test_rows),
-	    cmocka_unit_test(test_terms),    cmocka_unit_test(test_regions),
-	    cmocka_unit_test(test_overflow), cmocka_unit_test(test_sums_of_calls),
-	    cmocka_unit_test(test_worst),    cmocka_unit_test(test_worst_covers_cost),
+	    cmocka_unit_test(test_leaves),
+	    cmocka_unit_test(test_contradictions),
+	    cmocka_unit_test(test_media),
+	    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_terms),
+	    cmocka_unit_test(test_regions),
+	    cmocka_unit_test(test_overflow),
+	    cmocka_unit_test(test_sums_of_calls),
+	    cmocka_unit_test(test_sums_without_room),
+	    cmocka_unit_test(test_worst),
+	    cmocka_unit_test(test_worst_covers_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
