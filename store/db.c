@@ -60,6 +60,8 @@ static const char *const migrations[] = {
     " amount_n INTEGER NOT NULL, win_start INTEGER NOT NULL, expires_s INTEGER NOT NULL, carry INTEGER NOT NULL,"
     " ts INTEGER NOT NULL) STRICT;"
     "CREATE TABLE switch(name TEXT PRIMARY KEY, value TEXT NOT NULL, ts INTEGER NOT NULL) STRICT;",
+    /* 4: sums by time, made of the ledger as it is */
+    ROLLUP_TABLES ROLLUP_FILL,
 };
 
 int db_schema_version(void)

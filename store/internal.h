@@ -2,8 +2,8 @@
  *
  * db.c connection, schema, meta | names.c interned names and meters | seal.c rows and their hash chain |
  * batch.c batches as virtual tables | writer.c transactions and the thread | recover.c journal and counters at start |
- * adjust.c rows that correct rows, what the budgets are told | late.c bills that come later | open.c opening and
- * closing | store.c calls, sync, upkeep | health.c storage state | fault.c faults for tests. */
+ * rollup.c sums by time | adjust.c rows that correct rows, what the budgets are told | late.c bills that come later |
+ * open.c opening and closing | store.c calls, sync, upkeep | health.c storage state | fault.c faults for tests. */
 #ifndef STORE_INTERNAL_H
 #define STORE_INTERNAL_H
 
@@ -17,6 +17,7 @@
 #include "store/adjust.h"
 #include "store/late.h"
 #include "store/ledger.h"
+#include "store/rollup.h"
 #include "store/store.h"
 
 #define STORE_MAGIC 0x53544f52u
@@ -176,6 +177,7 @@ struct seal {
 	uint8_t head[HASH_BYTES];
 	int64_t rows, sum, next_ts, next_seq_to; /* of the one in the making */
 	uint8_t next_head[HASH_BYTES];
+	struct rollup rollup; /* whatever is sealed is summed up, once */
 };
 int seal_init(struct seal *, sqlite3 *) NONNULL(1, 2) MUST_USE;
 void seal_done(struct seal *) NONNULL(1);
@@ -344,6 +346,8 @@ void ledger_row_of(const struct row *, struct ledger_row *ret) NONNULL(1, 2);
 int recover_journal(struct store *, struct recovery_report *) NONNULL(1, 2) MUST_USE;
 /* Counters are set to the sums of their postings where they differ. */
 int recover_meters(struct store *, uint64_t *ret_repaired) NONNULL(1, 2) MUST_USE;
+/* Sums by time are made anew when they are not the ledger's. */
+int recover_rollups(struct store *, bool *ret_repaired) NONNULL(1, 2) MUST_USE;
 
 /* --- health.c ----------------------------------------------------------------------------------------------------- */
 struct health {

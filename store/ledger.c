@@ -258,6 +258,16 @@ static int check_corrections(sqlite3 *db, struct verify_report *rep)
 	return rc == SQLITE_DONE ? BUR_OK : db_err(rc);
 }
 
+static int check_rollups(sqlite3 *db, struct verify_report *rep)
+{
+	uint64_t n;
+	int rc = rollup_compare(db, &n);
+
+	if (rc == SQLITE_OK && n > 0)
+		sum_error(rep, "sums by time that differ from the ledger:", (int64_t)n);
+	return db_err(rc);
+}
+
 static int count_quarantined(sqlite3 *db, struct verify_report *rep)
 {
 	sqlite3_stmt *st = NULL;
@@ -292,6 +302,8 @@ int ledger_verify(struct sqlite3 *db, int (*price)(void *ctx, const struct ledge
 		r = check_meters(db, ret);
 	if (r == BUR_OK)
 		r = check_corrections(db, ret);
+	if (r == BUR_OK)
+		r = check_rollups(db, ret);
 	if (r == BUR_OK)
 		r = count_quarantined(db, ret);
 	db_rollback(db);

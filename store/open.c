@@ -320,18 +320,23 @@ static int recover(struct opening *o, struct recovery_report *rep)
 {
 	struct store *s = o->s;
 	uint64_t repaired = 0;
+	bool summed = false;
 	int r = recover_journal(s, rep);
 
 	if (r == BUR_CORRUPT)
 		return fail(o, EXIT_STORE, r, "%s/inflight.jnl: damaged slots, and strict_journal is on", s->dir);
 	if (r == BUR_OK)
 		r = recover_meters(s, &repaired);
+	if (r == BUR_OK)
+		r = recover_rollups(s, &summed);
 	if (r < 0)
 		return fail(o, EXIT_STORAGE_IO, r, "%s: recovery failed: %s", s->dir, sqlite3_errmsg(s->writer.db));
 	if (repaired > 0)
 		log_msg(LOG_ERROR, "ledger.repaired",
 			"%llu counters differed from their postings and were set to the sums",
 			(unsigned long long)repaired);
+	if (summed)
+		log_msg(LOG_ERROR, "ledger.repaired", "sums by time differed from the ledger and were made anew");
 	if (rep->quarantined > 0)
 		log_msg(LOG_ERROR, "store.quarantine", "%u damaged journal slots are kept in table journal_quarantine",
 			rep->quarantined);

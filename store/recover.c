@@ -255,3 +255,32 @@ int recover_meters(struct store *s, uint64_t *ret_repaired)
 		db_rollback(db);
 	return db_err(rc);
 }
+
+/* --- sums by time ------------------------------------------------------------------------------------------------- */
+
+/* They change in the transactions of their rows and cannot differ, unless other hands were at the database. */
+int recover_rollups(struct store *s, bool *ret_repaired)
+{
+	sqlite3 *db = s->writer.db;
+	int64_t rows = 0, differ = 0;
+	int rc = scalar(db, "SELECT coalesce(max(seq),0) FROM ledger", &rows);
+
+	*ret_repaired = false;
+	if (rc == SQLITE_OK && rows <= FULL_CHECK_ROWS)
+		rc = scalar(db,
+			    "SELECT (SELECT total(amount_n) FROM ledger)<>(SELECT total(amount_n) FROM rollup WHERE"
+			    " kind=7) OR (SELECT total(kind=1) FROM ledger)<>(SELECT total(calls) FROM rollup WHERE"
+			    " kind=7)",
+			    &differ);
+	if (rc != SQLITE_OK || differ == 0)
+		return db_err(rc);
+	rc = db_exec(db, "BEGIN IMMEDIATE");
+	if (rc == SQLITE_OK)
+		rc = rollup_rebuild(db);
+	if (rc == SQLITE_OK)
+		rc = db_exec(db, "COMMIT");
+	if (rc != SQLITE_OK)
+		db_rollback(db);
+	*ret_repaired = rc == SQLITE_OK;
+	return db_err(rc);
+}

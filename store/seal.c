@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "store/internal.h"
 
@@ -76,17 +77,21 @@ static int64_t add_clamped(int64_t a, int64_t b)
 
 int seal_init(struct seal *s, sqlite3 *db)
 {
+	int rc;
+
 	*s = (struct seal){.ctx = EVP_MD_CTX_new()};
 	if (!s->ctx)
 		return SQLITE_NOMEM;
-	return db_prepare(db, "INSERT INTO ledger_seal(seq_to,prev,hash,rows,sum_n,ts) VALUES(?1,?2,?3,?4,?5,?6)",
-			  &s->insert);
+	rc = db_prepare(db, "INSERT INTO ledger_seal(seq_to,prev,hash,rows,sum_n,ts) VALUES(?1,?2,?3,?4,?5,?6)",
+			&s->insert);
+	return rc == SQLITE_OK ? rollup_init(&s->rollup, db) : rc;
 }
 
 void seal_done(struct seal *s)
 {
 	EVP_MD_CTX_free(s->ctx);
 	(void)sqlite3_finalize(s->insert);
+	rollup_done(&s->rollup);
 	*s = (struct seal){0};
 }
 
@@ -122,6 +127,8 @@ int seal_begin(struct seal *s, sqlite3 *db)
 	s->next_ts = s->ts;
 	s->next_seq_to = s->seq_to;
 	digest_begin(s->ctx, s->head);
+	CHECK(!s->rollup.spilled); /* the transaction before is over, or this one has no rows yet */
+	rollup_clear(&s->rollup);
 	return SQLITE_OK;
 }
 
@@ -133,12 +140,18 @@ void seal_row(struct seal *s, const struct row *r)
 	s->next_seq_to = r->seq;
 	if (r->v[R_TS_ADMIT] > s->next_ts)
 		s->next_ts = r->v[R_TS_ADMIT];
+	rollup_add(&s->rollup, r, clock_wall_ns());
 }
 
 int seal_end(struct seal *s, int64_t now_ns)
 {
+	int rc;
+
 	if (s->rows == 0)
 		return SQLITE_OK;
+	rc = rollup_write(&s->rollup, now_ns);
+	if (rc != SQLITE_OK)
+		return rc;
 	if (now_ns > s->next_ts)
 		s->next_ts = now_ns;
 	digest_end(s->ctx, s->next_seq_to, s->rows, s->sum, s->next_ts, s->next_head);
@@ -159,12 +172,14 @@ void seal_committed(struct seal *s)
 	s->ts = s->next_ts;
 	memcpy(s->head, s->next_head, HASH_BYTES);
 	s->rows = 0;
+	rollup_clear(&s->rollup);
 }
 
 void seal_unknown(struct seal *s)
 {
 	s->loaded = false;
 	s->rows = 0;
+	rollup_clear(&s->rollup);
 }
 
 int seal_catch_up(struct seal *s, sqlite3 *db, int64_t now_ns)
