@@ -190,14 +190,13 @@ uint64_t bound_model_out(const struct sketch *s)
 	return max_out > 0 ? max_out : price_model_context(s->model);
 }
 
-/* Pictures and sound that a chat model makes are not kept by the request's bound of text. */
-static bool bound_is_for_text(const struct sketch *s)
+bool bound_is_for_text(const struct sketch *s)
 {
 	return (s->kind == API_GENERATE || s->kind == API_INTERACTIONS) &&
 	       (s->q->audio_output || price_model_has(s->model, PRICE_OUT_IMAGE));
 }
 
-static uint64_t answer_tokens(const struct sketch *s)
+uint64_t bound_answer(const struct sketch *s)
 {
 	uint64_t model_max = most(price_model_max_out(s->model), price_model_context(s->model));
 
@@ -217,7 +216,7 @@ static enum bound_result no_output_bound(struct sketch *s)
 static enum bound_result bound_output(struct sketch *s)
 {
 	const struct request_info *q = s->q;
-	uint64_t tokens = answer_tokens(s);
+	uint64_t tokens = bound_answer(s);
 
 	if (tokens == 0)
 		return no_output_bound(s);

@@ -37,6 +37,23 @@ enum bound_result bound_upper(const struct price_model *, enum api_kind, const s
 enum bound_result bound_tighten(const struct price_model *, enum api_kind, const struct request_info *, int64_t at_s,
 				const struct prompt_count *, bool estimate, struct bound *inout)
     NONNULL(1, 3, 5, 7) MUST_USE;
+/* What a call may be made to fit. */
+struct bound_room {
+	int64_t nanousd, tokens; /* INT64_MAX: no matter */
+};
+/* The largest bound of the output (a candidate's) with which the call costs no more than the room, by the arithmetic of
+ * bound_upper and, with a count, bound_tighten; *ret is the bound then. Never more than the call has now. 0: it cannot
+ * be lowered (bound_can_clamp), or even one token does not fit. */
+uint64_t bound_max_out(const struct price_model *, enum api_kind, const struct request_info *, int64_t at_s,
+		       const struct prompt_count *, bool estimate, const struct bound_room *, struct bound *ret)
+    NONNULL(1, 3, 7, 8) MUST_USE;
+/* Does a bound of the output in the request keep down what the call can cost, and can one be put there? */
+bool bound_can_clamp(const struct price_model *, enum api_kind, const struct request_info *) NONNULL(1, 3);
+/* Tokens that a candidate may have: the request's bound, or what the model can; 0: neither is known. */
+uint64_t bound_answer_tokens(const struct price_model *, enum api_kind, const struct request_info *) NONNULL(1, 3);
+/* How much may be thought when the output is bounded to max_out tokens: the share of it that was asked for, but no less
+ * than the vendor takes. 0: that leaves no answer. Only for a request that says how much (thinking_budget). */
+uint64_t bound_thinking(const struct request_info *, uint64_t asked_out, uint64_t max_out) NONNULL(1);
 /* Tokens of the request's own text at most, with what vendors wrap around it; pictures and all that is elsewhere are
  * not in it. */
 uint64_t bound_text_tokens(const struct request_info *) NONNULL(1);

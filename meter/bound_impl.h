@@ -22,6 +22,10 @@ uint64_t bound_times(uint64_t a, uint64_t b);
 uint64_t bound_text(const struct sketch *) NONNULL(1);
 /* The model's most: its documented maximum, else its context; 0: neither is known. */
 uint64_t bound_model_out(const struct sketch *) NONNULL(1);
+/* Pictures and sound that a chat model makes are not kept by the request's bound of text. */
+bool bound_is_for_text(const struct sketch *) NONNULL(1);
+/* Output of one candidate; 0: not known. */
+uint64_t bound_answer(const struct sketch *) NONNULL(1);
 enum bound_result bound_unbounded(struct sketch *, const char *why) NONNULL(1, 2);
 
 /* bound_media.c: what is not counted in the tokens of a text. */

@@ -29,6 +29,11 @@ struct max_out_edit {
 	const char *before, *after; /* static; NULL: it cannot be edited */
 };
 
+/* Where a value stands in the body; to == 0: nowhere that could be edited. */
+struct body_span {
+	uint64_t from, to;
+};
+
 /* Which tools the vendor is asked to run. */
 enum hosted_tool {
 	HOSTED_WEB = 1,
@@ -102,6 +107,12 @@ struct request_info {
 	bool has_usage_edit;   /* chat stream that does not: this edit makes the vendor send it */
 	struct body_edit usage_edit;
 	struct max_out_edit max_out_edit;
+	const char *max_out_field;   /* the bound's name in this body, for people; NULL: the vendor has none */
+	struct body_span model_edit; /* the model's string, with its quotes */
+	/* Tokens of the output that may be thought at most, where the request says so by a number (0: it does not); the
+	 * number's place, and the least that the vendor takes. */
+	uint64_t thinking_budget, thinking_min;
+	struct body_span thinking_edit;
 };
 
 enum reqscan_error {
@@ -137,6 +148,7 @@ struct reqscan {
 		bool seen;
 	} max[2];                                           /* the two names of a bound */
 	uint8_t options_token, include_token, config_token; /* enum json_token, 0 = absent */
+	bool thinking_seen;
 	bool options_empty, root_seen, root_empty, config_empty, config_open, is_openai, is_openrouter;
 	/* tools */
 	uint64_t tool_uses, uses_sum, calls_max;
@@ -177,6 +189,8 @@ void reqscan_begin(struct reqscan *, const struct reqscan_options *) NONNULL(1, 
 int reqscan_feed(struct reqscan *, const char *p, size_t n) NONNULL(1) MUST_USE;
 /* The whole body was fed. BUR_OK: scan->info is complete. BUR_INVALID: scan->error, error_key. */
 int reqscan_finish(struct reqscan *) NONNULL(1) MUST_USE;
+/* Is a body for the one model a body for the other? Bedrock's differ by the vendor of the model. */
+bool reqscan_same_body(enum api_kind, struct slice model, struct slice other);
 /* "the key \"model\" stands twice in the request; …" for people. */
 const char *reqscan_error_text(const struct reqscan *, char *dst, size_t dst_size) NONNULL(1, 2);
 

@@ -17,19 +17,26 @@ enum member {
 	MEMBER_COUNT
 };
 
+/* `first`, `second`: the names under which it may stand already. `config`: where the whole object is missing; NULL: it
+ * stands in the body itself. */
 static const struct {
-	const char *member, *config; /* config: where the whole object is missing; NULL: in the body itself */
+	const char *name, *first, *second, *member, *config;
 } members[MEMBER_COUNT] = {
-    [MEMBER_NONE] = {NULL, NULL},
-    [MEMBER_MAX_TOKENS] = {"\"max_tokens\":", NULL},
-    [MEMBER_MAX_COMPLETION] = {"\"max_completion_tokens\":", NULL},
-    [MEMBER_MAX_OUTPUT] = {"\"max_output_tokens\":", NULL},
-    [MEMBER_META] = {"\"max_gen_len\":", NULL},
-    [MEMBER_GENERATE] = {"\"maxOutputTokens\":", "\"generationConfig\":{\"maxOutputTokens\":"},
-    [MEMBER_INTERACTIONS] = {"\"max_output_tokens\":", "\"generation_config\":{\"max_output_tokens\":"},
-    [MEMBER_CONVERSE] = {"\"maxTokens\":", "\"inferenceConfig\":{\"maxTokens\":"},
-    [MEMBER_TITAN] = {"\"maxTokenCount\":", "\"textGenerationConfig\":{\"maxTokenCount\":"},
-    [MEMBER_OLLAMA] = {"\"num_predict\":", "\"options\":{\"num_predict\":"},
+    [MEMBER_NONE] = {NULL, NULL, NULL, NULL, NULL},
+    [MEMBER_MAX_TOKENS] = {"max_tokens", "max_tokens", "max_completion_tokens", "\"max_tokens\":", NULL},
+    [MEMBER_MAX_COMPLETION] = {"max_completion_tokens", "max_tokens", "max_completion_tokens",
+			       "\"max_completion_tokens\":", NULL},
+    [MEMBER_MAX_OUTPUT] = {"max_output_tokens", "max_output_tokens", NULL, "\"max_output_tokens\":", NULL},
+    [MEMBER_META] = {"max_gen_len", "max_gen_len", NULL, "\"max_gen_len\":", NULL},
+    [MEMBER_GENERATE] = {"maxOutputTokens", "maxOutputTokens", NULL,
+			 "\"maxOutputTokens\":", "\"generationConfig\":{\"maxOutputTokens\":"},
+    [MEMBER_INTERACTIONS] = {"max_output_tokens", "max_output_tokens", NULL,
+			     "\"max_output_tokens\":", "\"generation_config\":{\"max_output_tokens\":"},
+    [MEMBER_CONVERSE] = {"maxTokens", "maxTokens", "max_new_tokens",
+			 "\"maxTokens\":", "\"inferenceConfig\":{\"maxTokens\":"},
+    [MEMBER_TITAN] = {"maxTokenCount", "maxTokenCount", NULL,
+		      "\"maxTokenCount\":", "\"textGenerationConfig\":{\"maxTokenCount\":"},
+    [MEMBER_OLLAMA] = {"num_predict", "num_predict", NULL, "\"num_predict\":", "\"options\":{\"num_predict\":"},
 };
 
 static bool is_one_of(struct slice s, const char *const *names, size_t n)
@@ -94,36 +101,50 @@ uint8_t reqscan_member(enum api_kind kind, uint8_t root_place, struct slice prov
 	}
 }
 
-static void set_max(struct reqscan *s, uint64_t from, uint64_t to, const char *before, const char *after)
+static void set_max(struct reqscan *s, const char *name, uint64_t from, uint64_t to, const char *before,
+		    const char *after)
 {
+	s->info.max_out_field = name;
 	s->info.max_out_edit = (struct max_out_edit){from, to, before, after};
 }
 
-/* The name that counts stands there: its value is replaced. Two names at once are left alone. */
+/* The name that counts stands there: its value is replaced. Two names at once are left alone, and so is one that counts
+ * only with some vendors: a lower bound beside it might not hold. */
 static bool plan_max_value(struct reqscan *s)
 {
-	unsigned which = !s->max[0].seen && s->bound == BOUND_EITHER;
+	unsigned which = !s->max[0].seen && s->max[1].seen;
 
-	if (s->max[0].seen && s->max[1].seen)
-		return true;
 	if (!s->max[which].seen)
 		return false;
-	set_max(s, s->max[which].begin, s->max[which].end, "", "");
+	if ((s->max[0].seen && s->max[1].seen) || (which == 1 && s->bound != BOUND_EITHER))
+		return true;
+	set_max(s, which ? members[s->member].second : members[s->member].first, s->max[which].begin, s->max[which].end,
+		"", "");
 	return true;
 }
 
 static void plan_max(struct reqscan *s)
 {
-	const char *member = members[s->member].member, *config = members[s->member].config;
+	const char *name = members[s->member].name, *member = members[s->member].member;
+	const char *config = members[s->member].config;
+	uint64_t body = s->body_brace + 1, inner = s->config_brace + 1;
 
 	if (!member || plan_max_value(s))
 		return;
 	if (!config)
-		set_max(s, s->body_brace + 1, s->body_brace + 1, member, s->root_empty ? "" : ",");
+		set_max(s, name, body, body, member, s->root_empty ? "" : ",");
 	else if (s->config_token == 0)
-		set_max(s, s->body_brace + 1, s->body_brace + 1, config, s->root_empty ? "}" : "},");
+		set_max(s, name, body, body, config, s->root_empty ? "}" : "},");
 	else if (s->config_token == JT_OBJECT_BEGIN)
-		set_max(s, s->config_brace + 1, s->config_brace + 1, member, s->config_empty ? "" : ",");
+		set_max(s, name, inner, inner, member, s->config_empty ? "" : ",");
+}
+
+/* The least that may be thought: Anthropic's and OpenRouter's documented 1024, Gemini's dearest 512. */
+static uint64_t thinking_min(const struct reqscan *s)
+{
+	if (s->kind == API_COHERE_CHAT)
+		return 1;
+	return s->kind == API_GENERATE ? 512 : 1024;
 }
 
 static void set_usage(struct reqscan *s, uint64_t from, uint64_t to, const char *text)
@@ -148,10 +169,29 @@ static void plan_usage(struct reqscan *s)
 			  s->options_empty ? "\"include_usage\":true" : "\"include_usage\":true,");
 }
 
+/* Only a plain number above zero is one: Gemini says "as you like" with -1 and "none" with 0. Two of them are left
+ * alone. What is not understood bounds nothing that is paid for: the output's own bound does. */
+void reqscan_take_thinking(struct reqscan *s, enum json_token t, bool quoted)
+{
+	struct slice text = json_text(&s->json);
+	uint64_t v = 0, begin = s->json.token_begin;
+
+	if ((t != JT_NUMBER && !quoted) || s->json.cut || slice_u64(text, &v) < 0 || v == 0)
+		return;
+	if (s->thinking_seen)
+		s->info.thinking_edit = (struct body_span){0, 0};
+	else
+		s->info.thinking_edit = (struct body_span){begin, quoted ? s->json.offset : begin + text.n};
+	s->thinking_seen = true;
+	if (v > s->info.thinking_budget)
+		s->info.thinking_budget = v;
+}
+
 void reqscan_plan_edits(struct reqscan *s)
 {
 	CHECK(s->member < MEMBER_COUNT);
 	plan_usage(s);
+	s->info.thinking_min = thinking_min(s);
 	if (!s->is_form)
 		plan_max(s);
 }

@@ -29,6 +29,8 @@ static const struct walk_key chat_keys[] = {
     WALK_KEY("agent_id", ID_AGENT, 0),      /* Mistral: model, tools and instructions that are kept there */
     WALK_KEY("data_sources", ID_HOSTED, 0), /* Azure: what is found there is put into the prompt */
     WALK_KEY("dataSources", ID_HOSTED, 0),
+    WALK_KEY("thinking", ID_THINKING, PL_THINKING),
+    WALK_KEY("reasoning", ID_REASONING, PL_THINKING), /* OpenRouter's number */
 };
 
 static const struct walk_key completions_keys[] = {
@@ -66,6 +68,7 @@ static const struct walk_key responses_keys[] = {
     WALK_KEY("models", ID_FALLBACKS, PL_HOSTED_LIST),
     WALK_KEY("plugins", ID_PLUGINS, PL_HOSTED_LIST),
     WALK_KEY("provider", ID_HOSTED, 0),
+    WALK_KEY("reasoning", ID_REASONING, PL_THINKING), /* OpenRouter's number */
 };
 
 static const struct walk_key embeddings_keys[] = {
@@ -125,6 +128,8 @@ static const struct walk_key messages_keys[] = {
     WALK_KEY("context_management", ID_CONTEXT_MANAGEMENT, PL_CONTEXT),
     WALK_KEY("provider", ID_HOSTED, 0),
     WALK_KEY("preset", ID_HOSTED, 0),
+    WALK_KEY("thinking", ID_THINKING, PL_THINKING),
+    WALK_KEY("reasoning", ID_REASONING, PL_THINKING), /* OpenRouter's number */
 };
 
 /* Protobuf's JSON reader takes both spellings of a key as the same field. */
@@ -221,9 +226,13 @@ static const struct walk_key invoke_any_keys[] = {
 };
 
 static const struct walk_key cohere_chat_keys[] = {
-    WALK_KEY("model", ID_MODEL, 0),        WALK_KEY("messages", ID_MESSAGES, PL_TOP_LIST),
-    WALK_KEY("stream", ID_STREAM, 0),      WALK_KEY("max_tokens", ID_MAX, 0),
-    WALK_KEY("tools", ID_TOOLS, PL_TOOLS), WALK_KEY("documents", ID_DOCUMENTS, PL_DOCUMENTS),
+    WALK_KEY("model", ID_MODEL, 0),
+    WALK_KEY("messages", ID_MESSAGES, PL_TOP_LIST),
+    WALK_KEY("stream", ID_STREAM, 0),
+    WALK_KEY("max_tokens", ID_MAX, 0),
+    WALK_KEY("tools", ID_TOOLS, PL_TOOLS),
+    WALK_KEY("documents", ID_DOCUMENTS, PL_DOCUMENTS),
+    WALK_KEY("thinking", ID_THINKING, PL_THINKING),
 };
 
 static const struct walk_key cohere_units_keys[] = {
@@ -305,6 +314,8 @@ static const struct walk_key config_keys[] = {
     WALK_KEY("response_modalities", ID_MODALITIES, PL_MODALITIES),
     WALK_KEY("mediaResolution", ID_MEDIA_RESOLUTION, 0),
     WALK_KEY("media_resolution", ID_MEDIA_RESOLUTION, 0),
+    WALK_KEY("thinkingConfig", ID_THINKING, PL_G_THINKING),
+    WALK_KEY("thinking_config", ID_THINKING, PL_G_THINKING),
 };
 static const struct walk_key c_config_keys[] = {WALK_KEY("maxTokens", ID_MAX, 0)};
 static const struct walk_key nova_config_keys[] = {WALK_KEY("maxTokens", ID_MAX, 0),
@@ -321,11 +332,23 @@ static const struct walk_key c_additional_keys[] = {
     WALK_KEY("tools", ID_TOOLS, PL_TOOLS),
     WALK_KEY("inferenceConfig", ID_ADDITIONAL, PL_C_ADDITIONAL_CONFIG),
     WALK_KEY("textGenerationConfig", ID_ADDITIONAL, PL_C_ADDITIONAL_CONFIG),
+    WALK_KEY("thinking", ID_THINKING, PL_THINKING),
+    WALK_KEY("reasoning_config", ID_REASONING, PL_THINKING),
 };
 static const struct walk_key c_additional_config_keys[] = {
     WALK_KEY("maxTokens", ID_MAX_COMPLETION, 0),
     WALK_KEY("max_new_tokens", ID_MAX_COMPLETION, 0),
     WALK_KEY("maxTokenCount", ID_MAX_COMPLETION, 0),
+};
+/* Anthropic's, Cohere's and OpenRouter's names of the same. */
+static const struct walk_key thinking_keys[] = {
+    WALK_KEY("budget_tokens", ID_THINKING_BUDGET, 0),
+    WALK_KEY("token_budget", ID_THINKING_BUDGET, 0),
+    WALK_KEY("max_tokens", ID_REASONING_BUDGET, 0),
+};
+static const struct walk_key g_thinking_keys[] = {
+    WALK_KEY("thinkingBudget", ID_THINKING_BUDGET, 0),
+    WALK_KEY("thinking_budget", ID_THINKING_BUDGET, 0),
 };
 static const struct walk_key latency_keys[] = {WALK_KEY("latency", ID_SPEED, 0)};
 static const struct walk_key c_tier_keys[] = {WALK_KEY("type", ID_TIER, 0)};
@@ -468,6 +491,8 @@ const struct walk_place reqscan_places[PL_COUNT] = {
     [PL_OLLAMA_CONFIG] = WALK_OBJECT(ollama_config_keys),
     [PL_C_ADDITIONAL] = WALK_OBJECT(c_additional_keys),
     [PL_C_ADDITIONAL_CONFIG] = WALK_OBJECT(c_additional_config_keys),
+    [PL_THINKING] = WALK_OBJECT(thinking_keys),
+    [PL_G_THINKING] = WALK_OBJECT(g_thinking_keys),
     [PL_LATENCY] = WALK_OBJECT(latency_keys),
     [PL_C_TIER] = WALK_OBJECT(c_tier_keys),
     [PL_PARAMETERS] = WALK_OBJECT(parameters_keys),
@@ -502,6 +527,8 @@ const bool reqscan_wants_text[ID_COUNT] = {
     [ID_MODALITY] = true,
     [ID_MAX] = true,
     [ID_MAX_COMPLETION] = true,
+    [ID_THINKING_BUDGET] = true,
+    [ID_REASONING_BUDGET] = true,
     [ID_N] = true,
     [ID_DETAIL] = true,
     [ID_SIZE] = true,
@@ -595,6 +622,11 @@ uint8_t reqscan_root_place(enum api_kind kind, struct slice model)
 
 	CHECK((size_t)kind < ARRAY_LEN(roots));
 	return kind == API_INVOKE ? invoke_place(model) : roots[kind];
+}
+
+bool reqscan_same_body(enum api_kind kind, struct slice model, struct slice other)
+{
+	return reqscan_root_place(kind, model) == reqscan_root_place(kind, other);
 }
 
 uint8_t reqscan_line_place(enum api_kind kind)

@@ -48,6 +48,10 @@ enum reqscan_id {
 	ID_MODALITY,
 	ID_MEDIA_RESOLUTION,
 	ID_PREDICTION,
+	ID_THINKING, /* these four: how much of the output may be thought */
+	ID_REASONING,
+	ID_THINKING_BUDGET,
+	ID_REASONING_BUDGET,
 	ID_CACHE_CONTROL,
 	ID_TTL,
 	ID_TYPE,
@@ -162,6 +166,8 @@ enum reqscan_place {
 	PL_OLLAMA_CONFIG,
 	PL_C_ADDITIONAL,
 	PL_C_ADDITIONAL_CONFIG,
+	PL_THINKING,
+	PL_G_THINKING,
 	PL_LATENCY,
 	PL_C_TIER,
 	PL_PARAMETERS,
@@ -243,6 +249,7 @@ int reqscan_form_finish(struct reqscan *) NONNULL(1);
 enum reqscan_bound { BOUND_EITHER, BOUND_FIRST };
 uint8_t reqscan_bound_names(enum api_kind, uint8_t root_place, struct slice provider);
 uint8_t reqscan_member(enum api_kind, uint8_t root_place, struct slice provider);
+void reqscan_take_thinking(struct reqscan *, enum json_token, bool quoted) NONNULL(1);
 void reqscan_plan_edits(struct reqscan *) NONNULL(1);
 
 #endif

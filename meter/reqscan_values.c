@@ -40,6 +40,8 @@ static int take_model(struct reqscan *s, enum json_token t)
 		return BUR_OK;
 	if (t != JT_STRING)
 		return reqscan_bad_value(s, ID_MODEL);
+	if (s->walk.depth == 1) /* not that of a batch's item */
+		s->info.model_edit = (struct body_span){s->json.token_begin, s->json.offset};
 	return reqscan_take_model(s, json_text(&s->json), s->json.cut);
 }
 
@@ -559,6 +561,10 @@ int reqscan_take_scalar(struct reqscan *s, uint8_t id, enum json_token t)
 	case ID_MAX:
 	case ID_MAX_COMPLETION:
 		return take_max(s, id, t);
+	case ID_THINKING_BUDGET:
+	case ID_REASONING_BUDGET:
+		reqscan_take_thinking(s, t, t == JT_STRING && takes_quoted(s));
+		return BUR_OK;
 	case ID_TOOL_CALLS_MAX:
 		return take_calls_max(s, t);
 	case ID_TOOL_USES:

@@ -66,9 +66,25 @@ static void check_max_out_edit(const struct reqscan *s, const struct reqscan_opt
 
 	(void)snprintf(text, sizeof(text), "%s7%s", e->before, e->after);
 	CHECK(scan_edited(&again, o, p, n, e->from, e->to, text) == BUR_OK);
-	CHECK(again.info.has_max_out);
-	/* a name that the vendor does not know beside it could only raise it */
-	CHECK(again.info.max_out == 7 || again.max[1].value == again.info.max_out);
+	CHECK(again.info.has_max_out && again.info.max_out == 7);
+}
+
+static void check_model_edit(const struct reqscan *s, const struct reqscan_options *o, const char *p, size_t n)
+{
+	static struct reqscan again;
+
+	CHECK(p[s->info.model_edit.from] == '"' && p[s->info.model_edit.to - 1] == '"');
+	CHECK(scan_edited(&again, o, p, n, s->info.model_edit.from, s->info.model_edit.to, "\"m-2\"") == BUR_OK);
+	CHECK(strcmp(again.info.model, "m-2") == 0);
+}
+
+static void check_thinking_edit(const struct reqscan *s, const struct reqscan_options *o, const char *p, size_t n)
+{
+	static struct reqscan again;
+
+	CHECK(s->info.thinking_budget > 0);
+	CHECK(scan_edited(&again, o, p, n, s->info.thinking_edit.from, s->info.thinking_edit.to, "1234") == BUR_OK);
+	CHECK(again.info.thinking_budget == 1234 && again.info.thinking_edit.to > 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -106,5 +122,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_usage_edit(&whole, &o, p, n);
 	if (whole.info.max_out_edit.before)
 		check_max_out_edit(&whole, &o, p, n);
+	if (whole.info.model_edit.to > 0)
+		check_model_edit(&whole, &o, p, n);
+	if (whole.info.thinking_edit.to > 0)
+		check_thinking_edit(&whole, &o, p, n);
 	return 0;
 }

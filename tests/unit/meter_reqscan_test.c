@@ -802,7 +802,9 @@ static void test_max_out_edit(void **state)
 	cap_gives(&chat, "{\"a\":1}", "{\"max_completion_tokens\":5,\"a\":1}");
 	cap_gives(&chat, "{\"max_tokens\":1,\"max_completion_tokens\":2}", NULL);
 	cap_gives(&other, "{\"a\":1}", "{\"max_tokens\":5,\"a\":1}");
-	cap_gives(&other, "{\"max_completion_tokens\":3}", "{\"max_tokens\":5,\"max_completion_tokens\":3}");
+	/* whether this vendor would take it is not known: a lower one beside it might not hold */
+	cap_gives(&other, "{\"max_completion_tokens\":3}", NULL);
+	cap_gives(&converse, "{\"additionalModelRequestFields\":{\"max_tokens\":9}}", NULL);
 	cap_gives(&generate, "{\"generationConfig\":{\"maxOutputTokens\":\"77\"}}",
 		  "{\"generationConfig\":{\"maxOutputTokens\":5}}");
 	cap_gives(&generate, "{\"generation_config\":{},\"tools\":[],\"x\":{\"y\":1}}",
@@ -819,6 +821,119 @@ static void test_max_out_edit(void **state)
 		  "{\"options\":{\"num_predict\":5}}");
 	cap_gives(&(struct reqscan_options){.kind = API_EMBEDDINGS}, "{}", NULL);
 	cap_gives(&(struct reqscan_options){.kind = API_BATCH_SUBMIT}, "{}", NULL);
+}
+
+static void field_is(const struct reqscan_options *o, const char *body, const char *name)
+{
+	struct request_info q = good_with(o, body);
+
+	assert_non_null(q.max_out_field);
+	assert_string_equal(q.max_out_field, name);
+}
+
+static void test_max_out_field(void **state)
+{
+	struct reqscan_options chat = {.kind = API_CHAT, .provider = SLICE("openai")};
+
+	(void)state;
+	field_is(&chat, "{}", "max_completion_tokens");
+	field_is(&chat, "{\"max_tokens\":1}", "max_tokens");
+	field_is(&chat, "{\"max_completion_tokens\":1}", "max_completion_tokens");
+	field_is(&(struct reqscan_options){.kind = API_MESSAGES}, "{\"max_tokens\":1}", "max_tokens");
+	field_is(&(struct reqscan_options){.kind = API_RESPONSES}, "{}", "max_output_tokens");
+	field_is(&(struct reqscan_options){.kind = API_GENERATE}, "{}", "maxOutputTokens");
+	field_is(&(struct reqscan_options){.kind = API_CONVERSE}, "{}", "maxTokens");
+	field_is(&(struct reqscan_options){.kind = API_OLLAMA}, "{}", "num_predict");
+	field_is(&(struct reqscan_options){.kind = API_COHERE_CHAT}, "{}", "max_tokens");
+	field_is(&(struct reqscan_options){.kind = API_INVOKE, .model = SLICE("amazon.nova-x")},
+		 "{\"inferenceConfig\":{\"max_new_tokens\":3}}", "max_new_tokens");
+}
+
+/* The model's place, written over with another. */
+static void model_gives(const struct reqscan_options *o, const char *body, const char *want)
+{
+	struct request_info q = good_with(o, body);
+	char text[512];
+
+	if (!want) {
+		assert_int_equal(q.model_edit.to, 0);
+		return;
+	}
+	assert_true(q.model_edit.to > q.model_edit.from);
+	(void)snprintf(text, sizeof(text), "%.*s\"m2\"%s", (int)q.model_edit.from, body, body + q.model_edit.to);
+	assert_string_equal(text, want);
+	assert_string_equal(good_with(o, text).model, "m2");
+}
+
+static void test_model_edit(void **state)
+{
+	struct reqscan_options chat = {.kind = API_CHAT};
+
+	(void)state;
+	model_gives(&chat, "{\"model\":\"a\"}", "{\"model\":\"m2\"}");
+	model_gives(&chat, "{ \"n\":1, \"model\" : \"a\\u0062\\\"c\" , \"x\":\"\"}",
+		    "{ \"n\":1, \"model\" : \"m2\" , \"x\":\"\"}");
+	model_gives(&chat, "{\"messages\":[{\"model\":\"b\"}]}", NULL);
+	model_gives(&chat, "{\"model\":null}", NULL);
+	model_gives(&(struct reqscan_options){.kind = API_OLLAMA}, "{\"model\":\"a\"}", "{\"model\":\"m2\"}");
+	model_gives(&(struct reqscan_options){.kind = API_MESSAGES}, "{\"max_tokens\":1,\"model\":\"claude\"}",
+		    "{\"max_tokens\":1,\"model\":\"m2\"}");
+	model_gives(&(struct reqscan_options){.kind = API_BATCH_SUBMIT},
+		    "{\"requests\":[{\"params\":{\"model\":\"a\",\"max_tokens\":1}}]}", NULL);
+	assert_true(reqscan_same_body(API_CHAT, SLICE("a"), SLICE("b")));
+	assert_true(reqscan_same_body(API_INVOKE, SLICE("us.anthropic.a"), SLICE("anthropic.b")));
+	assert_false(reqscan_same_body(API_INVOKE, SLICE("us.anthropic.a"), SLICE("amazon.nova-b")));
+}
+
+/* The number's place, written over with 2000. */
+static void thinking_gives(const struct reqscan_options *o, const char *body, uint64_t budget, const char *want)
+{
+	struct request_info q = good_with(o, body);
+	char text[512];
+
+	assert_int_equal(q.thinking_budget, budget);
+	if (!want) {
+		assert_int_equal(q.thinking_edit.to, 0);
+		return;
+	}
+	assert_true(q.thinking_edit.to > q.thinking_edit.from);
+	(void)snprintf(text, sizeof(text), "%.*s2000%s", (int)q.thinking_edit.from, body, body + q.thinking_edit.to);
+	assert_string_equal(text, want);
+	assert_int_equal(good_with(o, text).thinking_budget, 2000);
+}
+
+static void test_thinking_edit(void **state)
+{
+	struct reqscan_options messages = {.kind = API_MESSAGES}, generate = {.kind = API_GENERATE};
+	struct reqscan_options chat = {.kind = API_CHAT, .provider = SLICE("openrouter")};
+	struct reqscan_options converse = {.kind = API_CONVERSE}, cohere = {.kind = API_COHERE_CHAT};
+
+	(void)state;
+	thinking_gives(&messages, "{\"thinking\":{\"type\":\"enabled\",\"budget_tokens\": 4096 },\"max_tokens\":9}",
+		       4096, "{\"thinking\":{\"type\":\"enabled\",\"budget_tokens\": 2000 },\"max_tokens\":9}");
+	thinking_gives(&messages, "{\"thinking\":{\"type\":\"adaptive\"}}", 0, NULL);
+	thinking_gives(&messages, "{\"thinking\":null}", 0, NULL);
+	thinking_gives(&messages, "{\"thinking\":{\"budget_tokens\":1e3}}", 0, NULL);
+	thinking_gives(&messages, "{\"messages\":[{\"thinking\":{\"budget_tokens\":7}}]}", 0, NULL);
+	thinking_gives(&generate, "{\"generationConfig\":{\"thinkingConfig\":{\"thinkingBudget\":\"600\"}}}", 600,
+		       "{\"generationConfig\":{\"thinkingConfig\":{\"thinkingBudget\":2000}}}");
+	thinking_gives(&generate, "{\"generation_config\":{\"thinking_config\":{\"thinking_budget\":600}}}", 600,
+		       "{\"generation_config\":{\"thinking_config\":{\"thinking_budget\":2000}}}");
+	thinking_gives(&generate, "{\"generationConfig\":{\"thinkingConfig\":{\"thinkingBudget\":-1}}}", 0, NULL);
+	thinking_gives(&generate, "{\"generationConfig\":{\"thinkingConfig\":{\"thinkingBudget\":0}}}", 0, NULL);
+	thinking_gives(&converse,
+		       "{\"additionalModelRequestFields\":{\"thinking\":{\"budget_tokens\":5}},\"messages\":[]}", 5,
+		       "{\"additionalModelRequestFields\":{\"thinking\":{\"budget_tokens\":2000}},\"messages\":[]}");
+	thinking_gives(&converse, "{\"additionalModelRequestFields\":{\"reasoning_config\":{\"budget_tokens\":5}}}", 5,
+		       "{\"additionalModelRequestFields\":{\"reasoning_config\":{\"budget_tokens\":2000}}}");
+	thinking_gives(&cohere, "{\"thinking\":{\"type\":\"enabled\",\"token_budget\":50}}", 50,
+		       "{\"thinking\":{\"type\":\"enabled\",\"token_budget\":2000}}");
+	thinking_gives(&chat, "{\"reasoning\":{\"max_tokens\":5000},\"max_tokens\":6000}", 5000,
+		       "{\"reasoning\":{\"max_tokens\":2000},\"max_tokens\":6000}");
+	/* which of two does the vendor take? */
+	thinking_gives(&chat, "{\"reasoning\":{\"max_tokens\":50},\"thinking\":{\"budget_tokens\":60}}", 60, NULL);
+	assert_int_equal(good_with(&messages, "{}").thinking_min, 1024);
+	assert_int_equal(good_with(&generate, "{}").thinking_min, 512);
 }
 
 /* Calls without a body, and kinds whose body says nothing. */
@@ -856,6 +971,9 @@ int main(void)
 	    cmocka_unit_test(test_hosted_calls),
 	    cmocka_unit_test(test_pictures),
 	    cmocka_unit_test(test_max_out_edit),
+	    cmocka_unit_test(test_max_out_field),
+	    cmocka_unit_test(test_model_edit),
+	    cmocka_unit_test(test_thinking_edit),
 	    cmocka_unit_test(test_no_body),
 	};
 
