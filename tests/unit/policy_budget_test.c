@@ -240,6 +240,115 @@ static void bad_steps(void **state)
 	assert_refused(&b, 1, "`b`", "steps");
 }
 
+static void assert_bad_step(const struct budget_step *s, enum amount_unit unit, const char *what)
+{
+	struct budget b = budget_of("b", 1);
+
+	b.unit = unit;
+	b.steps[b.n_steps++] = *s;
+	assert_refused(&b, 1, "`b`", what);
+}
+
+static struct budget_step sane_step(enum step_action action)
+{
+	struct budget b = {.n_steps = 0};
+
+	budget_step(&b, 50, action);
+	return b.steps[0];
+}
+
+static void each_kind_of_step_has_its_bounds(void **state)
+{
+	struct budget b = budget_of("b", 1);
+	struct budget_step s;
+
+	(void)state;
+	for (int action = STEP_ALERT; action <= STEP_CLAMP; action++)
+		b.steps[b.n_steps++] = sane_step((enum step_action)action);
+	budget_set_free(set_of(&b, 1));
+	s = sane_step((enum step_action)(STEP_CLAMP + 1));
+	assert_bad_step(&s, UNIT_USD, "unknown action");
+	s = sane_step(STEP_THROTTLE);
+	s.max_delay_ns = INT64_C(60000000001);
+	assert_bad_step(&s, UNIT_USD, "throttle");
+	s.max_delay_ns = -1;
+	assert_bad_step(&s, UNIT_USD, "throttle");
+	s = sane_step(STEP_CLAMP);
+	s.min_out = 0;
+	assert_bad_step(&s, UNIT_USD, "clamp");
+	s.min_out = 10000001;
+	assert_bad_step(&s, UNIT_USD, "clamp");
+}
+
+static void pace_steps_are_sane(void **state)
+{
+	struct budget_step s = sane_step(STEP_PACE);
+
+	(void)state;
+	assert_bad_step(&s, UNIT_TOKENS, "USD");
+	s.pace.factor_milli = 0;
+	assert_bad_step(&s, UNIT_USD, "factor");
+	s.pace.factor_milli = 1000001;
+	assert_bad_step(&s, UNIT_USD, "factor");
+	s.pace.per_minute_nanousd = -1;
+	assert_bad_step(&s, UNIT_USD, "rate");
+	s = sane_step(STEP_PACE);
+	s.pace.burst_ns = -1;
+	assert_bad_step(&s, UNIT_USD, "burst");
+	s.pace.burst_ns = INT64_MAX;
+	assert_bad_step(&s, UNIT_USD, "burst");
+	s = sane_step(STEP_PACE);
+	s.pace.max_wait_ns = INT64_C(60000000001);
+	assert_bad_step(&s, UNIT_USD, "wait");
+	s.pace.max_wait_ns = -1;
+	assert_bad_step(&s, UNIT_USD, "wait");
+}
+
+static void degrade_maps_name_two_models(void **state)
+{
+	static const struct degrade bad[][2] = {
+	    {{"a", "a"}, {"b", "c"}},  {{"a", "b"}, {"a", "c"}},   {{"", "b"}, {"x", "c"}},   {{"a", ""}, {"x", "c"}},
+	    {{"a", "b*"}, {"b", "c"}}, {{"a*b", "c"}, {"b", "c"}}, {{NULL, "b"}, {"b", "c"}}, {{"a", NULL}, {"b", "c"}},
+	};
+	struct budget_step s = sane_step(STEP_DEGRADE);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		s.map = bad[i];
+		s.n_map = 2;
+		assert_bad_step(&s, UNIT_USD, "degrade");
+	}
+	s = sane_step(STEP_DEGRADE);
+	s.n_map = 0;
+	assert_bad_step(&s, UNIT_USD, "map");
+	s.n_map = DEGRADES_MAX + 1;
+	assert_bad_step(&s, UNIT_USD, "map");
+	s.n_map = 1;
+	s.map = NULL;
+	assert_bad_step(&s, UNIT_USD, "map");
+}
+
+static void bad_output_bounds_and_breakers(void **state)
+{
+	struct budget b = budget_of("b", 1);
+
+	(void)state;
+	b.default_max_out = 10000001;
+	assert_refused(&b, 1, "`b`", "output");
+	b = budget_of("b", 1);
+	b.hold = (enum hold_mode)3;
+	assert_refused(&b, 1, "`b`", "hold");
+	b = budget_of("b", 1);
+	b.breaker = (struct budget_breaker){.on = true, .cool_down_s = 900};
+	budget_set_free(set_of(&b, 1));
+	b.breaker.max_request_nanousd = -1;
+	assert_refused(&b, 1, "`b`", "breaker");
+	b.breaker = (struct budget_breaker){.on = true, .velocity_nanousd = 1};
+	assert_refused(&b, 1, "`b`", "breaker");
+	b.breaker = (struct budget_breaker){.on = true, .cool_down_s = 86401};
+	assert_refused(&b, 1, "`b`", "breaker");
+}
+
 static void bad_selectors(void **state)
 {
 	struct budget b = budget_of("b", 1);
@@ -291,6 +400,30 @@ static void set_owns_its_text(void **state)
 	budget_set_free(NULL);
 	set = set_of(NULL, 0);
 	assert_int_equal(budget_set_len(set), 0);
+	budget_set_free(set);
+}
+
+static void set_owns_its_maps(void **state)
+{
+	char from[] = "big", to[] = "small";
+	struct degrade map[] = {{from, to}};
+	struct budget def = budget_of("b", 5);
+	const struct budget_step *s;
+	struct budget_set *set;
+
+	(void)state;
+	budget_step(&def, 50, STEP_DEGRADE);
+	def.steps[0].map = map;
+	def.steps[0].n_map = 1;
+	budget_step(&def, 60, STEP_ALERT);
+	set = set_of(&def, 1);
+	from[0] = to[0] = 'x';
+	map[0] = (struct degrade){"", ""};
+	s = budget_set_at(set, 0)->steps;
+	assert_string_equal(s[0].map[0].from, "big");
+	assert_string_equal(s[0].map[0].to, "small");
+	assert_null(s[1].map); /* of no meaning there */
+	assert_int_equal(s[1].n_map, 0);
 	budget_set_free(set);
 }
 
@@ -432,6 +565,11 @@ int main(void)
 	    cmocka_unit_test(bad_numbers),
 	    cmocka_unit_test(bad_names),
 	    cmocka_unit_test(bad_steps),
+	    cmocka_unit_test(each_kind_of_step_has_its_bounds),
+	    cmocka_unit_test(pace_steps_are_sane),
+	    cmocka_unit_test(degrade_maps_name_two_models),
+	    cmocka_unit_test(bad_output_bounds_and_breakers),
+	    cmocka_unit_test(set_owns_its_maps),
 	    cmocka_unit_test(bad_selectors),
 	    cmocka_unit_test(set_owns_its_text),
 	    cmocka_unit_test(steps_when_none_are_written),
