@@ -82,6 +82,11 @@ crash: programs $(VENV)/ready  ## KILLS=200 times kill -9 under load, then bill 
 soak: programs $(VENV)/ready  ## SOAK_KILLS=2000 times kill -9 under load
 	$(VENV)/bin/pytest -c tests/pytest.ini tests/e2e/test_crash.py -m soak -s
 
+.PHONY: zones
+zones: install-test  ## every day 1970-2100 and every change of the clock in every time zone, against Python's zoneinfo
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/tests/unit/base_calendar_test
+	@python3 tests/unit/base_calendar_zones.py $(BUILD)/tests/unit/base_calendar_test all
+
 # The rooms that promise something about money: nothing of them is left untried.
 COVERAGE_BUILD := build/coverage
 COVERAGE_TESTS  = $(filter $(patsubst %,$(BUILD)/tests/unit/%_test,base_calendar% policy_% price_% store_journal% store_recover store_store), \

@@ -1,7 +1,7 @@
 /* base_calendar_test - windows in every zone of the system, texts, and broken zone files.
  *
- * `base_calendar_test --days` answers lines "ZONE FROM TO STEP" (days since 1970) with the starts of those days and
- * the offsets there; base_calendar_zones.py compares them with Python's zoneinfo. */
+ * `base_calendar_test --answer` answers lines "ZONE WHAT FROM TO STEP"; base_calendar_zones.py compares with Python's
+ * zoneinfo. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -547,24 +547,49 @@ static void test_against_python(void **state)
 	assert_int_equal(system(command), 0);
 }
 
-static int answer_days(void)
+/* "day N": where local day N begins, the offsets a second before, at and after that, and where its window ends.
+ * "KIND T": the window of that kind around T and the offset there. */
+static int answer(const struct tz *tz, const char *what, long long n)
 {
-	char name[ZONE_NAME_MAX + 1];
+	static const char *const kinds[] = {"hour", "daily", "week", "month", "quarter", "year"};
+	int64_t start = 0, end = 0;
+
+	if (strcmp(what, "day") == 0) {
+		struct window_spec spec = {WINDOW_DAY, 0, 1, tz};
+		int64_t t = day_start(tz, n);
+
+		window_at(&spec, t, &start, &end);
+		return printf("%lld %d %d %d %lld\n", (long long)t, tz_offset_at(tz, t - 1), tz_offset_at(tz, t),
+			      tz_offset_at(tz, t + 1), (long long)end);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		struct window_spec spec = {(enum window_kind)i, 0, 1, tz};
+
+		if (strcmp(what, kinds[i]) == 0)
+			window_at(&spec, n, &start, &end);
+	}
+	return printf("%lld %lld %d\n", (long long)start, (long long)end, tz_offset_at(tz, n));
+}
+
+/* Lines "ZONE WHAT FROM TO STEP", each answered by as many lines. */
+static int answer_lines(void)
+{
+	char name[ZONE_NAME_MAX + 1], what[16];
 	long long from, to, step;
+	struct tz *tz = NULL;
 
-	while (scanf("%64s %lld %lld %lld", name, &from, &to, &step) == 4) {
-		struct tz *tz;
-
-		if (tz_load(name, &tz) < 0)
-			return 1;
-		for (long long day = from; day < to; day += step) {
-			int64_t start = day_start(tz, day);
-
-			printf("%lld %d\n", (long long)start, (int)tz_offset_at(tz, start));
+	while (scanf("%64s %15s %lld %lld %lld", name, what, &from, &to, &step) == 5) {
+		if (tz && strcmp(tz_name(tz), name) != 0) {
+			tz_free(tz);
+			tz = NULL;
 		}
-		tz_free(tz);
+		if (!tz && tz_load(name, &tz) < 0)
+			return 1;
+		for (long long n = from; n < to; n += step)
+			(void)answer(tz, what, n);
 		(void)fflush(stdout);
 	}
+	tz_free(tz);
 	return 0;
 }
 
@@ -588,7 +613,7 @@ int main(int argc, char **argv)
 	};
 
 	self = argv[0];
-	if (argc > 1 && strcmp(argv[1], "--days") == 0)
-		return answer_days();
+	if (argc > 1 && strcmp(argv[1], "--answer") == 0)
+		return answer_lines();
 	return cmocka_run_group_tests_name("base_calendar", tests, NULL, NULL);
 }
