@@ -68,6 +68,21 @@ static const struct cmd commands[] = {
      "  -n N                rows; default 20, at most 1000\n"
      "      --cursor C      go on after the page that ended with this cursor\n" CONFIG_HELP,
      cmd_ledger},
+    {"simulate", "replay past calls under another policy: what it would have blocked, slowed, saved",
+     "usage: bursar simulate [-c OTHER.yaml] [--days N | --from DATE] [--to DATE] [--data DIR]\n"
+     "                       [--format table|json|csv]\n\n"
+     "  cp bursar.yaml stricter.yaml             # change its budgets, then\n"
+     "  bursar simulate -c stricter.yaml         # the last 30 days under it\n"
+     "  bursar simulate -c stricter.yaml --from 2026-10-01 --to 2026-11-01\n"
+     "  bursar simulate -c stricter.yaml --format json | jq .not_spent_usd\n\n"
+     "Calls are admitted in the order in which they were, hold what they held, and settle at what they cost. Reads\n"
+     "only: works beside a running server. What it assumes stands below its answer and in docs/explain.md.\n\n"
+     "  -c, --config FILE   the policy to try; default the configuration in force\n"
+     "      --days N        how far back; default 30\n"
+     "      --from, --to    calls admitted in between, --to itself not; dates are UTC\n"
+     "      --data DIR      folder of the ledger; default that of the policy file\n\n"
+     "exit codes: 0 done, 1 no ledger there, or it cannot be read, 2 wrong usage or configuration\n",
+     cmd_simulate},
     {"verify", "recompute the whole ledger: seals, sums, prices",
      "usage: bursar verify [-c FILE] [--format table|json]\n\n"
      "Checks the chain of seals, that counters equal the sums of their rows, and that each row's cost is what its\n"
