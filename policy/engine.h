@@ -19,6 +19,7 @@ struct engine;
 struct engine_config {
 	size_t max_meters;        /* distinct (budget, scope) pairs; beyond it new scopes are refused (BUR_FULL) */
 	bool deny_without_budget; /* `default: deny` */
+	bool believe_clock;       /* `clock_guard: false`: engine_time_s is the wall clock, however it jumps */
 };
 
 /* The set must outlive the engine. NULL: out of memory. */
@@ -61,7 +62,6 @@ struct hold {
 		uint64_t uid;
 		int64_t win_start; /* Unix s */
 		uint32_t meter;
-		uint8_t instance;
 		uint8_t unit;     /* enum amount_unit */
 		bool would_block; /* counted there as a call that a shadow budget would have refused */
 	} m[MATCH_MAX];
@@ -146,8 +146,9 @@ struct decision {
  * step with a model for this one has been reached, this call counted in; the highest such step of the strictest (lowest
  * left; USD before tokens before requests; the first of equals) budget decides. It comes before a refusal, which is
  * then listed all the same, but neither told nor counted: clear the match's bits to have it. BUR_OVERFLOW: negative or
- * too large amounts. BUR_FULL: a counter still has holds in eight past windows (that of a shadow budget is left out). A
- * zero need never blocks. */
+ * too large amounts. BUR_FULL: a counter
+ * still has holds in eight windows that are over (that of a shadow budget is left out), or no memory. A zero need never
+ * blocks. */
 int engine_reserve(struct engine *, const struct match *, const struct amounts *worst, int64_t now_s,
 		   struct hold *ret_hold, struct decision *ret) NONNULL(1, 2, 3, 5, 6) MUST_USE;
 /* The same decision as engine_reserve would make now, and nothing changes: no hold, no warning bits, no events. Budgets
@@ -158,7 +159,7 @@ int engine_preview(struct engine *, const struct match *, const struct amounts *
  * or changes uses it, so that no jump of the clock ends a window at once. Both clocks are read by the caller, the
  * monotonic one last. Never below an earlier answer. Any thread. */
 int64_t engine_time_s(struct engine *, int64_t wall_ns, int64_t mono_ns) NONNULL(1) MUST_USE;
-/* RESERVED -> SENT. BUR_ALREADY when not RESERVED. */
+/* RESERVED -> SENT, without the lock. BUR_ALREADY when not RESERVED. */
 int engine_mark_sent(struct engine *, struct hold *) NONNULL(1, 2) MUST_USE;
 /* All or nothing: worst += delta, in the hold's own window instances even when they have ended. BUR_DENIED
  * (ret->room says what there is), BUR_OVERFLOW leave all as it was. No step but BLOCK stops it, nothing is reached.

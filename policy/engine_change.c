@@ -57,7 +57,7 @@ static int restore_locked(struct engine *e, struct meter *m, int64_t win_start, 
 	if (r < 0)
 		return r;
 	in = engine_window_instance(m, win_start);
-	if (in != meter_current(m))
+	if (in != &m->now)
 		return BUR_NOTFOUND; /* the engine's time is later than the caller's */
 	r = engine_window_post(m, in, win_start, posted);
 	if (r < 0)
@@ -158,7 +158,7 @@ static int credit_locked(struct engine *e, struct meter *m, const struct engine_
 		return r;
 	if (c->expires_s <= now_s)
 		return BUR_INVALID;
-	in = meter_current(m);
+	in = &m->now;
 	*ret = change_at(m, in, in->credit);
 	if (ends_with_its_window(m, in, c)) {
 		r = engine_window_credit(m, in, in->win_start, c->amount);
@@ -211,7 +211,7 @@ int engine_adjust(struct engine *e, struct slice budget_name, struct slice scope
 	engine_lock(e);
 	r = engine_window_roll(e, m, engine_window_now(e, now_s));
 	if (r == BUR_OK) {
-		in = meter_current(m);
+		in = &m->now;
 		*ret = change_at(m, in, in->posted);
 		r = engine_window_post(m, in, in->win_start, delta);
 		ret->after = in->posted;

@@ -36,7 +36,7 @@ static void drop_first(struct engine *e, struct meter *m)
 
 void engine_credit_expire(struct engine *e, struct meter *m, int64_t now_s)
 {
-	struct instance *in = meter_current(m);
+	struct instance *in = &m->now;
 
 	while (m->credits && m->credits->expires_s <= now_s) {
 		/* What was used stays where it was used; a rolling window forgets its use anyhow. */

@@ -120,7 +120,7 @@ static void place_take(struct engine *e, struct place *p)
 		p->would_block = true;
 	}
 	p->in->held += p->need;
-	e->held[p->meter->entry->unit] += p->need;
+	e->held[p->meter->entry->unit] += (uint64_t)p->need;
 }
 
 static void refusal_tell(const struct place *p, bool allowed, struct event_list *to)

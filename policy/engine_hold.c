@@ -16,26 +16,37 @@ static int amounts_add(const struct amounts *a, const struct amounts *b, struct 
 	return r;
 }
 
-static struct place hold_place(struct engine *e, const struct hold *h, size_t i)
+/* Nearly always the window is the current one. */
+static void hold_place(struct engine *e, const struct hold *h, size_t i, struct place *p)
 {
 	const struct hold_meter *hm = &h->m[i];
-	struct place p = {.meter = meter_at(e, hm->meter)};
+	struct meter *m = meter_at(e, hm->meter);
 
-	CHECK(hm->instance < p.meter->n_instances);
-	p.in = &p.meter->instance[hm->instance];
-	CHECK(p.meter->uid == hm->uid && p.in->open > 0);
-	CHECK(p.meter->ring || p.in->win_start == hm->win_start);
-	p.own = amount_of(&h->worst, hm->unit);
-	p.would_block = hm->would_block;
-	CHECK(p.in->held >= p.own);
-	return p;
+	p->meter = m;
+	p->in = m->ring || m->now.win_start == hm->win_start ? &m->now : engine_window_instance(m, hm->win_start);
+	CHECK(m->uid == hm->uid && p->in && p->in->open > 0);
+	p->own = amount_of(&h->worst, hm->unit);
+	p->would_block = hm->would_block;
+	p->degrade = 0;
+	CHECK(p->in->held >= p->own);
+}
+
+/* Only the owner of a hold sends it, without the lock; everything else that changes a hold has the lock. */
+static enum hold_state hold_state(const struct hold *h)
+{
+	return __atomic_load_n(&h->state, __ATOMIC_ACQUIRE);
+}
+
+static void hold_become(struct hold *h, enum hold_state state)
+{
+	__atomic_store_n(&h->state, state, __ATOMIC_RELEASE);
 }
 
 static void hold_fill(struct engine *e, const struct place *places, size_t n, const struct amounts *worst,
 		      struct hold *h)
 {
 	h->id = ++e->next_id;
-	h->state = HOLD_RESERVED;
+	hold_become(h, HOLD_RESERVED);
 	h->worst = *worst;
 	h->n = (uint8_t)n;
 	for (size_t i = 0; i < n; i++) {
@@ -43,7 +54,6 @@ static void hold_fill(struct engine *e, const struct place *places, size_t n, co
 
 		places[i].in->open++;
 		h->m[i] = (struct hold_meter){.meter = places[i].index,
-					      .instance = m->current,
 					      .unit = m->entry->unit,
 					      .would_block = places[i].would_block,
 					      .uid = m->uid,
@@ -68,9 +78,9 @@ static int places_open(struct engine *e, const struct match *match, const struct
 			continue;
 		if (r < 0)
 			return r;
-		CHECK(meter_current(m)->open < UINT32_MAX);
+		CHECK(m->now.open < UINT32_MAX);
 		places[n++] = (struct place){.meter = m,
-					     .in = meter_current(m),
+					     .in = &m->now,
 					     .need = amount_of(worst, b->unit),
 					     .index = match->meter[i],
 					     .degrade = match->degrade[i],
@@ -93,6 +103,12 @@ static int reserve(struct engine *e, const struct match *match, const struct amo
 		return BUR_OVERFLOW;
 	CHECK(match->n <= MATCH_MAX);
 	engine_lock(e);
+	while (UNLIKELY(e->n_past < e->open_places + match->n)) {
+		engine_unlock(e);
+		if (engine_window_grow(e, match->n) < 0)
+			return BUR_FULL;
+		engine_lock(e);
+	}
 	now_s = engine_window_now(e, now_s);
 	r = places_open(e, match, worst, now_s, places, &n);
 	if (r == BUR_OK)
@@ -117,15 +133,12 @@ int engine_preview(struct engine *e, const struct match *match, const struct amo
 
 int engine_mark_sent(struct engine *e, struct hold *h)
 {
-	int r = BUR_ALREADY;
+	enum hold_state reserved = HOLD_RESERVED;
 
-	engine_lock(e);
-	if (h->state == HOLD_RESERVED) {
-		h->state = HOLD_SENT;
-		r = BUR_OK;
-	}
-	engine_unlock(e);
-	return r;
+	CHECK(e->magic == ENGINE_MAGIC);
+	return __atomic_compare_exchange_n(&h->state, &reserved, HOLD_SENT, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+		   ? BUR_OK
+		   : BUR_ALREADY;
 }
 
 int engine_extend(struct engine *e, struct hold *h, const struct amounts *delta, int64_t now_s, struct decision *ret)
@@ -139,14 +152,14 @@ int engine_extend(struct engine *e, struct hold *h, const struct amounts *delta,
 		return BUR_OVERFLOW;
 	engine_lock(e);
 	now_s = engine_window_now(e, now_s);
-	if (h->state != HOLD_SENT)
+	if (hold_state(h) != HOLD_SENT)
 		goto out;
 	r = amounts_add(&h->worst, delta, &worst);
 	if (r < 0)
 		goto out;
 	/* R7.4: in the windows where the hold was taken, also when they have ended. */
 	for (size_t i = 0; i < h->n; i++) {
-		places[i] = hold_place(e, h, i);
+		hold_place(e, h, i, &places[i]);
 		places[i].need = amount_of(delta, h->m[i].unit);
 		if (UNLIKELY(places[i].meter->credits))
 			engine_credit_expire(e, places[i].meter, now_s);
@@ -162,23 +175,34 @@ out:
 	return r;
 }
 
+static bool is_open(enum hold_state s)
+{
+	return s == HOLD_RESERVED || s == HOLD_SENT;
+}
+
+static bool amounts_within(const struct amounts *a, const struct amounts *worst)
+{
+	return amounts_ok(a) && a->nanousd <= worst->nanousd && a->tokens <= worst->tokens &&
+	       a->requests <= worst->requests;
+}
+
 int engine_shrink(struct engine *e, struct hold *h, const struct amounts *delta)
 {
 	int r = BUR_ALREADY;
 
 	engine_lock(e);
-	if (h->state != HOLD_RESERVED && h->state != HOLD_SENT)
+	if (!is_open(hold_state(h)))
 		goto out;
 	r = BUR_INVALID;
-	if (!amounts_ok(delta) || delta->nanousd > h->worst.nanousd || delta->tokens > h->worst.tokens ||
-	    delta->requests > h->worst.requests)
+	if (!amounts_within(delta, &h->worst))
 		goto out;
 	for (size_t i = 0; i < h->n; i++) {
-		struct place p = hold_place(e, h, i);
 		int64_t less = amount_of(delta, h->m[i].unit);
+		struct place p;
 
+		hold_place(e, h, i, &p);
 		p.in->held -= less;
-		e->held[h->m[i].unit] -= less;
+		e->held[h->m[i].unit] -= (uint64_t)less;
 	}
 	h->worst.nanousd -= delta->nanousd;
 	h->worst.tokens -= delta->tokens;
@@ -189,12 +213,12 @@ out:
 	return r;
 }
 
-/* The hold leaves its instance; a past one without holds is free from now on. */
+/* The hold leaves its instance. */
 static void place_release(struct engine *e, const struct place *p)
 {
 	p->in->held -= p->own;
 	p->in->open--;
-	e->held[p->meter->entry->unit] -= p->own;
+	e->held[p->meter->entry->unit] -= (uint64_t)p->own;
 }
 
 static void hold_end(struct engine *e, struct hold *h, enum hold_state end)
@@ -202,7 +226,7 @@ static void hold_end(struct engine *e, struct hold *h, enum hold_state end)
 	CHECK(e->open_holds > 0 && e->open_places >= h->n);
 	e->open_holds--;
 	e->open_places -= h->n;
-	h->state = end;
+	hold_become(h, end);
 }
 
 static bool settle_overflows(const struct place *places, const struct hold *h)
@@ -210,7 +234,7 @@ static bool settle_overflows(const struct place *places, const struct hold *h)
 	for (size_t i = 0; i < h->n; i++) {
 		const struct place *p = &places[i];
 
-		if (place_used(p, p->need) - (uint64_t)p->own > INT64_MAX &&
+		if (UNLIKELY(place_used(p, p->need) - (uint64_t)p->own > INT64_MAX) &&
 		    engine_window_counts(p->meter, h->m[i].win_start))
 			return true;
 	}
@@ -229,39 +253,50 @@ static void overrun_fill(struct amounts *ret, const struct amounts *actual, cons
 	ret->requests = above(actual->requests, worst->requests);
 }
 
+static void place_settle(struct engine *e, struct place *p, int64_t win_start, struct event_list *events)
+{
+	place_release(e, p);
+	if (p->meter->ring)
+		CHECK(engine_window_post(p->meter, p->in, win_start, p->need) == BUR_OK);
+	else
+		p->in->posted += p->need;
+	engine_decide_alerts(p, 0, events);
+	engine_window_drop(e, p->meter, p->in);
+}
+
+/* BUR_OK: the hold can be settled. */
+static int settle_may(const struct hold *h, const struct amounts *actual)
+{
+	enum hold_state s = hold_state(h);
+
+	if (s == HOLD_SETTLED || s == HOLD_VOIDED)
+		return BUR_ALREADY;
+	if (s != HOLD_SENT)
+		return BUR_INVALID;
+	return amounts_ok(actual) ? BUR_OK : BUR_OVERFLOW;
+}
+
 int engine_settle(struct engine *e, struct hold *h, const struct amounts *actual, struct settlement *ret)
 {
 	struct event_list events = {ret->events, &ret->n_events};
 	struct place places[MATCH_MAX];
-	int r = BUR_ALREADY;
+	int r;
 
 	ret->n_events = 0;
 	ret->overrun = (struct amounts){0, 0, 0};
 	engine_lock(e);
-	if (h->state == HOLD_SETTLED || h->state == HOLD_VOIDED)
-		goto out;
-	r = BUR_INVALID;
-	if (h->state != HOLD_SENT)
-		goto out;
-	r = BUR_OVERFLOW;
-	if (!amounts_ok(actual))
+	r = settle_may(h, actual);
+	if (r < 0)
 		goto out;
 	for (size_t i = 0; i < h->n; i++) {
-		places[i] = hold_place(e, h, i);
+		hold_place(e, h, i, &places[i]);
 		places[i].need = amount_of(actual, h->m[i].unit);
 	}
+	r = BUR_OVERFLOW;
 	if (settle_overflows(places, h))
 		goto out;
-	for (size_t i = 0; i < h->n; i++) {
-		const struct place *p = &places[i];
-
-		place_release(e, p);
-		if (p->meter->ring)
-			CHECK(engine_window_post(p->meter, p->in, h->m[i].win_start, p->need) == BUR_OK);
-		else
-			p->in->posted += p->need;
-		engine_decide_alerts(p, 0, &events);
-	}
+	for (size_t i = 0; i < h->n; i++)
+		place_settle(e, &places[i], h->m[i].win_start, &events);
 	overrun_fill(&ret->overrun, actual, &h->worst);
 	hold_end(e, h, HOLD_SETTLED);
 	r = BUR_OK;
@@ -275,11 +310,13 @@ int engine_void(struct engine *e, struct hold *h)
 	int r = BUR_ALREADY;
 
 	engine_lock(e);
-	if (h->state == HOLD_RESERVED || h->state == HOLD_SENT) {
+	if (is_open(hold_state(h))) {
 		for (size_t i = 0; i < h->n; i++) {
-			struct place p = hold_place(e, h, i);
+			struct place p;
 
+			hold_place(e, h, i, &p);
 			place_release(e, &p);
+			engine_window_drop(e, p.meter, p.in);
 		}
 		hold_end(e, h, HOLD_VOIDED);
 		r = BUR_OK;

@@ -18,14 +18,14 @@
 #include "policy/window_ring.h"
 
 #define ENGINE_MAGIC 0xe9613e01u
-#define INSTANCES_MAX 8 /* window instances of one meter: the current one and past ones that still have holds */
-#define CREDITS_MAX 32  /* of one meter, that expire or are carried over */
+#define PAST_MAX 7     /* past windows of one meter that still have holds */
+#define CREDITS_MAX 32 /* of one meter, that expire or are carried over */
 #define NO_STEP STEPS_MAX
 #define PPM 1000000
 
 typedef __int128 wide; /* sums of several int64 */
 
-/* What one meter spent and holds in one window. Free when it is not the meter's current one and `open` is 0.
+/* What one meter spent and holds in one window: the current one, or a past one that still has holds.
  * Invariant: posted, held >= 0; posted + held <= INT64_MAX; held = sum of `worst` over the open holds in it.
  * A rolling meter has one instance for ever: win_start and win_end are its youngest bucket, posted is what the ring
  * counts, held are all its holds of any age (R7.6). */
@@ -34,6 +34,17 @@ struct instance {
 	uint32_t warned_mask;
 	uint32_t would_block; /* calls that a shadow budget would have refused */
 	uint32_t open;        /* holds taken here and not resolved; a hold of zero counts too */
+};
+
+/* A past window, on its meter's list or spare. */
+struct past {
+	struct instance in;
+	struct past *next;
+};
+/* They are allocated by the block, and freed with the engine. */
+struct past_block {
+	struct past_block *next;
+	struct past at[];
 };
 
 /* A budget with what is the same for all its meters. */
@@ -58,23 +69,22 @@ struct credit {
 	bool carry_over;
 };
 
-/* One counter. All but the instances and the ring is fixed before the meter is published. */
+/* One counter. All but the windows, credits and the ring is fixed before the meter is published. */
 struct meter {
 	struct entry *entry;
+	struct instance now;      /* under the lock, like all below but the scope */
+	struct window_ring *ring; /* rolling; else NULL; behind the scope */
+	struct past *past;
+	struct credit *credits; /* part of the current instance's `credit` */
 	uint64_t uid;
-	struct window_ring *ring; /* rolling; else NULL */
-	struct credit *credits;   /* under the lock; part of the current instance's `credit` */
-	const char *scope;        /* with NUL; behind the instances, like the ring */
+	uint8_t n_past, n_credits;
 	uint16_t scope_n;
-	uint8_t n_instances; /* 1 where the window never changes */
-	uint8_t current;     /* under the lock, like the instances */
-	uint8_t n_credits;
-	struct instance instance[];
+	char scope[]; /* with NUL */
 };
 
 struct engine {
 	unsigned magic;
-	bool deny_without_budget;
+	bool deny_without_budget, believe_clock;
 	size_t n_entries, max_meters, table_mask;
 	struct entry *entries;
 	/* Written under `create`, read by anybody; meters are never freed while the engine lives. */
@@ -91,7 +101,11 @@ struct engine {
 	uint64_t next_id;
 	struct credit *dead_credits;    /* to be freed outside the lock */
 	size_t open_holds, open_places; /* places: (hold, meter) pairs */
-	wide held[UNIT_REQUESTS + 1];   /* sum of `worst` over all places */
+	/* Past windows for as many places as there are, so that a window can always end without malloc. */
+	struct past *spare;
+	struct past_block *past_blocks;
+	size_t n_past;
+	uint64_t held[UNIT_REQUESTS + 1]; /* sum of `worst` over all places, modulo 2^64: only compared */
 };
 
 static inline void engine_lock(struct engine *e)
@@ -109,11 +123,6 @@ static inline struct meter *meter_at(struct engine *e, uint32_t index)
 {
 	CHECK(index < atomic_load_explicit(&e->n_meters, memory_order_acquire));
 	return atomic_load_explicit(&e->meters[index], memory_order_relaxed);
-}
-
-static inline struct instance *meter_current(struct meter *m)
-{
-	return &m->instance[m->current];
 }
 
 static inline int64_t amount_of(const struct amounts *a, enum amount_unit unit)
@@ -138,11 +147,13 @@ struct entry *engine_table_entry(struct engine *, struct slice budget_name); /* 
 
 /* R7.5: the engine's time never goes back. */
 int64_t engine_window_now(struct engine *, int64_t now_s);
-/* Makes the window that contains now the current one. BUR_FULL: every other instance still has holds. */
+/* There are past windows for `places` more places. Locks and unlocks. BUR_NOMEM. */
+int engine_window_grow(struct engine *, size_t places) MUST_USE;
+/* Makes the window that contains now the current one. BUR_FULL: PAST_MAX past ones still have holds. */
 int engine_window_roll_slowly(struct engine *, struct meter *, int64_t now_s) MUST_USE;
 MUST_USE static inline int engine_window_roll(struct engine *e, struct meter *m, int64_t now_s)
 {
-	const struct instance *in = meter_current(m);
+	const struct instance *in = &m->now;
 
 	/* The budget's window is never behind its counters'; one of no length was not used yet. */
 	if (LIKELY(now_s < in->win_end && in->win_start < in->win_end && in->win_end == m->entry->win_end &&
@@ -152,6 +163,8 @@ MUST_USE static inline int engine_window_roll(struct engine *e, struct meter *m,
 }
 /* The instance that began then, or has the bucket that began then; only when it is current or still has holds. */
 struct instance *engine_window_instance(struct meter *, int64_t win_start);
+/* A hold has left this instance: a past one without holds is forgotten. */
+void engine_window_drop(struct engine *, struct meter *, struct instance *);
 /* Does what is settled for the window or bucket of that start still count? Buckets leave, windows do not. */
 bool engine_window_counts(struct meter *, int64_t win_start);
 /* delta is spent (or taken back) in the window of `in` that began at win_start; a bucket that has left takes nothing.

@@ -29,32 +29,25 @@ int engine_table_find(struct engine *e, const struct entry *entry, struct slice 
 	}
 }
 
-/* How many windows of this budget can have holds at once. */
-static size_t instances_of(const struct budget *b)
-{
-	return budget_is_rolling(b) || b->window.kind == WINDOW_TOTAL ? 1 : INSTANCES_MAX;
-}
-
-/* One block: the meter, its instances, its ring, its scope. */
+/* One block: the meter, its scope, its ring. */
 static struct meter *meter_new(struct entry *entry, struct slice scope, uint64_t uid)
 {
-	size_t n = instances_of(entry->budget);
-	size_t ring_at = sizeof(struct meter) + n * sizeof(struct instance);
-	size_t scope_at = ring_at + (entry->bucket_s > 0 ? sizeof(struct window_ring) : 0);
-	char *block = calloc(1, scope_at + scope.n + 1);
-	struct meter *m = (void *)block;
+	size_t ring_at = (offsetof(struct meter, scope) + scope.n + 1 + 15) / 16 * 16;
+	bool rolling = entry->bucket_s > 0;
+	char *block;
+	struct meter *m;
 
+	CHECK(scope.n < SCOPE_SIZE);
+	block = calloc(1, rolling ? ring_at + sizeof(*m->ring) : offsetof(struct meter, scope) + scope.n + 1);
+	m = (void *)block;
 	if (!m)
 		return NULL;
 	m->entry = entry;
 	m->uid = uid;
-	m->n_instances = (uint8_t)n;
-	m->ring = entry->bucket_s > 0 ? (void *)(block + ring_at) : NULL;
-	m->scope = block + scope_at;
-	CHECK(scope.n < SCOPE_SIZE);
+	m->ring = rolling ? (void *)(block + ring_at) : NULL;
 	m->scope_n = (uint16_t)scope.n;
 	if (scope.n > 0)
-		memcpy(block + scope_at, scope.p, scope.n);
+		memcpy(m->scope, scope.p, scope.n);
 	return m;
 }
 

@@ -1,5 +1,9 @@
 #include "policy/engine_internal.h"
 
+#include <stdlib.h>
+
+#define PAST_MIN 64
+
 int64_t engine_window_now(struct engine *e, int64_t now_s)
 {
 	if (now_s > e->last_now_s)
@@ -18,7 +22,7 @@ static void roll_entry(struct entry *b, int64_t now_s)
 static void ring_roll(struct meter *m)
 {
 	const struct entry *entry = m->entry;
-	struct instance *in = meter_current(m);
+	struct instance *in = &m->now;
 	int64_t head = entry->win_start / entry->bucket_s, credit = m->ring->credit;
 
 	if (in->win_end == in->win_start)
@@ -33,37 +37,105 @@ static void ring_roll(struct meter *m)
 	in->would_block = window_ring_would_block(m->ring);
 }
 
+int engine_window_grow(struct engine *e, size_t places)
+{
+	struct past_block *block;
+	size_t n;
+
+	engine_lock(e);
+	n = e->n_past > PAST_MIN ? e->n_past : PAST_MIN;
+	n = n > places ? n : places;
+	engine_unlock(e);
+	block = calloc(1, sizeof(*block) + n * sizeof(block->at[0]));
+	if (!block)
+		return BUR_NOMEM;
+	engine_lock(e);
+	for (size_t i = 0; i < n; i++) {
+		block->at[i].next = e->spare;
+		e->spare = &block->at[i];
+	}
+	block->next = e->past_blocks;
+	e->past_blocks = block;
+	e->n_past += n;
+	engine_unlock(e);
+	return BUR_OK;
+}
+
+/* The window is over; when it still has holds it goes on the list of past ones. */
+static int past_put(struct engine *e, struct meter *m)
+{
+	struct past *p = e->spare;
+
+	if (m->now.open == 0)
+		return BUR_OK;
+	if (m->n_past == PAST_MAX)
+		return BUR_FULL;
+	CHECK(p); /* there are as many as places */
+	e->spare = p->next;
+	p->in = m->now;
+	p->next = m->past;
+	m->past = p;
+	m->n_past++;
+	return BUR_OK;
+}
+
+void engine_window_drop(struct engine *e, struct meter *m, struct instance *in)
+{
+	if (LIKELY(in == &m->now) || in->open > 0)
+		return;
+	for (struct past **at = &m->past; *at; at = &(*at)->next) {
+		struct past *p = *at;
+
+		if (&p->in != in)
+			continue;
+		*at = p->next;
+		p->next = e->spare;
+		e->spare = p;
+		m->n_past--;
+		return;
+	}
+	CHECK(!"on the list");
+}
+
+static struct instance *past_find(struct meter *m, int64_t win_start)
+{
+	for (struct past *p = m->past; p; p = p->next) {
+		if (p->in.win_start == win_start)
+			return &p->in;
+	}
+	return NULL;
+}
+
 int engine_window_roll_slowly(struct engine *e, struct meter *m, int64_t now_s)
 {
 	struct entry *entry = m->entry;
-	size_t i = m->current;
-	int64_t credit;
+	struct instance *past;
+	int64_t credit = 0;
+	int r;
 
 	roll_entry(entry, now_s);
 	if (UNLIKELY(m->credits))
 		engine_credit_expire(e, m, now_s);
-	if (meter_current(m)->win_start == entry->win_start && meter_current(m)->win_end == entry->win_end)
+	if (m->now.win_start == entry->win_start && m->now.win_end == entry->win_end)
 		return BUR_OK;
 	if (m->ring) {
 		ring_roll(m);
 		return BUR_OK;
 	}
-	if (m->instance[i].open > 0) {
-		for (i = 0; i < m->n_instances && (i == m->current || m->instance[i].open > 0);)
-			i++;
-		if (i == m->n_instances)
-			return BUR_FULL;
-	}
-	credit = m->credits ? engine_credit_carry(e, m, meter_current(m)) : 0;
-	m->instance[i] = (struct instance){.win_start = entry->win_start, .win_end = entry->win_end, .credit = credit};
-	m->current = (uint8_t)i;
+	r = past_put(e, m);
+	if (r < 0)
+		return r;
+	past = m->now.open > 0 ? &m->past->in : &m->now;
+	if (m->credits)
+		credit = engine_credit_carry(e, m, past);
+	m->now = (struct instance){.win_start = entry->win_start, .win_end = entry->win_end, .credit = credit};
 	return BUR_OK;
 }
 
 /* Nearly always it is the youngest, which needs no division. -1: before the beginning of time. */
 static int64_t number_of(const struct meter *m, int64_t win_start)
 {
-	if (win_start == m->instance[0].win_start)
+	if (win_start == m->now.win_start)
 		return m->ring->head;
 	return win_start < 0 ? -1 : win_start / m->entry->bucket_s;
 }
@@ -75,17 +147,13 @@ static struct ring_bucket *bucket_of(struct meter *m, int64_t win_start)
 
 struct instance *engine_window_instance(struct meter *m, int64_t win_start)
 {
-	for (size_t i = 0; i < m->n_instances; i++) {
-		struct instance *in = &m->instance[i];
+	struct instance *in = &m->now;
 
-		if (in->win_end == in->win_start)
-			continue; /* a window of no length: the counter was not used yet */
-		if (m->ring)
-			return bucket_of(m, win_start) ? in : NULL;
-		if ((i == m->current || in->open > 0) && in->win_start == win_start)
-			return in;
-	}
-	return NULL;
+	if (in->win_end == in->win_start)
+		return NULL; /* a window of no length: the counter was not used yet */
+	if (m->ring)
+		return bucket_of(m, win_start) ? in : NULL;
+	return in->win_start == win_start ? in : past_find(m, win_start);
 }
 
 bool engine_window_counts(struct meter *m, int64_t win_start)

@@ -832,22 +832,24 @@ static void r7_1_total_never_resets(void **state)
 	world_done(&w);
 }
 
+#define OPEN_WINDOWS (PAST_MAX + 1)
+
 static void too_many_open_windows_refuse(void **state)
 {
 	struct budget defs[2] = {budget_of("day", 100), budget_of("hour", 100)};
 	struct world w;
-	struct hold h[INSTANCES_MAX], extra;
+	struct hold h[OPEN_WINDOWS], extra;
 	struct meter_view v[32];
 
 	(void)state;
 	defs[1].window.kind = WINDOW_HOUR;
 	w = world_of(defs, 2);
-	for (int i = 0; i < INSTANCES_MAX; i++)
+	for (int i = 0; i < OPEN_WINDOWS; i++)
 		h[i] = sent(&w, 10, NOON + i * HOUR_S);
 	assert_int_equal(try_reserve(&w, 10, NOON + 8 * HOUR_S, &extra), BUR_FULL);
 	engine_check(w.e);
-	assert_int_equal(engine_snapshot(w.e, NOON + 8 * HOUR_S, v, 32), 1 + INSTANCES_MAX);
-	for (int i = 1; i <= INSTANCES_MAX; i++)
+	assert_int_equal(engine_snapshot(w.e, NOON + 8 * HOUR_S, v, 32), 1 + OPEN_WINDOWS);
+	for (int i = 1; i <= OPEN_WINDOWS; i++)
 		assert_true(v[i].closing);
 	assert_int_equal(v[0].held, 80); /* nothing was taken in the other budget */
 	settled(&w, &h[3], 10);
