@@ -150,10 +150,37 @@ static void take_measure(struct staged *ev, uint8_t mark, const struct scalar *s
 	}
 }
 
-static void take_text(struct extract *x, uint8_t mark, uint64_t n)
+/* Is it text whose tokens may be counted? Of what a socket or a response streams only the words of the answer are. */
+static bool may_be_said(uint8_t mark)
 {
-	if (mark == MARK_TEXT && x->stream && x->ops->deltas_only)
+	return mark == MARK_SAID || mark == MARK_DELTA;
+}
+
+/* Long pieces count as bytes: they are not kept whole where they come in pieces. */
+static void take_said(struct extract *x, uint8_t mark, const struct scalar *s)
+{
+	struct staged *ev = x->ev;
+
+	if (s->cut || s->length_bytes > JSON_CAPTURE_MAX ||
+	    (mark == MARK_DELTA && strcmp(ev->type, "response.output_text.delta") != 0))
 		return;
+	if (ev->defer && ev->n_said < EXTRACT_SAID_MAX)
+		ev->said[ev->n_said] = s->text;
+	ev->n_said += ev->n_said <= EXTRACT_SAID_MAX;
+	if (ev->defer)
+		return;
+	tap_text_feed(x->text, s->text.p, s->text.n);
+	x->text_bytes += s->length_bytes;
+}
+
+static void take_text(struct extract *x, uint8_t mark, const struct scalar *s)
+{
+	uint64_t n = s->length_bytes;
+
+	if ((mark == MARK_TEXT || mark == MARK_SAID) && x->stream && x->ops->deltas_only)
+		return;
+	if (x->text && may_be_said(mark))
+		take_said(x, mark, s);
 	if (mark == MARK_AUDIO || (mark == MARK_DELTA && strstr(x->ev->type, "audio.delta")))
 		n = n / AUDIO_BYTES_PER_TOKEN + 1;
 	else if (mark == MARK_BLOB && n > BLOB_BYTES_COUNTED)
@@ -203,7 +230,7 @@ static void take_scalar(struct extract *x, uint8_t mark, enum json_token t, cons
 			take_measure(x->ev, mark, s);
 	} else if (mark >= MARK_TEXT) {
 		if (t == JT_STRING || t == JT_NUMBER)
-			take_text(x, mark, s->length_bytes);
+			take_text(x, mark, s);
 	} else {
 		take_flag(x->ev, mark, t);
 	}
@@ -393,7 +420,7 @@ void extract_opaque(struct extract *x, size_t n)
 
 static void reader_scalar(struct extract *x, uint8_t mark, enum json_token t, const struct json_reader *r)
 {
-	struct scalar s = {json_text(r), r->length_bytes, r->cut};
+	struct scalar s = {.text = json_text(r), .length_bytes = r->length_bytes, .cut = r->cut};
 
 	take_scalar(x, mark, t, &s);
 }
@@ -455,7 +482,8 @@ bool extract_token(struct extract *x, struct json_reader *r, enum json_token t)
 	default:
 		return false;
 	}
-	r->want_text = wants_text(walk_value_id(&x->ev->walk, places));
+	mark = walk_value_id(&x->ev->walk, places);
+	r->want_text = wants_text(mark) || (x->text && may_be_said(mark));
 	return skipping;
 }
 
@@ -502,6 +530,8 @@ static inline const char *whole_string(struct extract *x, const char *p, const c
 	if (wants_text(id)) {
 		if (!plain || s.length_bytes > JSON_CAPTURE_MAX)
 			return NULL;
+		s.text = slice_mem(text, (size_t)(p - text));
+	} else if (x->text && may_be_said(id)) {
 		s.text = slice_mem(text, (size_t)(p - text));
 	}
 	take_scalar(x, id, JT_STRING, &s);
@@ -564,6 +594,15 @@ static const char *whole_container(struct extract *x, const char *p, const char 
 	return p + 1;
 }
 
+/* The event was whole: what it said is counted. */
+static void said_take(struct extract *x)
+{
+	struct staged *ev = x->ev;
+
+	for (size_t i = 0; i < ev->n_said; i++)
+		x->text_bytes += tap_text_feed_json(x->text, ev->said[i]);
+}
+
 bool extract_whole(struct extract *x, const char *p, size_t n)
 {
 	uint64_t output_bytes = x->output_bytes; /* all else is staged */
@@ -572,8 +611,11 @@ bool extract_whole(struct extract *x, const char *p, size_t n)
 	if (n < 2 || *p != '{' || end[-1] != '}')
 		return false;
 	stage_clear(x);
-	if (whole_container(x, p, end, (struct spot){0, x->ops->root}, 0) == end)
+	x->ev->defer = true;
+	if (whole_container(x, p, end, (struct spot){0, x->ops->root}, 0) == end && x->ev->n_said <= EXTRACT_SAID_MAX) {
+		said_take(x);
 		return true;
+	}
 	x->output_bytes = output_bytes;
 	stage_clear(x);
 	return false;
@@ -744,6 +786,29 @@ static uint64_t opaque_tokens_at_most(const struct extract *x)
 							    : x->opaque_bytes;
 }
 
+uint64_t extract_counted(const struct extract *x, bool exact)
+{
+	uint64_t rest = x->output_bytes - x->text_bytes + opaque_tokens_at_most(x);
+
+	if (!x->text)
+		return rest;
+	return rest + (exact ? tap_text_count(x->text) : tap_text_most(x->text));
+}
+
+uint64_t extract_reported(const struct extract *x, bool *ret_final)
+{
+	struct usage u;
+	struct counts c;
+
+	*ret_final = x->final;
+	if (!x->usage_seen && !x->found && !x->sum)
+		return 0;
+	c = all_counts(x);
+	memset(&u, 0, sizeof(u));
+	counts_to_usage(&c, &u);
+	return u.output_tokens;
+}
+
 void extract_result(const struct extract *x, bool clean, struct usage *ret)
 {
 	const struct counts *head = counts_or_none(x->head);
@@ -763,6 +828,7 @@ void extract_result(const struct extract *x, bool clean, struct usage *ret)
 		u->n_others = x->others->n;
 	}
 	u->output_bytes = x->output_bytes + opaque_tokens_at_most(x);
+	u->output_counted = extract_counted(x, true);
 	u->error_seen = x->error_seen;
 	u->stream = x->stream;
 	u->requests = runs || counts_have(&c, RAW_REQUESTS) ? counts_get(&c, RAW_REQUESTS) : 1;

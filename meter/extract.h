@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "meter/api.h"
 #include "meter/counts.h"
+#include "meter/tap_text.h"
 #include "meter/usage.h"
 #include "meter/walk.h"
 
@@ -50,6 +51,7 @@ enum mark {
 	MARK_QUERY,   /* a string: one web search */
 	/* text that the model wrote */
 	MARK_TEXT,
+	MARK_SAID,  /* plain text of the answer's own words, whose tokens can be counted */
 	MARK_DELTA, /* a piece of it, which a later event may repeat as MARK_TEXT */
 	MARK_AUDIO, /* base64 */
 	MARK_BLOB,  /* base64 */
@@ -105,10 +107,14 @@ struct names {
 	char session[64]; /* of code execution, the last one met */
 };
 
+#define EXTRACT_SAID_MAX 8
+
 /* What the event at hand says; and where in it the reader stands. */
 struct staged {
 	bool usage, error, finish, done, byok, metrics;
 	bool list_seen, list_any;
+	bool defer; /* what was said is kept in `said` until the event proves to be whole */
+	uint8_t n_said;
 	bool parts_seen;      /* the usage comes in parts: `sum` and `others` say it all, and replace what was said */
 	struct counts counts; /* of the usage object */
 	/* from here on only `have`, `n` and the first byte of texts are cleared between events */
@@ -119,7 +125,8 @@ struct staged {
 	struct names names;
 	struct others others;
 	struct walk walk;
-	struct counts nowhere; /* for what there is no memory to keep */
+	struct counts nowhere;               /* for what there is no memory to keep */
+	struct slice said[EXTRACT_SAID_MAX]; /* raw JSON, of the event in memory */
 };
 
 /* A value that is no container, or a key that counts as text. */
@@ -173,6 +180,8 @@ struct extract {
 	struct staged
 	    *ev; /* lent by the owner for as long as an event is read; its contents need not be kept between */
 	uint64_t output_bytes;
+	struct tap_text *text; /* counts what was said, exactly; NULL: nobody asked for it. The owner's */
+	uint64_t text_bytes;   /* of output_bytes: what went to `text` */
 	/* what is known: taken over from complete events */
 	struct counts *head; /* what the answer's head said; the body knows better */
 	struct counts *counts, *found, *sum;
@@ -209,6 +218,11 @@ void extract_element_end(struct extract *) NONNULL(1);
 void extract_done_marker(struct extract *) NONNULL(1);
 /* Bytes of a body that is no JSON (audio, subtitles). */
 void extract_opaque(struct extract *, size_t n) NONNULL(1);
+/* Tokens of the output that was seen: what is counted by its text, the rest as bytes. `exact`: the last piece, which
+ * may go on, is counted as well, else it is taken as bytes. */
+uint64_t extract_counted(const struct extract *, bool exact) NONNULL(1);
+/* Output that the vendor itself has told so far, and whether that is final. */
+uint64_t extract_reported(const struct extract *, bool *ret_final) NONNULL(1, 2);
 /* `clean`: the body ended as framed. */
 void extract_result(const struct extract *, bool clean, struct usage *ret) NONNULL(1, 3);
 

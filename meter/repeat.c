@@ -90,10 +90,15 @@ struct search {
 	bool full;
 };
 
+static bool is_text(uint8_t mark)
+{
+	return mark == MARK_TEXT || mark == MARK_SAID;
+}
+
 /* Text whose length is counted as it is. */
 static bool is_counted(const struct extract *x, uint8_t mark)
 {
-	return mark == MARK_DELTA || (mark == MARK_TEXT && !(x->stream && x->ops->deltas_only));
+	return mark == MARK_DELTA || (is_text(mark) && !(x->stream && x->ops->deltas_only));
 }
 
 static void add_spot(struct search *s, const char *from, const char *to, enum spot_kind kind)
@@ -125,7 +130,7 @@ static const char *search_value(struct search *s, const char *p, uint8_t mark, u
 	stop = quick_string(p + 1, s->end, &bytes, &plain);
 	if (!stop)
 		return NULL;
-	if (mark == MARK_NONE || (mark == MARK_TEXT && !is_counted(s->x, mark)))
+	if (mark == MARK_NONE || (is_text(mark) && !is_counted(s->x, mark)))
 		add_spot(s, p + 1, stop, SPOT_STRING);
 	if (is_counted(s->x, mark)) {
 		add_spot(s, p + 1, stop, SPOT_TEXT);

@@ -58,6 +58,7 @@ struct tap {
 		struct frame_aws *aws;
 	} frame;
 	struct repeat *repeat; /* NULL until a framing has found events */
+	struct tap_text *text; /* NULL: text is bytes */
 	struct extract extract;
 };
 
@@ -243,12 +244,23 @@ static void on_end(void *ctx)
 		extract_event_lost(&t->extract);
 }
 
+/* The short ways. Where words are counted each event must be looked into. */
+static bool whole_read(struct tap *t, const char *p, size_t n)
+{
+	if (!t->text)
+		return repeat_again(t->repeat, &t->extract, p, n) ||
+		       (event_take(t) && repeat_read(&t->repeat, &t->extract, p, n));
+	if (!event_take(t) || !extract_whole(&t->extract, p, n))
+		return false;
+	extract_commit(&t->extract);
+	return true;
+}
+
 static void on_whole(void *ctx, const char *p, size_t n)
 {
 	struct tap *t = ctx;
 
-	if (repeat_again(t->repeat, &t->extract, p, n) ||
-	    (event_take(t) && repeat_read(&t->repeat, &t->extract, p, n))) {
+	if (whole_read(t, p, n)) {
 		t->whole = true;
 		t->open = t->failed = false;
 		return;
@@ -309,6 +321,7 @@ static void decode_failed(struct tap *t)
 {
 	extract_done(&t->extract);
 	extract_init(&t->extract, t->kind, is_stream(t));
+	t->extract.text = t->text;
 	t->blind = true;
 }
 
@@ -401,6 +414,18 @@ static int decode_start(struct tap *t, const struct tap_options *o)
 	return BUR_OK;
 }
 
+/* Without memory for it text stays bytes. */
+static void text_start(struct tap *t, const struct tap_options *o)
+{
+	if (!o->count || !tok_available(o->encoding))
+		return;
+	t->text = malloc(sizeof(*t->text));
+	if (!t->text)
+		return;
+	tap_text_init(t->text, o->encoding, o->cache);
+	t->extract.text = t->text;
+}
+
 struct tap *tap_new(const struct tap_options *o)
 {
 	bool socket = o->status == 101 && o->kind == API_REALTIME;
@@ -419,6 +444,7 @@ struct tap *tap_new(const struct tap_options *o)
 	t->framing = framing_of(o);
 	t->each_bill = t->kind == API_BATCH_RESULTS || t->framing == FRAMING_WS;
 	extract_init(&t->extract, t->kind, is_stream(t));
+	text_start(t, o);
 	if (framing_start(t) < 0 || decode_start(t, o) < 0) {
 		tap_free(t);
 		return NULL;
@@ -435,6 +461,9 @@ void tap_free(struct tap *t)
 	decode_free(t->decode);
 	repeat_free(t->repeat);
 	extract_done(&t->extract);
+	if (t->text)
+		tap_text_done(t->text);
+	free(t->text);
 	free(t->event);
 	free(t);
 }
@@ -469,13 +498,34 @@ static void result(const struct tap *t, bool clean, struct usage *ret)
 	if (lost_track(t)) {
 		/* what was seen is no bound of what was not: the caller must take the worst case */
 		ret->complete = ret->has_output = false;
-		ret->output_bytes = 0;
+		ret->output_bytes = ret->output_counted = 0;
 	}
 }
 
 void tap_peek(const struct tap *t, struct usage *ret)
 {
 	result(t, false, ret);
+}
+
+/* Text in a string that has not ended yet. */
+static uint64_t open_text(const struct tap *t)
+{
+	return t->whole ? 0 : t->open_bytes;
+}
+
+void tap_progress(const struct tap *t, struct tap_progress *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	if (!t->metered)
+		return;
+	ret->blind = lost_track(t);
+	ret->most = extract_counted(&t->extract, false) + open_text(t);
+	ret->reported = extract_reported(&t->extract, &ret->final);
+}
+
+uint64_t tap_counted(const struct tap *t)
+{
+	return t->metered ? extract_counted(&t->extract, true) + open_text(t) : 0;
 }
 
 /* Takes what the end of the body leaves open. Returns whether it ended well. */
@@ -508,8 +558,10 @@ void tap_finish(struct tap *t, bool clean, struct usage *ret)
 	}
 	result(t, clean, ret);
 	/* text in a string that never ended */
-	if (!clean && t->metered && !lost_track(t) && !t->whole)
+	if (!clean && t->metered && !lost_track(t) && !t->whole) {
 		ret->output_bytes += t->open_bytes;
+		ret->output_counted += t->open_bytes;
+	}
 }
 
 /* --- Accept-Encoding ---------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "base/slice.h"
 #include "meter/api.h"
 #include "meter/usage.h"
+#include "tokens/tokens.h"
 
 struct tap;
 struct tap_event;
@@ -28,6 +29,19 @@ struct tap_options {
 	int status;
 	struct slice content_type, content_encoding; /* as in the answer; empty when absent */
 	struct tap_scratch *scratch;                 /* NULL: such memory is taken anew each time */
+	/* Count the answer's words as they come, for a hold that grows with them. Exact: the vendor is known to count
+	 * with this vocabulary, and the answer is one text. */
+	bool count;
+	enum tok_encoding encoding;
+	struct tok_cache *cache; /* outlives the tap; may be NULL */
+};
+
+/* How far a running answer is. */
+struct tap_progress {
+	uint64_t most;     /* tokens of output that were seen, at most */
+	uint64_t reported; /* by the vendor so far */
+	bool final;        /* `reported` is the vendor's last word */
+	bool blind;        /* something could not be read: no figure is a bound */
 };
 
 /* NULL: out of memory (the caller then settles the hold in full). */
@@ -42,6 +56,10 @@ void tap_finish(struct tap *, bool clean, struct usage *ret) NONNULL(1, 3);
 void tap_peek(const struct tap *, struct usage *ret) NONNULL(1, 2);
 /* Codings the tap can read, as an Accept-Encoding value; a request's own list is cut to these. */
 #define TAP_CODINGS "gzip, deflate, br, zstd, identity"
+/* For after each piece; costs next to nothing. */
+void tap_progress(const struct tap *, struct tap_progress *ret) NONNULL(1, 2);
+/* As progress.most, and the last word counted as well, which may go on: for when the cheap figure does not do. */
+uint64_t tap_counted(const struct tap *) NONNULL(1);
 /* The client's Accept-Encoding cut to what the tap reads; writes to dst, returns its length (0: send "identity"). */
 size_t tap_cut_accept_encoding(struct slice value, char *dst, size_t dst_size) NONNULL(2);
 

@@ -50,10 +50,11 @@ struct usage {
 		    audio_input_tokens, output_tokens, audio_ms;
 	} others[USAGE_OTHERS_MAX];
 	uint8_t n_others;
-	bool stream;           /* the answer came in pieces */
-	bool complete;         /* the vendor's own final figures; nothing to estimate */
-	bool error_seen;       /* an error object inside a 200 answer */
-	uint64_t output_bytes; /* visible output text seen, an upper bound of visible tokens when usage is missing */
+	bool stream;             /* the answer came in pieces */
+	bool complete;           /* the vendor's own final figures; nothing to estimate */
+	bool error_seen;         /* an error object inside a 200 answer */
+	uint64_t output_bytes;   /* visible output text seen, an upper bound of visible tokens when usage is missing */
+	uint64_t output_counted; /* the same with the answer's words as tokens, where the tap was asked to count them */
 };
 
 /* What there is to bill, in the units of the price book; the tokens of `others` are not in it. */

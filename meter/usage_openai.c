@@ -82,10 +82,10 @@ static const struct walk_key choice_keys[] = {
     ROW_OPEN("delta", PL_DELTA),
     ROW_OPEN("message", PL_DELTA),
     ROW_MARK("finish_reason", MARK_FINISH),
-    ROW_MARK("text", MARK_TEXT),
+    ROW_MARK("text", MARK_SAID),
 };
 static const struct walk_key delta_keys[] = {
-    WALK_KEY("content", MARK_TEXT, PL_WHOLE),
+    WALK_KEY("content", MARK_SAID, PL_WHOLE),
     WALK_KEY("reasoning_content", MARK_TEXT, PL_WHOLE),
     WALK_KEY("reasoning", MARK_TEXT, PL_WHOLE),
     ROW_MARK("refusal", MARK_TEXT),

@@ -73,7 +73,7 @@ static void make_chunks(const struct stream *s, struct chunk *ret)
 static void feed(const struct stream *s, const struct chunk *chunks, int64_t count)
 {
 	static struct tap_scratch scratch;
-	struct tap_options o = {s->kind, 200, SLICE("text/event-stream"), SLICE_NONE, &scratch};
+	struct tap_options o = {s->kind, 200, SLICE("text/event-stream"), SLICE_NONE, .scratch = &scratch};
 	struct tap *t = tap_new(&o);
 	struct usage u;
 

@@ -43,13 +43,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 3)
 		return 0;
 	o = (struct tap_options){(enum api_kind)(data[0] % API_KIND_COUNT), 200, slice_of(types[data[1] & 3]),
-				 slice_of(codings[(data[1] >> 2) & 7]), NULL};
+				 slice_of(codings[(data[1] >> 2) & 7]), .count = (data[1] & 0x40) != 0};
 	if (o.kind == API_REALTIME && (data[1] & 0x20))
 		o.status = 101;
 	a = run(&o, data + 3, size - 3, 0);
 	o.scratch = &scratch;
 	b = run(&o, data + 3, size - 3, 1 + data[2] % 64);
 	CHECK(memcmp(&a, &b, sizeof(a)) == 0);
+	CHECK(a.output_counted <= a.output_bytes);
 	CHECK(!a.complete || (a.has_input && a.has_output));
 	CHECK(a.cache_write_1h_tokens <= a.cache_write_tokens);
 	return 0;

@@ -54,7 +54,7 @@ static struct usage run_piece(const struct tap_options *o, size_t piece, bool cl
 /* Feeds what was put and forgets it. */
 static struct usage run(enum api_kind kind, int status, const char *type, const char *coding, bool clean)
 {
-	struct tap_options o = {kind, status, slice_of(type), slice_of(coding), NULL};
+	struct tap_options o = {kind, status, slice_of(type), slice_of(coding), .scratch = NULL};
 	struct usage u = run_piece(&o, sizeof(wire.p), clean);
 
 	for (size_t i = 0; i < 12; i++) {
@@ -315,7 +315,7 @@ static void test_opaque(void **state)
 
 static void test_head(void **state)
 {
-	struct tap_options o = {API_INVOKE, 200, SLICE("application/json"), SLICE_NONE, NULL};
+	struct tap_options o = {API_INVOKE, 200, SLICE("application/json"), SLICE_NONE, .scratch = NULL};
 	struct tap *t = tap_new(&o), *unmetered = tap_new(&(struct tap_options){.kind = API_UNKNOWN, .status = 200});
 	struct usage u;
 
@@ -425,7 +425,7 @@ static void test_coded_stream(void **state)
 static void test_bomb(void **state)
 {
 	const size_t n = 8 << 20;
-	struct tap_options o = {API_CHAT, 200, SLICE("application/json"), SLICE_NONE, NULL};
+	struct tap_options o = {API_CHAT, 200, SLICE("application/json"), SLICE_NONE, .scratch = NULL};
 	char *spaces = malloc(n);
 	struct usage u;
 	struct tap *t;

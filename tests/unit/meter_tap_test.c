@@ -27,7 +27,7 @@ struct answer {
 static struct usage run_bytes(enum api_kind kind, int status, const char *type, const char *coding, const void *p,
 			      size_t n, size_t piece, bool clean)
 {
-	struct tap_options o = {kind, status, slice_of(type), slice_of(coding), NULL};
+	struct tap_options o = {kind, status, slice_of(type), slice_of(coding), .scratch = NULL};
 	struct tap *t = tap_new(&o);
 	struct usage u;
 	size_t i, k;
@@ -75,6 +75,84 @@ static void check(const struct answer *a, uint64_t input, uint64_t output, bool 
 #define LAST(usage) "data: {\"id\":\"c\",\"model\":\"gpt-4.1\",\"choices\":[],\"usage\":" usage "}\n\n"
 #define USAGE_10_2 "{\"prompt_tokens\":10,\"completion_tokens\":2,\"total_tokens\":12}"
 #define DONE "data: [DONE]\n\n"
+
+/* The answer's words, counted as they come; `others` is text that stays bytes. */
+static void check_counted(const char *name, enum api_kind kind, const char *body, const char *said, uint64_t others)
+{
+	struct tap_options o = {.kind = kind, .status = 200, .content_type = SLICE(SSE_TYPE), .count = true};
+	uint64_t want = tok_count(TOK_O200K, NULL, said, strlen(said), UINT64_MAX) + others;
+	size_t n = strlen(body), k;
+
+	if (!tok_available(TOK_O200K))
+		skip();
+	for (size_t piece = 0; piece < 40; piece++) {
+		struct tap *t = tap_new(&o);
+		struct tap_progress progress;
+		struct usage u;
+
+		for (size_t i = 0; i < n; i += k) {
+			k = piece == 0 ? 1 + (size_t)rand() % 64 : piece == 39 ? n : piece;
+			k = k > n - i ? n - i : k;
+			tap_feed(t, body + i, k);
+			tap_progress(t, &progress);
+			assert_true(tap_counted(t) <= progress.most);
+		}
+		tap_progress(t, &progress);
+		if (tap_counted(t) != want)
+			fail_msg("%s: %llu tokens, not %llu", name, (unsigned long long)tap_counted(t),
+				 (unsigned long long)want);
+		tap_finish(t, true, &u);
+		assert_int_equal(u.output_counted, want);
+		assert_true(u.output_counted <= u.output_bytes);
+		tap_free(t);
+	}
+}
+
+#define SAID(text) CHUNK("\"content\":\"" text "\"", "null", "null")
+#define OUT(text) "data: {\"type\":\"response.output_text.delta\",\"delta\":\"" text "\"}\n\n"
+#define ARGUMENTS "data: {\"type\":\"response.function_call_arguments.delta\",\"delta\":\"{\\\"a\\\":1}\"}\n\n"
+
+static void test_counted(void **state)
+{
+	(void)state;
+	check_counted("words", API_CHAT, SAID("Hel") SAID("lo wor") SAID("ld, this is counted") SAID("") DONE,
+		      "Hello world, this is counted", 0);
+	check_counted("escapes", API_CHAT,
+		      SAID("a\\n\\n\\u00e9\\ud83d\\ude00") SAID("\xe4\xbd\xa0") SAID("\xe5\xa5\xbd \\ud800 x") DONE,
+		      "a\n\n\xc3\xa9\xf0\x9f\x98\x80\xe4\xbd\xa0\xe5\xa5\xbd \xef\xbf\xbd x", 0);
+	check_counted(
+	    "tool calls are bytes", API_CHAT,
+	    SAID("Let me see")
+		CHUNK("\"tool_calls\":[{\"function\":{\"name\":\"abc\",\"arguments\":\"{}\"}}]", "null", "null") DONE,
+	    "Let me see", 5);
+	check_counted("response", API_RESPONSES, OUT("one two") OUT(" three four five") ARGUMENTS,
+		      "one two three four five", 7);
+}
+
+/* The vendor's own figure, and that it is the last. */
+static void test_progress(void **state)
+{
+	struct tap_options o = {.kind = API_CHAT, .status = 200, .content_type = SLICE(SSE_TYPE)};
+	struct tap *t = tap_new(&o);
+	struct tap_progress p;
+
+	(void)state;
+	tap_progress(t, &p);
+	assert_true(p.most == 0 && p.reported == 0 && !p.final && !p.blind);
+	tap_feed(t, SAID("four"), strlen(SAID("four")));
+	tap_progress(t, &p);
+	assert_true(p.most == 4 && p.reported == 0 && !p.final && tap_counted(t) == 4);
+	tap_feed(t, LAST(USAGE_10_2), strlen(LAST(USAGE_10_2)));
+	tap_progress(t, &p);
+	assert_true(p.most == 4 && p.reported == 2 && p.final && !p.blind);
+	tap_free(t);
+	o.content_encoding = SLICE("gzip");
+	t = tap_new(&o);
+	tap_feed(t, "no gzip at all, really", 22);
+	tap_progress(t, &p);
+	assert_true(p.blind);
+	tap_free(t);
+}
 
 static void test_chat(void **state)
 {
@@ -593,7 +671,7 @@ static void test_output_bytes(void **state)
 static void test_peek(void **state)
 {
 	static const char body[] = START("{\"input_tokens\":9,\"output_tokens\":1}");
-	struct tap_options o = {API_MESSAGES, 200, SLICE("text/event-stream"), SLICE_NONE, NULL};
+	struct tap_options o = {API_MESSAGES, 200, SLICE("text/event-stream"), SLICE_NONE, .scratch = NULL};
 	struct tap *t = tap_new(&o);
 	struct usage u;
 
@@ -635,7 +713,8 @@ static void test_shared_scratch(void **state)
 		size_t at[ARRAY_LEN(answers)] = {0}, left = ARRAY_LEN(answers);
 
 		for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
-			struct tap_options o = {answers[i].kind, 200, slice_of(answers[i].type), SLICE_NONE, &scratch};
+			struct tap_options o = {answers[i].kind, 200, slice_of(answers[i].type), SLICE_NONE,
+						.scratch = &scratch};
 
 			taps[i] = tap_new(&o);
 			assert_non_null(taps[i]);
@@ -667,9 +746,10 @@ static void test_shared_scratch(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_chat),     cmocka_unit_test(test_chat_details),   cmocka_unit_test(test_responses),
-	    cmocka_unit_test(test_messages), cmocka_unit_test(test_generate),       cmocka_unit_test(test_output_bytes),
-	    cmocka_unit_test(test_peek),     cmocka_unit_test(test_shared_scratch),
+	    cmocka_unit_test(test_counted),        cmocka_unit_test(test_progress),     cmocka_unit_test(test_chat),
+	    cmocka_unit_test(test_chat_details),   cmocka_unit_test(test_responses),    cmocka_unit_test(test_messages),
+	    cmocka_unit_test(test_generate),       cmocka_unit_test(test_output_bytes), cmocka_unit_test(test_peek),
+	    cmocka_unit_test(test_shared_scratch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
