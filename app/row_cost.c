@@ -79,6 +79,7 @@ struct pricing {
 	const struct proxy_provider *provider;
 	const struct ledger_row *row;
 	struct cost_sum sum;
+	struct row_bill *bill; /* NULL: only the sum is wanted */
 };
 
 static const struct price_model *find(const struct pricing *p, struct slice model, bool *ret_inherited)
@@ -110,6 +111,17 @@ static const struct price_model *billed_model(const struct pricing *p, struct sl
 	return m ? m : asked;
 }
 
+static int add_part(struct row_bill *b, const struct price_model *m, const struct quantities *q,
+		    const struct price_terms *terms, struct cost_sum *ret)
+{
+	struct price_bill *part = &b->parts[b->n];
+	int r = price_bill(m, q, terms, part);
+
+	b->models[b->n++] = m;
+	*ret = part->sum;
+	return r;
+}
+
 static int add(struct pricing *p, const struct price_model *m, const struct usage *u)
 {
 	struct price_terms terms;
@@ -119,7 +131,7 @@ static int add(struct pricing *p, const struct price_model *m, const struct usag
 
 	usage_quantities(u, &q);
 	usage_terms(u, p->row->ts_admit_ns / NS_PER_S, (p->row->tier & TIER_RESIDENCY) != 0, &terms);
-	r = price_cost(m, &q, &terms, &more);
+	r = p->bill ? add_part(p->bill, m, &q, &terms, &more) : price_cost(m, &q, &terms, &more);
 	if (r == BUR_OK && __builtin_add_overflow(p->sum.num, more.num, &p->sum.num))
 		r = BUR_OVERFLOW;
 	return r;
@@ -141,10 +153,10 @@ static int add_other(struct pricing *p, const struct price_model *m, const struc
 	return add(p, own ? own : m, &u);
 }
 
-int row_cost(const struct settings *s, const struct price_book *book, const struct ledger_row *row,
-	     const struct adjust_total *total, int64_t *ret_nanousd)
+static int cost(const struct settings *s, const struct price_book *book, const struct ledger_row *row,
+		const struct adjust_total *total, struct row_bill *bill, int64_t *ret_nanousd)
 {
-	struct pricing p = {.book = book, .provider = provider_of(s, row->provider), .row = row};
+	struct pricing p = {.book = book, .provider = provider_of(s, row->provider), .row = row, .bill = bill};
 	struct adjust_units units = total ? total->units : units_of(row);
 	struct slice extra = late_bill_counts(row, total) ? slice_of(total->late_extra) : row->extra;
 	const struct price_model *m;
@@ -160,4 +172,17 @@ int row_cost(const struct settings *s, const struct price_book *book, const stru
 	for (size_t i = 0; i < u.n_others && r == BUR_OK; i++)
 		r = add_other(&p, m, &u.others[i]);
 	return r == BUR_OK ? cost_ceil_nanousd(&p.sum, ret_nanousd) : r;
+}
+
+int row_cost(const struct settings *s, const struct price_book *book, const struct ledger_row *row,
+	     const struct adjust_total *total, int64_t *ret_nanousd)
+{
+	return cost(s, book, row, total, NULL, ret_nanousd);
+}
+
+int row_bill(const struct settings *s, const struct price_book *book, const struct ledger_row *row,
+	     const struct adjust_total *total, struct row_bill *ret)
+{
+	ret->n = 0;
+	return cost(s, book, row, total, ret, &ret->nanousd);
 }

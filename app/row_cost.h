@@ -3,6 +3,7 @@
 #define APP_ROW_COST_H
 
 #include "app/settings.h"
+#include "meter/usage.h"
 #include "price/price.h"
 #include "store/adjust.h"
 
@@ -15,5 +16,15 @@ bool row_cost_applies(const struct settings *, const struct ledger_row *, const 
  * BUR_INVALID: `extra` is no JSON; BUR_OVERFLOW. */
 int row_cost(const struct settings *, const struct price_book *, const struct ledger_row *,
 	     const struct adjust_total *total, int64_t *ret_nanousd) NONNULL(1, 2, 3, 5) MUST_USE;
+
+/* The same, line by line: the call's own model first, then others whose tokens its answer billed. */
+struct row_bill {
+	const struct price_model *models[1 + USAGE_OTHERS_MAX]; /* of the book */
+	struct price_bill parts[1 + USAGE_OTHERS_MAX];
+	size_t n;
+	int64_t nanousd; /* the sum of the parts, rounded up once */
+};
+int row_bill(const struct settings *, const struct price_book *, const struct ledger_row *, const struct adjust_total *,
+	     struct row_bill *ret) NONNULL(1, 2, 3, 5) MUST_USE;
 
 #endif

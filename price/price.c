@@ -210,8 +210,22 @@ static int64_t rate_of(const struct pick *p, unsigned u)
 
 /* --- exact cost --------------------------------------------------------------------------------------------------- */
 
-/* A part with a price of its own is taken out of all that it is a part of. */
-static int cost_leaves(const struct pick *p, const struct quantities *q, struct cost_sum *sum)
+static void bill_put(struct price_bill *b, const struct pick *p, unsigned u, uint64_t leaf, int64_t rate)
+{
+	const struct price_row *row = p->own && p->own->rate_pusd[u] != RATE_NONE ? p->own : p->standard;
+
+	b->lines[b->n++] = (struct price_line){.unit = (enum price_unit)u,
+					       .quantity = leaf,
+					       .rate_pusd = rate,
+					       .per = units[u].per,
+					       .from_s = row->from_s,
+					       .to_s = row->to_s,
+					       .over = row->over,
+					       .service = (enum price_service)row->service};
+}
+
+/* A part with a price of its own is taken out of all that it is a part of. `bill` may be NULL. */
+static int cost_leaves(const struct pick *p, const struct quantities *q, struct cost_sum *sum, struct price_bill *bill)
 {
 	uint64_t taken[PRICE_UNIT_COUNT] = {0};
 
@@ -223,13 +237,15 @@ static int cost_leaves(const struct pick *p, const struct quantities *q, struct 
 			continue;
 		if (cost_add(sum, leaf, rate, units[u].per) < 0)
 			return BUR_OVERFLOW;
+		if (bill)
+			bill_put(bill, p, u, leaf, rate);
 		take_from(taken, &seen, u, leaf);
 	}
 	return BUR_OK;
 }
 
-int price_cost(const struct price_model *m, const struct quantities *used, const struct price_terms *t,
-	       struct cost_sum *ret)
+static int cost(const struct price_model *m, const struct quantities *used, const struct price_terms *t,
+		struct cost_sum *ret, struct price_bill *bill)
 {
 	struct quantities q = *used;
 	struct cost_sum sum = {0};
@@ -240,10 +256,23 @@ int price_cost(const struct price_model *m, const struct quantities *used, const
 	if (!pick_rows(m, t, tier_input(t, q.n[PRICE_IN]), &p))
 		return BUR_NOTFOUND;
 	least_audio(m, &q);
-	if (cost_leaves(&p, &q, &sum) < 0)
+	if (cost_leaves(&p, &q, &sum, bill) < 0)
 		return BUR_OVERFLOW;
 	*ret = sum;
 	return BUR_OK;
+}
+
+int price_cost(const struct price_model *m, const struct quantities *used, const struct price_terms *t,
+	       struct cost_sum *ret)
+{
+	return cost(m, used, t, ret, NULL);
+}
+
+int price_bill(const struct price_model *m, const struct quantities *used, const struct price_terms *t,
+	       struct price_bill *ret)
+{
+	*ret = (struct price_bill){.n = 0};
+	return cost(m, used, t, &ret->sum, ret);
 }
 
 /* --- dearest cost ------------------------------------------------------------------------------------------------- */

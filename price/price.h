@@ -67,6 +67,25 @@ struct price_terms {
 int price_cost(const struct price_model *, const struct quantities *, const struct price_terms *, struct cost_sum *ret)
     NONNULL(1, 2, 3, 4) MUST_USE;
 
+/* The same, unit by unit: `quantity` is what is left of the unit without the parts that have a price of their own, and
+ * costs quantity * rate_pusd / per, by the row that was in force from from_s until to_s. */
+struct price_line {
+	enum price_unit unit;
+	uint64_t quantity;
+	int64_t rate_pusd, per;
+	int64_t from_s, to_s;
+	uint64_t over; /* for inputs of more tokens than this; 0: any */
+	enum price_service service;
+};
+struct price_bill {
+	struct price_line lines[PRICE_UNIT_COUNT];
+	size_t n;
+	struct cost_sum sum;
+};
+/* Codes as price_cost. */
+int price_bill(const struct price_model *, const struct quantities *, const struct price_terms *,
+	       struct price_bill *ret) NONNULL(1, 2, 3, 4) MUST_USE;
+
 /* What is not yet known before the answer. */
 struct price_doubt {
 	int64_t until_s;   /* the call may be priced up to then: every time-of-day and dated row until then counts */
