@@ -38,7 +38,8 @@ static void warn(void *ctx, const char *text)
 
 static int open_engine(const struct settings *s, struct boot *b, char reterr[BOOT_ERROR_MAX])
 {
-	struct engine_config config = {.max_meters = METERS_MAX, .deny_without_budget = s->deny_without_budget};
+	struct engine_config config = {
+	    .max_meters = METERS_MAX, .deny_without_budget = s->deny_without_budget, .believe_clock = s->believe_clock};
 	struct restore re = {.now_s = clock_wall_ns() / NS_PER_S};
 	int r = budget_set_new(s->budgets, s->n_budgets, &b->set, reterr, BOOT_ERROR_MAX);
 

@@ -144,6 +144,9 @@ static const struct option limit_rows[] = {
 	  "output tokens a vendor may have made and bills beyond what arrived, when a stream is cut off"),
     LIMIT("drain_timeout", OPT_DURATION, drain_timeout_ns, "600s", 0, DAY_NS,
 	  "at the end (SIGTERM) running calls may take this long to finish"),
+    LIMIT(
+	"clock_guard", OPT_BOOL, clock_guard, "true", 0, 0,
+	"a clock that jumps ahead by more than five minutes ends no budget's window before it has stood for a minute"),
 };
 static const struct option_table limits_table = {
     .name = "limits", .record_bytes = sizeof(struct file_limits), ROWS(limit_rows), .node_offset = SIZE_MAX};

@@ -42,7 +42,7 @@ struct settings {
 	struct store_config store;
 	const struct budget *budgets;
 	size_t n_budgets;
-	bool deny_without_budget;
+	bool deny_without_budget, believe_clock;
 	int64_t drain_timeout_ns;
 	enum log_level log_level;
 	const char *log_file;        /* NULL = standard error */

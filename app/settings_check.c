@@ -280,6 +280,7 @@ static void copy_plain(struct settings *s)
 	s->data_dir = raw->data;
 	s->deny_without_budget = raw->default_verdict == 0;
 	s->drain_timeout_ns = raw->limits.drain_timeout_ns;
+	s->believe_clock = !raw->limits.clock_guard;
 	s->log_level = (enum log_level)raw->log_level;
 	s->log_file = raw->log_file;
 	s->proxy.workers = worker_count(raw->workers);

@@ -82,6 +82,7 @@ extern const struct option_table settings_meter_table;
 struct file_limits {
 	struct proxy_limits proxy;
 	int64_t drain_timeout_ns;
+	bool clock_guard;
 };
 
 struct settings_file {
