@@ -26,6 +26,7 @@ static const struct {
 } types[REFUSE_COUNT] = {
     [REFUSE_BUDGET_EXCEEDED] = {"insufficient_quota", "billing_error", "RESOURCE_EXHAUSTED",
 				"ServiceQuotaExceededException"},
+    [REFUSE_STOPPED] = {"insufficient_quota", "billing_error", "RESOURCE_EXHAUSTED", "ServiceQuotaExceededException"},
     [REFUSE_BUDGET_HELD] = {"rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED", "ThrottlingException"},
     [REFUSE_THROTTLED] = {"rate_limit_exceeded", "rate_limit_error", "RESOURCE_EXHAUSTED", "ThrottlingException"},
     [REFUSE_PRICE_UNKNOWN] = {"invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT",
@@ -86,7 +87,7 @@ int envelope_status(enum api_family family, enum refusal_reason reason, int want
 {
 	int status = wanted ? wanted : refusal_status(reason);
 
-	if (family == FAMILY_AWS && reason == REFUSE_BUDGET_EXCEEDED && status == 402)
+	if (family == FAMILY_AWS && (reason == REFUSE_BUDGET_EXCEEDED || reason == REFUSE_STOPPED) && status == 402)
 		return 400;
 	if (family == FAMILY_OPENROUTER && status >= 500)
 		return refusal_may_retry(reason) ? 429 : 400;
@@ -403,7 +404,7 @@ bool envelope_extra_field(enum api_family family, enum refusal_reason reason, st
 
 static bool is_budget_end(enum refusal_reason reason)
 {
-	return reason == REFUSE_BUDGET_EXCEEDED || reason == REFUSE_BUDGET_HELD;
+	return reason == REFUSE_BUDGET_EXCEEDED || reason == REFUSE_STOPPED || reason == REFUSE_BUDGET_HELD;
 }
 
 /* Over budget: a truncated answer, which every client understands; anything else: a failed one. An `error` event would

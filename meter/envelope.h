@@ -11,6 +11,7 @@
 /* name, code in the body, status, may the client retry, Retry-After needed */
 #define REFUSALS(X)                                                                                                    \
 	X(BUDGET_EXCEEDED, "budget_exceeded", 402, false, false)                                                       \
+	X(STOPPED, "stopped", 402, false, false)                                                                       \
 	X(BUDGET_HELD, "budget_held", 429, true, true)                                                                 \
 	X(THROTTLED, "rate_limit_exceeded", 429, true, true)                                                           \
 	X(PRICE_UNKNOWN, "price_unknown", 400, false, false)                                                           \

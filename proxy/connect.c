@@ -5,6 +5,7 @@
 #include "proxy/refuse.h"
 #include "proxy/route.h"
 #include "proxy/tunnel.h"
+#include "proxy/txn.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,17 @@ static void deny(struct client *c, const char *why)
 	refuse_and_close(c, REFUSE_FORBIDDEN, 0, text);
 }
 
+/* Inside an intercepted tunnel each call is judged; of a blind one only the beginning. */
+static void blind(struct client *c)
+{
+	char text[800];
+
+	if (txn_stop_client(c, text, sizeof(text)))
+		refuse_and_close(c, REFUSE_STOPPED, 0, text);
+	else
+		tunnel_start(c, c->authority);
+}
+
 void connect_request(struct client *c)
 {
 	const struct h1_head *h = &c->worker->head;
@@ -101,7 +113,7 @@ void connect_request(struct client *c)
 		intercept(c);
 		break;
 	case VERB_TUNNEL:
-		tunnel_start(c, c->authority);
+		blind(c);
 		break;
 	case VERB_DENY:
 		deny(c, why);

@@ -108,6 +108,7 @@ int proxy_new(const struct proxy_config *cfg, const struct proxy_deps *deps, str
 	pthread_mutex_init(&p->snapshots_lock, NULL);
 	p->next_principals = principal_dir_ref(deps->principals);
 	p->next_book = price_book_ref(deps->book);
+	p->next_stops = stop_set_ref(deps->stops);
 	for (size_t i = 0; i < LISTEN_MAX; i++)
 		p->fds[i] = -1;
 	p->addresses = calloc(cfg->n_listen + cfg->dial.n_deny, sizeof(*p->addresses));
@@ -177,6 +178,19 @@ void proxy_set_book(struct proxy *p, struct price_book *book)
 	wake_all(p);
 }
 
+void proxy_set_stops(struct proxy *p, struct stop_set *stops, bool cut)
+{
+	struct stop_set *old;
+
+	pthread_mutex_lock(&p->snapshots_lock);
+	old = p->next_stops;
+	p->next_stops = stop_set_ref(stops);
+	p->cut_round += cut;
+	pthread_mutex_unlock(&p->snapshots_lock);
+	stop_set_unref(old);
+	wake_all(p);
+}
+
 void proxy_drain(struct proxy *p)
 {
 	atomic_store(&p->draining, true);
@@ -220,6 +234,7 @@ void proxy_free(struct proxy *p)
 	free(p->provider_tls);
 	principal_dir_unref(p->next_principals);
 	price_book_unref(p->next_book);
+	stop_set_unref(p->next_stops);
 	uploads_free(p->uploads);
 	census_done(&p->census);
 	pthread_mutex_destroy(&p->snapshots_lock);

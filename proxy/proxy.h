@@ -14,8 +14,9 @@
 #include "net/addr.h"
 #include "net/dial.h"
 #include "policy/engine.h"
+#include "policy/guard.h"
 #include "policy/principal.h"
-#include "policy/runaway.h"
+#include "policy/stops.h"
 #include "store/store.h"
 
 struct ca;
@@ -114,6 +115,8 @@ struct proxy_deps {
 	struct ca *ca;           /* NULL: CONNECT to metered hosts is refused */
 	struct price_book *book; /* the first; a reference is taken */
 	struct principal_dir *principals;
+	struct guard *guard;    /* breakers and loops; NULL: nothing is watched */
+	struct stop_set *stops; /* what is stopped from the beginning, or NULL; a reference is taken */
 };
 
 /* Binds the listeners. Port 0 is resolved: see proxy_address. */
@@ -125,6 +128,11 @@ const struct addr *proxy_address(const struct proxy *, size_t listener) NONNULL(
 void proxy_set_principals(struct proxy *, struct principal_dir *) NONNULL(1, 2);
 /* New prices for calls that begin from now on; takes a reference. Any thread. */
 void proxy_set_book(struct proxy *, struct price_book *) NONNULL(1, 2);
+/* What is stopped from now on; NULL: nothing. Takes a reference. `cut`: running calls that match a stop which says so
+ * are ended. Any thread. */
+void proxy_set_stops(struct proxy *, struct stop_set *, bool cut) NONNULL(1);
+/* By which the watch for loops knows a key, as it stands in the ledger; 0: nobody. Any thread. */
+uint64_t proxy_loop_id(struct slice key_name);
 /* Stop accepting, close idle connections, let calls finish. */
 void proxy_drain(struct proxy *) NONNULL(1);
 /* Calls still running. */

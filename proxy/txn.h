@@ -46,7 +46,8 @@ enum txn_step {
 	X(UPSTREAM_ANSWER, "upstream_gone_in_answer")                                                                  \
 	X(UPSTREAM_PROTOCOL, "upstream_protocol")                                                                      \
 	X(UPSTREAM_TIMEOUT, "upstream_timeout")                                                                        \
-	X(SHUTDOWN, "shutdown")
+	X(SHUTDOWN, "shutdown")                                                                                        \
+	X(STOPPED, "stopped") /* by a person, while it ran */
 
 enum txn_end {
 #define X(uc, text) TXN_END_##uc,
@@ -124,6 +125,7 @@ struct txn {
 	struct pacing *pacing; /* NULL: it is neither throttled nor paced */
 	/* what stops calls beside their budgets (txn_guard.c); NULL: nothing watches this call */
 	struct guarded *guarded;
+	uint32_t sdk_retry; /* which try of its SDK this is; 0: the first, or it does not say */
 	/* a hold that grows with the answer (txn_grow.c); NULL: the hold is for all of it */
 	struct growing *growing;
 
@@ -293,6 +295,18 @@ bool txn_guard_admit(struct txn *, enum step_result *ret);     /* the hold is ta
 bool txn_guard_dial(struct txn *, enum step_result *ret);      /* is the upstream well? */
 /* Idempotent, for every exit, after the hold was resolved. */
 void txn_guard_end(struct txn *, int64_t actual_nanousd);
+/* The head of the vendor's answer is in: how long does it ask us to wait? */
+void txn_guard_answer(struct txn *, const struct h1_head *);
+/* The user of a client that may name one, when it is another than its key's; empty: the key's. */
+struct slice txn_guard_user(const struct txn *);
+
+/* txn_stop.c: kill switches; nothing is asked of them while nothing is stopped. */
+/* False: refused, *ret is what becomes of the call. `facts` of the call, or NULL: as far as its head tells them. */
+bool txn_stop_admits(struct txn *, const struct facts *, enum step_result *ret);
+/* Is who asks for a tunnel stopped? Then the sentence to refuse it with. */
+bool txn_stop_client(struct client *, char *why, size_t why_size);
+/* Ends the calls and tunnels that a stop with `cut` covers. */
+void txn_stop_running(struct worker *);
 
 /* As much of a count as the journal has room for. */
 static inline uint32_t clip_u32(uint64_t n)

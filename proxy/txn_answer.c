@@ -81,6 +81,7 @@ int txn_answer_head(struct txn *t, struct slice *s)
 	t->answer_head_seen = true;
 	t->first_byte_mono_ns = loop_mono_ns(t->worker->loop);
 	t->answer_status = h->status;
+	txn_guard_answer(t, h);
 	t->upstream_keep_alive = h->keep_alive;
 	h1_body_init(&t->answer_body, h->framing, h->content_length);
 	open_tap(t, h);

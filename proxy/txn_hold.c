@@ -151,6 +151,7 @@ enum step_result txn_step_hold(struct txn *t)
 {
 	struct decision d;
 	enum tighten closer = t->counting ? txn_tighten(t) : TIGHTEN_NOT;
+	enum step_result refused;
 	struct call call;
 	int r;
 
@@ -179,6 +180,8 @@ enum step_result txn_step_hold(struct txn *t)
 	if (r == BUR_DENIED)
 		return blocked(t, &d);
 	t->over_budget = d.over_budget;
+	if (!txn_guard_admit(t, &refused))
+		return refused;
 	if (!meters_are_known(t))
 		return storage_refused(t);
 	call = (struct call){.hard = t->hard};

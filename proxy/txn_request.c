@@ -210,7 +210,7 @@ static void take_principal(struct txn *t, const struct principal *p)
 	t->key_name = slice_of(p->key);
 }
 
-enum step_result txn_step_principal(struct txn *t)
+static enum step_result find_principal(struct txn *t)
 {
 	struct slice credential = auth_credential(t->head, t->target.query);
 	const struct principal *p = NULL;
@@ -241,6 +241,15 @@ enum step_result txn_step_principal(struct txn *t)
 				  "more than one credential; send one, so that it is clear who calls");
 	t->key_name = credential.n > 0 ? fingerprint(t, credential) : SLICE("anonymous");
 	return STEP_MORE;
+}
+
+enum step_result txn_step_principal(struct txn *t)
+{
+	enum step_result r = find_principal(t);
+
+	if (t->end == TXN_END_NONE)
+		(void)txn_guard_principal(t, &r);
+	return r;
 }
 
 /* --- the head that leaves -------------------------------------------------------------------------------------------

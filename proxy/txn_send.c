@@ -55,10 +55,13 @@ static uint64_t credential_hash(const struct txn *t)
 
 enum step_result txn_step_dial(struct txn *t)
 {
+	enum step_result refused;
 	int r;
 
 	if (t->dialling)
 		return STEP_WAIT;
+	if (!txn_guard_dial(t, &refused))
+		return refused;
 	t->dialling = true;
 	t->up.on_open = upstream_opened;
 	t->up.on_ready = upstream_ready;

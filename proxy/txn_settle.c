@@ -63,6 +63,15 @@ static void put_units(struct extra *e, int64_t milli)
 	(void)put_text(e, "units", slice_mem(text, (size_t)n));
 }
 
+/* A try of the SDK after others: a call like any other, but people want to know. */
+static void put_retry(struct extra *e, uint32_t retry)
+{
+	char text[32];
+	int n = snprintf(text, sizeof(text), "\"retry\":%u", retry);
+
+	(void)put_members(e, slice_mem(text, (size_t)n));
+}
+
 /* Most calls have nothing. What a row is priced again from comes first, and is missed when there is no room for it. */
 static uint32_t write_extra(struct txn *t, char dst[EXTRA_BYTES])
 {
@@ -78,6 +87,8 @@ static uint32_t write_extra(struct txn *t, char dst[EXTRA_BYTES])
 	if (t->book_cost_nanousd > 0)
 		(void)put_text(&e, "book_usd", slice_of(amount_format_usd(t->book_cost_nanousd, usd)));
 	(void)put_text(&e, "bill", slice_of(u->dedupe_key));
+	if (t->sdk_retry > 0)
+		put_retry(&e, t->sdk_retry);
 	if (t->generic)
 		put_units(&e, generic_call_milli(t->generic));
 	if (t->end != TXN_END_NONE && t->end != TXN_END_COMPLETE) /* NONE: a whole answer is settled before it ends */
@@ -205,4 +216,5 @@ void txn_settle(struct txn *t)
 		CHECK(engine_void(t->worker->proxy->deps.engine, &t->hold) == BUR_OK);
 	}
 	t->has_slot = false;
+	txn_guard_end(t, t->cost_nanousd);
 }

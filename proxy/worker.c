@@ -72,15 +72,24 @@ static void take_snapshots(struct worker *w)
 	struct proxy *p = w->proxy;
 	struct principal_dir *principals;
 	struct price_book *book;
+	struct stop_set *stops;
+	uint64_t cut_round;
 
 	pthread_mutex_lock(&p->snapshots_lock);
 	principals = principal_dir_ref(p->next_principals);
 	book = price_book_ref(p->next_book);
+	stops = stop_set_ref(p->next_stops);
+	cut_round = p->cut_round;
 	pthread_mutex_unlock(&p->snapshots_lock);
 	principal_dir_unref(w->principals);
 	price_book_unref(w->book);
+	stop_set_unref(w->stops);
 	w->principals = principals;
 	w->book = book;
+	w->stops = stops;
+	if (cut_round != w->cut_round)
+		txn_stop_running(w);
+	w->cut_round = cut_round;
 }
 
 static void close_idle(struct worker *w)
@@ -178,6 +187,7 @@ void worker_done(struct worker *w)
 	tap_scratch_done(&w->tap_scratch);
 	principal_dir_unref(w->principals);
 	price_book_unref(w->book);
+	stop_set_unref(w->stops);
 	w->magic = 0;
 }
 

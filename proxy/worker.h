@@ -48,6 +48,8 @@ struct worker {
 	struct txn_list txns;
 	struct principal_dir *principals;
 	struct price_book *book;
+	struct stop_set *stops; /* NULL: nothing is stopped */
+	uint64_t cut_round;     /* of proxy->cut_round: running calls were looked at */
 	bool draining, ending;
 	uint64_t next_request;
 	struct prompt_caches prompt_caches;
@@ -89,6 +91,8 @@ struct proxy {
 	struct census census;
 	struct principal_dir *next_principals; /* the newest, under the lock */
 	struct price_book *next_book;
+	struct stop_set *next_stops;
+	uint64_t cut_round; /* counts the stops that end running calls */
 	pthread_mutex_t snapshots_lock;
 	struct uploads *uploads;    /* files that batches may be made of */
 	_Atomic int64_t body_bytes; /* waiting request bodies, all workers */
