@@ -62,6 +62,10 @@ static const char *const migrations[] = {
     "CREATE TABLE switch(name TEXT PRIMARY KEY, value TEXT NOT NULL, ts INTEGER NOT NULL) STRICT;",
     /* 4: sums by time, made of the ledger as it is */
     ROLLUP_TABLES ROLLUP_FILL,
+    /* 5: the ids under which people's changes may be repeated without harm */
+    "CREATE TABLE operation(id BLOB PRIMARY KEY CHECK(length(id)=16), request BLOB NOT NULL,"
+    " audit_seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX audit_object ON audit(object, seq);",
 };
 
 int db_schema_version(void)

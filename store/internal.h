@@ -3,7 +3,8 @@
  * db.c connection, schema, meta | names.c interned names and meters | seal.c rows and their hash chain |
  * batch.c batches as virtual tables | writer.c transactions and the thread | recover.c journal and counters at start |
  * rollup.c sums by time | adjust.c rows that correct rows, what the budgets are told | late.c bills that come later |
- * open.c opening and closing | store.c calls, sync, upkeep | health.c storage state | fault.c faults for tests. */
+ * operate.c, operate_limits.c, audit.c what people change | open.c opening and closing | store.c calls, sync, upkeep |
+ * health.c storage state | fault.c faults for tests. */
 #ifndef STORE_INTERNAL_H
 #define STORE_INTERNAL_H
 
