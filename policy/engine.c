@@ -18,18 +18,25 @@ static uint64_t first_at(const struct budget *b, int64_t limit, unsigned actions
 	return UINT64_MAX;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 void engine_limit_set(struct entry *entry, int64_t limit)
 {
 	const struct budget *b = entry->budget;
 
 	entry->limit = entry->block_limit = limit;
+	/* A step above 100 % never lifts the promise. */
+	if (entry->block_step != NO_STEP && b->steps[entry->block_step].at_ppm < PPM)
+		entry->block_limit = (int64_t)((wide)limit * b->steps[entry->block_step].at_ppm / PPM);
+	entry->use_limit = b->mode == MODE_SOFT ? limit : entry->block_limit;
 	entry->first_alert = first_at(b, limit, 1u << STEP_ALERT);
 	entry->first_rung = first_at(b, limit, 1u << STEP_THROTTLE | 1u << STEP_PACE | 1u << STEP_DEGRADE);
 	if (b->mode == MODE_SHADOW)
 		entry->first_rung = UINT64_MAX; /* it changes and delays no call */
-	/* A step above 100 % never lifts the promise. */
-	if (entry->block_step != NO_STEP && b->steps[entry->block_step].at_ppm < PPM)
-		entry->block_limit = (int64_t)((wide)limit * b->steps[entry->block_step].at_ppm / PPM);
+	entry->first_event = least((uint64_t)entry->use_limit + 1, least(entry->first_alert, entry->first_rung));
 }
 
 static void entry_init(struct entry *entry, const struct budget *b)

@@ -75,6 +75,14 @@ static void block_put(const struct place *p, struct decision *d)
 		d->verdict = VERDICT_HELD;
 }
 
+static void tightest_put(const struct entry *b, int64_t left, struct decision *d)
+{
+	if (b->unit == UNIT_USD && (!d->tightest || left < d->tightest_left_nanousd)) {
+		d->tightest = b->budget;
+		d->tightest_left_nanousd = left;
+	}
+}
+
 /* What the answer says about the state after the call, allowed or not; `taken` is what it takes. */
 static void decision_describe(const struct place *p, int64_t taken, struct decision *d)
 {
@@ -86,10 +94,7 @@ static void decision_describe(const struct place *p, int64_t taken, struct decis
 	left = clamp64(place_avail(p) - taken);
 	if (b->mode == MODE_SOFT && left < 0)
 		d->over_budget = true;
-	if (b->unit == UNIT_USD && (!d->tightest || left < d->tightest_left_nanousd)) {
-		d->tightest = b->budget;
-		d->tightest_left_nanousd = left;
-	}
+	tightest_put(b, left, d);
 }
 
 /* Not a memset: the arrays are several KiB and only their first entries are ever used. */
@@ -138,7 +143,7 @@ static void decision_apply(struct engine *e, struct place *p, bool allowed, stru
 	struct event_list events = {d->events, &d->n_events};
 
 	engine_decide_alerts(p, allowed ? p->need : 0, &events);
-	if (UNLIKELY(p->refuses) && d->verdict != VERDICT_DEGRADE)
+	if (p->refuses && d->verdict != VERDICT_DEGRADE)
 		refusal_tell(p, allowed, &events);
 	if (allowed)
 		place_take(e, p);
@@ -161,31 +166,61 @@ static bool ladder_climb(const struct place *places, size_t n, enum decide how, 
 	return true;
 }
 
-int engine_decide_take(struct engine *e, struct place *places, size_t n, enum decide how, int64_t now_s,
+static int take_slowly(struct engine *e, struct place *places, size_t n, enum decide how, int64_t now_s,
 		       struct decision *d)
 {
-	bool allowed = true, rungs = false;
+	bool allowed;
 
 	for (size_t i = 0; i < n; i++) {
 		struct place *p = &places[i];
 
 		p->refuses = place_refuses(p);
-		if (UNLIKELY(place_blocks(p)))
+		if (place_blocks(p))
 			block_put(p, d);
-		else if (UNLIKELY(place_used(p, p->need) > INT64_MAX))
+		else if (place_used(p, p->need) > INT64_MAX)
 			return BUR_OVERFLOW;
-		rungs = rungs || place_used(p, p->need) >= p->meter->entry->first_rung;
 	}
-	if (UNLIKELY(rungs || d->n_blocked > 0))
-		allowed = ladder_climb(places, n, how, now_s, d);
+	allowed = ladder_climb(places, n, how, now_s, d);
 	for (size_t i = 0; i < n; i++) {
 		struct place *p = &places[i];
 
-		if (UNLIKELY(p->refuses) && allowed)
+		if (p->refuses && allowed)
 			d->would_block[d->n_would_block++] = p->meter->entry->budget;
 		decision_describe(p, allowed ? p->need : 0, d);
 		if (how != DECIDE_PREVIEW)
 			decision_apply(e, p, allowed, d);
 	}
 	return allowed ? BUR_OK : BUR_DENIED;
+}
+
+/* Nothing is near: no step, no limit. The sums are small. */
+static bool place_is_easy(const struct place *p)
+{
+	return p->in->credit >= 0 && place_used(p, p->need) < p->meter->entry->first_event;
+}
+
+static void take_easily(struct engine *e, struct place *p, bool taken, struct decision *d)
+{
+	const struct entry *b = p->meter->entry;
+	int64_t left;
+
+	p->refuses = false;
+	if (b->mode != MODE_SHADOW) {
+		left = b->use_limit - (int64_t)place_used(p, p->need);
+		tightest_put(b, left > INT64_MAX - p->in->credit ? INT64_MAX : left + p->in->credit, d);
+	}
+	if (taken)
+		place_take(e, p);
+}
+
+int engine_decide_take(struct engine *e, struct place *places, size_t n, enum decide how, int64_t now_s,
+		       struct decision *d)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (UNLIKELY(!place_is_easy(&places[i])))
+			return take_slowly(e, places, n, how, now_s, d);
+	}
+	for (size_t i = 0; i < n; i++)
+		take_easily(e, &places[i], how != DECIDE_PREVIEW, d);
+	return BUR_OK;
 }

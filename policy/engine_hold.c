@@ -17,7 +17,8 @@ static int amounts_add(const struct amounts *a, const struct amounts *b, struct 
 }
 
 /* Nearly always the window is the current one. */
-static void hold_place(struct engine *e, const struct hold *h, size_t i, struct place *p)
+static inline void hold_place(struct engine *e, const struct hold *h, size_t i, const struct by_unit *worst,
+			      struct place *p)
 {
 	const struct hold_meter *hm = &h->m[i];
 	struct meter *m = meter_at(e, hm->meter);
@@ -25,9 +26,8 @@ static void hold_place(struct engine *e, const struct hold *h, size_t i, struct 
 	p->meter = m;
 	p->in = m->ring || m->now.win_start == hm->win_start ? &m->now : engine_window_instance(m, hm->win_start);
 	CHECK(m->uid == hm->uid && p->in && p->in->open > 0);
-	p->own = amount_of(&h->worst, hm->unit);
+	p->own = worst->of[hm->unit];
 	p->would_block = hm->would_block;
-	p->degrade = 0;
 	CHECK(p->in->held >= p->own);
 }
 
@@ -67,6 +67,7 @@ static void hold_fill(struct engine *e, const struct place *places, size_t n, co
 static int places_open(struct engine *e, const struct match *match, const struct amounts *worst, int64_t now_s,
 		       struct place *places, size_t *ret_n)
 {
+	const struct by_unit need = by_unit(worst);
 	size_t n = 0;
 
 	for (size_t i = 0; i < match->n; i++) {
@@ -79,12 +80,14 @@ static int places_open(struct engine *e, const struct match *match, const struct
 		if (r < 0)
 			return r;
 		CHECK(m->now.open < UINT32_MAX);
-		places[n++] = (struct place){.meter = m,
-					     .in = &m->now,
-					     .need = amount_of(worst, b->unit),
-					     .index = match->meter[i],
-					     .degrade = match->degrade[i],
-					     .degrade_entry = match->degrade_entry[i]};
+		places[n].meter = m;
+		places[n].in = &m->now;
+		places[n].need = need.of[b->unit];
+		places[n].own = 0;
+		places[n].index = match->meter[i];
+		places[n].would_block = false;
+		places[n].degrade = match->degrade[i];
+		places[n++].degrade_entry = match->degrade_entry[i];
 	}
 	*ret_n = n;
 	return BUR_OK;
@@ -143,7 +146,9 @@ int engine_mark_sent(struct engine *e, struct hold *h)
 
 int engine_extend(struct engine *e, struct hold *h, const struct amounts *delta, int64_t now_s, struct decision *ret)
 {
+	const struct by_unit more = by_unit(delta);
 	struct place places[MATCH_MAX];
+	struct by_unit worst_of;
 	struct amounts worst;
 	int r = BUR_ALREADY;
 
@@ -157,10 +162,11 @@ int engine_extend(struct engine *e, struct hold *h, const struct amounts *delta,
 	r = amounts_add(&h->worst, delta, &worst);
 	if (r < 0)
 		goto out;
+	worst_of = by_unit(&h->worst);
 	/* R7.4: in the windows where the hold was taken, also when they have ended. */
 	for (size_t i = 0; i < h->n; i++) {
-		hold_place(e, h, i, &places[i]);
-		places[i].need = amount_of(delta, h->m[i].unit);
+		hold_place(e, h, i, &worst_of, &places[i]);
+		places[i].need = more.of[h->m[i].unit];
 		if (UNLIKELY(places[i].meter->credits))
 			engine_credit_expire(e, places[i].meter, now_s);
 	}
@@ -188,6 +194,8 @@ static bool amounts_within(const struct amounts *a, const struct amounts *worst)
 
 int engine_shrink(struct engine *e, struct hold *h, const struct amounts *delta)
 {
+	const struct by_unit less_of = by_unit(delta);
+	struct by_unit worst_of;
 	int r = BUR_ALREADY;
 
 	engine_lock(e);
@@ -196,11 +204,12 @@ int engine_shrink(struct engine *e, struct hold *h, const struct amounts *delta)
 	r = BUR_INVALID;
 	if (!amounts_within(delta, &h->worst))
 		goto out;
+	worst_of = by_unit(&h->worst);
 	for (size_t i = 0; i < h->n; i++) {
-		int64_t less = amount_of(delta, h->m[i].unit);
+		int64_t less = less_of.of[h->m[i].unit];
 		struct place p;
 
-		hold_place(e, h, i, &p);
+		hold_place(e, h, i, &worst_of, &p);
 		p.in->held -= less;
 		e->held[h->m[i].unit] -= (uint64_t)less;
 	}
@@ -279,7 +288,9 @@ static int settle_may(const struct hold *h, const struct amounts *actual)
 int engine_settle(struct engine *e, struct hold *h, const struct amounts *actual, struct settlement *ret)
 {
 	struct event_list events = {ret->events, &ret->n_events};
+	const struct by_unit bill = by_unit(actual);
 	struct place places[MATCH_MAX];
+	struct by_unit worst_of;
 	int r;
 
 	ret->n_events = 0;
@@ -288,9 +299,10 @@ int engine_settle(struct engine *e, struct hold *h, const struct amounts *actual
 	r = settle_may(h, actual);
 	if (r < 0)
 		goto out;
+	worst_of = by_unit(&h->worst);
 	for (size_t i = 0; i < h->n; i++) {
-		hold_place(e, h, i, &places[i]);
-		places[i].need = amount_of(actual, h->m[i].unit);
+		hold_place(e, h, i, &worst_of, &places[i]);
+		places[i].need = bill.of[h->m[i].unit];
 	}
 	r = BUR_OVERFLOW;
 	if (settle_overflows(places, h))
@@ -307,14 +319,16 @@ out:
 
 int engine_void(struct engine *e, struct hold *h)
 {
+	struct by_unit worst_of;
 	int r = BUR_ALREADY;
 
 	engine_lock(e);
 	if (is_open(hold_state(h))) {
+		worst_of = by_unit(&h->worst);
 		for (size_t i = 0; i < h->n; i++) {
 			struct place p;
 
-			hold_place(e, h, i, &p);
+			hold_place(e, h, i, &worst_of, &p);
 			place_release(e, &p);
 			engine_window_drop(e, p.meter, p.in);
 		}

@@ -34,6 +34,7 @@ struct instance {
 	uint32_t warned_mask;
 	uint32_t would_block; /* calls that a shadow budget would have refused */
 	uint32_t open;        /* holds taken here and not resolved; a hold of zero counts too */
+	uint32_t window;      /* its number, see struct entry; 0: the counter was not used yet */
 };
 
 /* A past window, on its meter's list or spare. */
@@ -52,14 +53,18 @@ struct entry {
 	const struct budget *budget;
 	enum budget_mode mode;
 	enum amount_unit unit;
-	int64_t limit;        /* in force; under the lock, like the next three */
+	int64_t limit; /* in force; under the lock, like the next five */
+	/* While less than this is used (and no credit is negative) nothing is told, reached, refused or over. */
+	uint64_t first_event;
 	uint64_t first_alert; /* nothing is told while less than this is used */
 	uint64_t first_rung;  /* no step throttles, paces or degrades while less than this is used */
+	int64_t use_limit;    /* how much may be used: the next one, or of a soft budget the limit */
 	int64_t block_limit;  /* where a hard budget blocks: the first block step's share, never above the limit */
 	int64_t bucket_s;     /* rolling: length of a bucket, else 0 */
 	size_t block_step;    /* NO_STEP: none */
 	uint32_t own_meter;   /* without `per`: its only meter */
 	int64_t win_start, win_end; /* the current window or bucket; under the lock */
+	uint32_t window;            /* its number; 0: none was looked up yet */
 };
 
 /* Credit that ends at an instant, or goes on into the next window. */
@@ -125,9 +130,13 @@ static inline struct meter *meter_at(struct engine *e, uint32_t index)
 	return atomic_load_explicit(&e->meters[index], memory_order_relaxed);
 }
 
-static inline int64_t amount_of(const struct amounts *a, enum amount_unit unit)
+/* Amounts by their unit. */
+struct by_unit {
+	int64_t of[UNIT_REQUESTS + 1];
+};
+static inline struct by_unit by_unit(const struct amounts *a)
 {
-	return unit == UNIT_USD ? a->nanousd : unit == UNIT_TOKENS ? a->tokens : a->requests;
+	return (struct by_unit){{[UNIT_USD] = a->nanousd, [UNIT_TOKENS] = a->tokens, [UNIT_REQUESTS] = a->requests}};
 }
 
 /* --- engine.c: under the lock ------------------------------------------------------------------------------------- */
@@ -153,18 +162,22 @@ int engine_window_grow(struct engine *, size_t places) MUST_USE;
 int engine_window_roll_slowly(struct engine *, struct meter *, int64_t now_s) MUST_USE;
 MUST_USE static inline int engine_window_roll(struct engine *e, struct meter *m, int64_t now_s)
 {
-	const struct instance *in = &m->now;
+	const struct entry *b = m->entry;
 
-	/* The budget's window is never behind its counters'; one of no length was not used yet. */
-	if (LIKELY(now_s < in->win_end && in->win_start < in->win_end && in->win_end == m->entry->win_end &&
-		   in->win_start == m->entry->win_start && !m->credits))
+	/* The budget's window is never behind its counters'. */
+	if (LIKELY(now_s < b->win_end && m->now.window == b->window && !m->credits))
 		return BUR_OK;
 	return engine_window_roll_slowly(e, m, now_s);
 }
 /* The instance that began then, or has the bucket that began then; only when it is current or still has holds. */
 struct instance *engine_window_instance(struct meter *, int64_t win_start);
 /* A hold has left this instance: a past one without holds is forgotten. */
-void engine_window_drop(struct engine *, struct meter *, struct instance *);
+void engine_window_forget(struct engine *, struct meter *, struct instance *);
+static inline void engine_window_drop(struct engine *e, struct meter *m, struct instance *in)
+{
+	if (UNLIKELY(in != &m->now && in->open == 0))
+		engine_window_forget(e, m, in);
+}
 /* Does what is settled for the window or bucket of that start still count? Buckets leave, windows do not. */
 bool engine_window_counts(struct meter *, int64_t win_start);
 /* delta is spent (or taken back) in the window of `in` that began at win_start; a bucket that has left takes nothing.
@@ -199,10 +212,10 @@ struct place {
 	struct instance *in;
 	int64_t need;     /* asked for now */
 	int64_t own;      /* already held here by the same call */
-	uint32_t index;   /* of the meter */
+	uint32_t index;   /* of the meter; not for an extension */
+	uint16_t degrade; /* its steps that have another model, by bit */
 	bool refuses;     /* hard or shadow, and it does not fit */
 	bool would_block; /* the call was, or is now, counted as one that this shadow budget would have refused */
-	uint16_t degrade; /* its steps that have another model, by bit */
 	const uint8_t *degrade_entry;
 };
 struct event_list {
@@ -214,7 +227,7 @@ struct event_list {
 enum decide { DECIDE_RESERVE, DECIDE_PREVIEW, DECIDE_EXTEND };
 
 void engine_decide_init(struct decision *);
-/* All needs are taken (BUR_OK), or none (BUR_DENIED, BUR_OVERFLOW); a preview takes none. */
+/* All needs are taken (BUR_OK), or none (BUR_DENIED, BUR_OVERFLOW); a preview takes none. `refuses` is set here. */
 int engine_decide_take(struct engine *, struct place *, size_t n, enum decide, int64_t now_s,
 		       struct decision *) MUST_USE;
 /* posted + held + need. Fits, as posted + held fit an int64. */
@@ -237,9 +250,7 @@ static inline int64_t clamp64(wide v)
 /* What may be used in this window: hard budgets end at their block step, and shadow ones as if they were hard. */
 static inline wide place_limit(const struct place *p)
 {
-	const struct entry *b = p->meter->entry;
-
-	return (wide)(b->mode == MODE_SOFT ? b->limit : b->block_limit) + p->in->credit;
+	return (wide)p->meter->entry->use_limit + p->in->credit;
 }
 
 /* Never clamped: negative after an overrun or when more was spent than the limit allows today. */

@@ -14,8 +14,13 @@ int64_t engine_window_now(struct engine *e, int64_t now_s)
 /* The window is computed once per budget and window, not per meter: computing it may be slow. */
 static void roll_entry(struct entry *b, int64_t now_s)
 {
-	if (now_s >= b->win_end || b->win_start == b->win_end)
-		budget_window_at(b->budget, now_s, &b->win_start, &b->win_end);
+	int64_t start = b->win_start;
+
+	if (now_s < b->win_end && b->window != 0)
+		return;
+	budget_window_at(b->budget, now_s, &b->win_start, &b->win_end);
+	if (b->win_start != start || b->window == 0)
+		b->window++; /* the last one of all time never ends */
 }
 
 /* Buckets that have left take what was spent in them along. */
@@ -25,13 +30,14 @@ static void ring_roll(struct meter *m)
 	struct instance *in = &m->now;
 	int64_t head = entry->win_start / entry->bucket_s, credit = m->ring->credit;
 
-	if (in->win_end == in->win_start)
+	if (m->now.window == 0)
 		window_ring_init(m->ring, head);
 	else
 		window_ring_advance(m->ring, head);
 	in->credit += m->ring->credit - credit;
 	in->win_start = entry->win_start;
 	in->win_end = entry->win_end;
+	in->window = entry->window;
 	in->posted = m->ring->posted;
 	in->warned_mask = window_ring_mask(m->ring);
 	in->would_block = window_ring_would_block(m->ring);
@@ -79,22 +85,18 @@ static int past_put(struct engine *e, struct meter *m)
 	return BUR_OK;
 }
 
-void engine_window_drop(struct engine *e, struct meter *m, struct instance *in)
+void engine_window_forget(struct engine *e, struct meter *m, struct instance *in)
 {
-	if (LIKELY(in == &m->now) || in->open > 0)
-		return;
-	for (struct past **at = &m->past; *at; at = &(*at)->next) {
-		struct past *p = *at;
+	struct past **at = &m->past, *p;
 
-		if (&p->in != in)
-			continue;
-		*at = p->next;
-		p->next = e->spare;
-		e->spare = p;
-		m->n_past--;
-		return;
-	}
-	CHECK(!"on the list");
+	while (*at && &(*at)->in != in)
+		at = &(*at)->next;
+	p = *at;
+	CHECK(p);
+	*at = p->next;
+	p->next = e->spare;
+	e->spare = p;
+	m->n_past--;
 }
 
 static struct instance *past_find(struct meter *m, int64_t win_start)
@@ -116,7 +118,7 @@ int engine_window_roll_slowly(struct engine *e, struct meter *m, int64_t now_s)
 	roll_entry(entry, now_s);
 	if (UNLIKELY(m->credits))
 		engine_credit_expire(e, m, now_s);
-	if (m->now.win_start == entry->win_start && m->now.win_end == entry->win_end)
+	if (m->now.window == entry->window)
 		return BUR_OK;
 	if (m->ring) {
 		ring_roll(m);
@@ -128,7 +130,8 @@ int engine_window_roll_slowly(struct engine *e, struct meter *m, int64_t now_s)
 	past = m->now.open > 0 ? &m->past->in : &m->now;
 	if (m->credits)
 		credit = engine_credit_carry(e, m, past);
-	m->now = (struct instance){.win_start = entry->win_start, .win_end = entry->win_end, .credit = credit};
+	m->now = (struct instance){
+	    .win_start = entry->win_start, .win_end = entry->win_end, .credit = credit, .window = entry->window};
 	return BUR_OK;
 }
 
@@ -149,8 +152,8 @@ struct instance *engine_window_instance(struct meter *m, int64_t win_start)
 {
 	struct instance *in = &m->now;
 
-	if (in->win_end == in->win_start)
-		return NULL; /* a window of no length: the counter was not used yet */
+	if (m->now.window == 0)
+		return NULL;
 	if (m->ring)
 		return bucket_of(m, win_start) ? in : NULL;
 	return in->win_start == win_start ? in : past_find(m, win_start);
