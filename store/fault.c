@@ -1,30 +1,73 @@
+#include "store/fault.h"
+
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/slice.h"
-#include "store/internal.h"
 
 _Atomic int64_t fault_kill_left;
+
+/* Set before any thread runs. */
+static enum kill_step kill_at;
+static bool kill_after;
 
 static struct {
 	_Atomic int skip, times, code;
 	_Atomic bool done;
 } commits;
 
+/* Whether `text` is the rest of "before:STEP:n". */
+static bool step_parse(struct slice text, struct slice *ret_number)
+{
+	static const char *const names[KILL_STEP_COUNT] = {
+#define X(uc, name) [KILL_##uc] = name,
+	    KILL_STEPS(X)
+#undef X
+	};
+	struct slice word;
+
+	if (!slice_cut(text, ':', &word, ret_number))
+		return false;
+	for (int i = KILL_ANY + 1; i < KILL_STEP_COUNT; i++) {
+		if (slice_eq(word, slice_of(names[i]))) {
+			kill_at = (enum kill_step)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 void fault_kill_arm(void)
 {
-	const char *text = getenv("BURSAR_KILL_AT");
+	struct slice text = slice_of(getenv("BURSAR_KILL_AT")), number = text;
+	bool after = slice_starts(text, SLICE("after:"));
 	uint64_t n;
 
-	if (!text || slice_u64(slice_of(text), &n) < 0 || n > INT64_MAX)
+	kill_at = KILL_ANY;
+	kill_after = after;
+	if ((after || slice_starts(text, SLICE("before:"))) &&
+	    !step_parse(slice_sub(text, after ? 6 : 7, text.n), &number))
+		number = SLICE_NONE;
+	if (slice_u64(number, &n) < 0 || n > INT64_MAX) {
+		if (text.n > 0)
+			fprintf(stderr, "bursar: BURSAR_KILL_AT: there is no such point\n");
 		return;
+	}
 	atomic_store(&fault_kill_left, (int64_t)n);
+}
+
+void fault_kill_step(enum kill_step step, bool after)
+{
+	if (kill_at != KILL_ANY && (step != kill_at || after != kill_after))
+		return;
+	if (atomic_fetch_sub(&fault_kill_left, 1) == 1)
+		(void)raise(SIGKILL);
 }
 
 void fault_kill_hit(void)
 {
-	if (atomic_fetch_sub(&fault_kill_left, 1) == 1)
-		(void)raise(SIGKILL);
+	fault_kill_step(KILL_ANY, false);
 }
 
 void store_test_fail(int skip, int times, int sqlite_code, bool done)

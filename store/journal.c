@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/slice.h"
-#include "store/internal.h"
+#include "store/fault.h"
 
 #define HEADER_BYTES 4096
 #define JOURNAL_VERSION 1u
@@ -93,12 +93,12 @@ static uint32_t slot_crc(const struct slot *s, unsigned cell)
 	return crc32c(crc, p + 176, JOURNAL_SLOT_BYTES - 176);
 }
 
-static void commit(struct journal *j, struct slot *s, uint64_t word)
+static void commit(struct journal *j, struct slot *s, uint64_t word, enum kill_step step)
 {
-	kill_point();
+	kill_step(step, false);
 	atomic_store_explicit(&s->commit, word, memory_order_release);
 	atomic_signal_fence(memory_order_seq_cst); /* and what is written next is not moved before it */
-	kill_point();
+	kill_step(step, true);
 	if (!atomic_load_explicit(&j->dirty, memory_order_relaxed))
 		atomic_store_explicit(&j->dirty, true, memory_order_relaxed);
 }
@@ -327,7 +327,7 @@ void journal_reserve(struct journal *j, uint32_t i, const struct journal_entry *
 	memcpy(s->meters, e->meters, n * sizeof s->meters[0]);
 	memset(s->meters + n, 0, (JOURNAL_METERS_MAX - n) * sizeof s->meters[0]);
 	memcpy(s->trace, e->trace, sizeof s->trace);
-	commit(j, s, word_make(SLOT_RESERVED, 0, word_generation(word) + 1, slot_crc(s, 0)));
+	commit(j, s, word_make(SLOT_RESERVED, 0, word_generation(word) + 1, slot_crc(s, 0)), KILL_RESERVED);
 }
 
 void journal_sent(struct journal *j, uint32_t i)
@@ -337,7 +337,7 @@ void journal_sent(struct journal *j, uint32_t i)
 
 	CHECK(word_state(word) == SLOT_RESERVED);
 	/* Nothing but the state changes, so the CRC stays. */
-	commit(j, s, word_make(SLOT_SENT, word_cell(word), word_generation(word), word_crc(word)));
+	commit(j, s, word_make(SLOT_SENT, word_cell(word), word_generation(word), word_crc(word)), KILL_SENT);
 }
 
 static void change(struct journal *j, struct slot *s, uint64_t word, enum slot_state state,
@@ -346,7 +346,8 @@ static void change(struct journal *j, struct slot *s, uint64_t word, enum slot_s
 	unsigned other = word_cell(word) ^ 1;
 
 	s->cell[other] = *c;
-	commit(j, s, word_make(state, other, word_generation(word), slot_crc(s, other)));
+	commit(j, s, word_make(state, other, word_generation(word), slot_crc(s, other)),
+	       state == SLOT_SETTLED ? KILL_SETTLED : KILL_UPDATED);
 }
 
 void journal_update(struct journal *j, uint32_t i, const struct journal_cell *c)
@@ -373,5 +374,5 @@ void journal_release(struct journal *j, uint32_t i)
 	struct slot *s = slot_at(j, i);
 	uint64_t word = atomic_load_explicit(&s->commit, memory_order_relaxed);
 
-	commit(j, s, word_make(SLOT_FREE, 0, word_generation(word), 0));
+	commit(j, s, word_make(SLOT_FREE, 0, word_generation(word), 0), KILL_FREED);
 }

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "store/internal.h"
+#include "store/fault.h"
 
 static const char *const texts[W_COUNT] = {
     [W_BEGIN] = "BEGIN IMMEDIATE",
@@ -428,11 +428,11 @@ int writer_commit(struct writer *w)
 	bool done;
 	int rc, injected = fault_commit(&done);
 
-	kill_point();
+	kill_step(KILL_COMMITTED, false);
 	if (injected != SQLITE_OK && !done)
 		return injected;
 	rc = db_run(w->st[W_COMMIT]);
-	kill_point();
+	kill_step(KILL_COMMITTED, true);
 	return injected != SQLITE_OK ? injected : rc;
 }
 
