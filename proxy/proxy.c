@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "proxy/ca.h"
 #include "proxy/client.h"
+#include "proxy/pacing.h"
 #include "proxy/uploads.h"
 #include "proxy/worker.h"
 
@@ -114,7 +115,8 @@ int proxy_new(const struct proxy_config *cfg, const struct proxy_deps *deps, str
 	p->addresses = calloc(cfg->n_listen + cfg->dial.n_deny, sizeof(*p->addresses));
 	p->workers = calloc(cfg->workers, sizeof(*p->workers));
 	p->uploads = uploads_new(UPLOADS_MAX, UPLOADS_BYTES_MAX);
-	r = p->addresses && p->workers && p->uploads ? build(p, err, err_size) : BUR_NOMEM;
+	p->pacing = pacing_table_new();
+	r = p->addresses && p->workers && p->uploads && p->pacing ? build(p, err, err_size) : BUR_NOMEM;
 	if (r < 0) {
 		proxy_free(p);
 		return r;
@@ -236,6 +238,7 @@ void proxy_free(struct proxy *p)
 	price_book_unref(p->next_book);
 	stop_set_unref(p->next_stops);
 	uploads_free(p->uploads);
+	pacing_table_free(p->pacing);
 	census_done(&p->census);
 	pthread_mutex_destroy(&p->snapshots_lock);
 	free(p->workers);

@@ -60,6 +60,8 @@ void txn_metrics_register(void)
 		metric_register(&metric_refusals[i]);
 	}
 	histogram_register(&histogram_seconds);
+	metric_register(&metric_streams_cut);
+	txn_pace_metrics();
 }
 
 /* The head is parsed in the worker's scratch over bytes of client->in; both change, so the call keeps a copy. */
@@ -173,6 +175,7 @@ static void log_call(struct txn *t)
 		log_int(&l, "input_tokens", (int64_t)t->input_tokens);
 		log_int(&l, "output_tokens", (int64_t)t->output_tokens);
 		log_int(&l, "flags", t->row_flags);
+		txn_ladder_log(t, &l);
 	}
 	log_int(&l, "bytes_out", (int64_t)t->answer_bytes);
 	log_int(&l, "us_total", (now - t->start_mono_ns) / 1000);
@@ -204,6 +207,9 @@ static void txn_retire(struct txn *t)
 	txn_upload_free(t);
 	txn_free_scan(t);
 	txn_count_free(t);
+	txn_grow_free(t);
+	free(t->cut_why);
+	t->cut_why = NULL;
 	buf_done(&t->body_buf);
 	buf_done(&t->send);
 	buf_done(&t->answer_in);
@@ -261,8 +267,8 @@ static void keep(char **at, struct slice *s)
 void txn_compact(struct txn *t)
 {
 	struct slice host = slice_of(t->target.host);
-	struct slice *texts[] = {&t->method, &t->target.path,      &t->key_name,          &t->tags_json,
-				 &host,      &t->target.api.model, &t->target.api.late_id};
+	struct slice *texts[] = {&t->method, &t->target.path,      &t->key_name,           &t->tags_json,
+				 &host,      &t->target.api.model, &t->target.api.late_id, &t->degraded_from};
 	size_t n = 0;
 	char *at;
 
@@ -367,7 +373,7 @@ void txn_client_gone(struct txn *t)
 		t->paused = false;
 		return;
 	}
-	txn_abort(t, t->answer_head_seen ? TXN_END_CLIENT_ANSWER
-		     : t->sending        ? TXN_END_CLIENT_WAIT
-					 : TXN_END_CLIENT_BODY);
+	txn_abort(t, t->answer_head_seen                 ? TXN_END_CLIENT_ANSWER
+		     : t->sending || t->step == TXN_PACE ? TXN_END_CLIENT_WAIT
+							 : TXN_END_CLIENT_BODY);
 }

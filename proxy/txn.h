@@ -7,11 +7,13 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/log.h"
 #include "meter/batch_file.h"
 #include "meter/bound.h"
 #include "meter/envelope.h"
 #include "meter/generic_call.h"
 #include "meter/tap.h"
+#include "meter/tap_edge.h"
 #include "meter/usage_hide.h"
 #include "proxy/client.h"
 #include "proxy/route.h"
@@ -39,6 +41,7 @@ enum txn_step {
 	X(CLIENT_WAIT, "client_gone_before_answer")                                                                    \
 	X(CLIENT_ANSWER, "client_gone_in_answer")                                                                      \
 	X(CLIENT_SLOW, "client_too_slow")                                                                              \
+	X(BUDGET_CUT, "budget_cut") /* by bursar, while it ran: the money was gone, or somebody said so */              \
 	X(UPSTREAM_CONNECT, "upstream_connect")                                                                        \
 	X(UPSTREAM_TLS, "upstream_tls")                                                                                \
 	X(UPSTREAM_SEND, "upstream_gone_in_request")                                                                   \
@@ -117,12 +120,16 @@ struct txn {
 	struct txn_edit edits[TXN_EDITS_MAX]; /* ascending, see txn_edit.c */
 	size_t n_edits;
 
-	/* the ladder (txn_ladder.c) */
+	/* the ladder (txn_ladder.c, txn_pace.c) */
 	struct slice degraded_from; /* the model that was asked for; empty: it is the one that is called */
 	uint64_t clamped_to;        /* output tokens that were put into the request; 0: none */
-	unsigned degrades;
-	int64_t delay_ns;      /* to wait before it leaves */
-	struct pacing *pacing; /* NULL: it is neither throttled nor paced */
+	bool default_out;           /* they are a budget's default: none were asked for */
+	bool no_rungs;              /* no other model is tried any more */
+	bool asked_has_max_out;     /* what the request itself says, before anything was changed */
+	uint64_t asked_max_out;
+	unsigned degrades, reserves;
+	int64_t delay_ns;        /* it waited before it left, or must */
+	struct waiting *waiting; /* NULL: it is neither throttled nor paced */
 	/* what stops calls beside their budgets (txn_guard.c); NULL: nothing watches this call */
 	struct guarded *guarded;
 	uint32_t sdk_retry; /* which try of its SDK this is; 0: the first, or it does not say */
@@ -140,7 +147,10 @@ struct txn {
 	enum script counted_script;
 	bool priced_as_answer;        /* the model that the answer names was charged */
 	struct generic_call *generic; /* NULL unless a rule under `meters` covers the call */
-	struct bound bound;
+	struct bound bound;           /* what is held, or will be */
+	struct bound full_bound;      /* of the whole call, also where it begins with less (txn_grow.c) */
+	struct prompt_count count;    /* of the prompt, where the bound stands on it */
+	bool has_count;
 	struct hold hold;
 	bool has_slot;
 	uint32_t slot;
@@ -174,6 +184,11 @@ struct txn {
 	int answer_status;
 	enum out_framing out_framing;
 	struct tap *tap;
+	struct tap_edge edge; /* of what the client was given of the answer */
+	bool answer_coded;    /* it is compressed */
+	bool counts_words;    /* the tap counts as the vendor does */
+	char *cut_why;        /* it is to be cut off behind the event at hand, and why; else NULL */
+	uint64_t cut_at_bytes;
 	struct usage_hide *hide;
 	struct upload *upload; /* NULL unless it is a file that may become a batch (txn_upload.c) */
 	struct buf hidden;     /* output of the filter */
@@ -212,6 +227,8 @@ bool txn_is_late(const struct txn *);
 /* Model runs that the call stands for, before its answer tells. */
 uint64_t txn_requests(const struct txn *);
 bool txn_is_residency(const struct txn *);
+/* t->bound and t->full_bound of t->info at t->price. */
+enum bound_result txn_find_bound(struct txn *, const char **ret_why);
 /* The price of a model of this call's provider; NULL: unknown. */
 const struct price_model *txn_find_price(struct txn *, const char *model, bool *ret_inherited);
 /* The budgets of the call and its facts, into the worker's scratch. False: *ret is what becomes of the call. */
@@ -269,15 +286,29 @@ uint64_t txn_edit_length(const struct txn *); /* of the body as it leaves */
 void txn_edit_pieces(const struct txn *, void (*add)(void *ctx, struct slice), void *ctx);
 
 /* txn_ladder.c: from the engine's decision to what is done about the call. */
+/* A request without a bound of its output gets the budgets' default. After price and match are known. */
+void txn_ladder_default_out(struct txn *);
 /* The hold was refused: a cheaper model or fewer output tokens? TRUE: t->info, t->bound, the match and the edits are
- * changed; reserve again. */
+ * changed; reserve again. False with t->end set: the call was refused meanwhile. */
 bool txn_ladder_bend(struct txn *, const struct decision *);
+/* What was done, for people: fields of the answer's head, members of the row's `extra`, words of the log line. */
+void txn_ladder_fields(const struct txn *, struct h1_writer *);
+struct slice txn_ladder_extra(const struct txn *, char *dst, size_t dst_size);
+void txn_ladder_log(const struct txn *, struct log_line *);
+
+/* txn_pace.c: throttled and paced calls wait before they leave. */
 /* The hold was taken: how long must it wait? False: it must wait too long; the hold is voided, the call refused (429),
  * *ret says how it goes on. */
 bool txn_ladder_pace(struct txn *, const struct decision *, enum step_result *ret);
 enum step_result txn_step_pace(struct txn *); /* waits, then dials */
 /* Idempotent, for every exit: what was not used is given back to the pacing. */
 void txn_ladder_end(struct txn *, int64_t actual_nanousd);
+void txn_pace_metrics(void);
+/* The worker takes no more calls: those that wait are refused. */
+void txn_pace_drain(struct worker *);
+
+/* The time that the engine believes in. */
+int64_t txn_engine_time_s(struct txn *);
 
 /* txn_grow.c: holds that grow. What is needed after txn_compact is not in the arena. */
 /* Before the first reserve, and again when the ladder changed the call: may this stream hold less than all it can
@@ -287,6 +318,12 @@ void txn_grow_begin(struct txn *);
 bool txn_grow_begin_with(struct txn *, const struct amounts *room);
 /* After each piece of the answer went to the tap. False: the money is gone; the call must be cut off. */
 bool txn_grow_on(struct txn *);
+/* Then: which budgets, and how far it got. */
+const char *txn_grow_why(const struct txn *);
+/* The hold becomes that of the whole call, which then needs not be watched. False: there is no money for it. */
+bool txn_grow_whole(struct txn *);
+/* Output tokens that may be on the wire, and billed, when a call is hung up on. */
+uint64_t txn_grow_allowance(const struct txn *);
 void txn_grow_free(struct txn *);
 
 /* txn_guard.c: kill switches, breakers, loops. Each: false: refused, *ret is what becomes of the call. */
@@ -353,5 +390,11 @@ void txn_relay_interest(struct txn *);
 enum step_result txn_relay_read(struct txn *);
 /* The vendor's side failed after its head: the client must see a broken answer, not a short one. */
 enum step_result txn_relay_cut(struct txn *, enum txn_end);
+/* Ends a call at once from outside its steps, wherever it is: a running stream in the vendor's own words, behind the
+ * event that the client is reading (whose rest it gets first), else by a refusal, or where nothing can be said any more
+ * by a broken connection. The vendor is hung up on; what was used is charged, and the hold ends. `why` is a sentence for
+ * people. The call may be gone on return. */
+void txn_cut_off(struct txn *, const char *why);
+extern struct metric metric_streams_cut;
 
 #endif

@@ -28,6 +28,20 @@ static void open_generic(struct txn *t, const struct h1_head *h)
 		generic_call_answer_field(t->generic, h->fields[i].name, h->fields[i].value);
 }
 
+/* A hold that grows goes by the words of the answer where they can be counted as the vendor counts them. */
+static void count_words(struct txn *t, struct tap_options *o)
+{
+	const struct proxy_provider *p = t->target.provider;
+	struct slice vendor = slice_of(p->price_id ? p->price_id : p->name);
+
+	if (!t->growing || t->info.candidates > 1 || (t->target.api.kind == API_COMPLETIONS && t->info.messages > 1))
+		return;
+	o->encoding = tok_for_model(vendor, slice_of(price_model_id(t->price)), &o->count);
+	o->count = o->count && tok_available(o->encoding);
+	o->cache = t->worker->prompt_caches.of[o->encoding];
+	t->counts_words = o->count;
+}
+
 static void open_tap(struct txn *t, const struct h1_head *h)
 {
 	const struct h1_field *type = h1_find(h, H1_F_CONTENT_TYPE);
@@ -41,6 +55,9 @@ static void open_tap(struct txn *t, const struct h1_head *h)
 		return;
 	o.content_type = type ? type->value : SLICE_NONE;
 	o.content_encoding = coding;
+	count_words(t, &o);
+	tap_edge_init(&t->edge, t->target.api.kind, o.content_type);
+	t->answer_coded = coding.n > 0 && !slice_ieq(coding, SLICE("identity"));
 	t->tap = tap_new(&o);
 	for (size_t i = 0; t->tap && i < h->n_fields; i++)
 		tap_header(t->tap, h->fields[i].name, h->fields[i].value);
@@ -106,6 +123,7 @@ static void write_our_fields(struct h1_writer *w, struct txn *t)
 	}
 	if (t->over_budget)
 		h1_write_field(w, SLICE("x-bursar-over-budget"), SLICE("1"));
+	txn_ladder_fields(t, w);
 }
 
 static void write_framing(struct h1_writer *w, struct txn *t, const struct h1_head *h)

@@ -94,7 +94,11 @@ static enum tighten tighten(struct txn *t, struct prompt_count *count)
 	if (bound_tighten(t->price, t->target.api.kind, &t->info, t->start_wall_ns / NS_PER_S, count,
 			  t->worker->match.estimate_input, &t->bound) != BOUND_OK)
 		return TIGHTEN_NOT;
-	return t->bound.worst_nanousd < before ? TIGHTEN_DONE : TIGHTEN_NOT;
+	if (t->bound.worst_nanousd >= before)
+		return TIGHTEN_NOT;
+	t->count = *count;
+	t->has_count = true;
+	return TIGHTEN_DONE;
 }
 
 static enum tighten count_on(struct txn *t)

@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "proxy/txn.h"
 
+#define RESERVES_MAX 16 /* of one call; others may take the room it was bent to fit into */
+
 static struct store *store_of(const struct txn *t)
 {
 	return t->worker->proxy->deps.store;
@@ -50,7 +52,7 @@ static enum step_result blocked(struct txn *t, const struct decision *d)
 	struct refusal_budget *list = arena_zalloc(&t->arena, d->n_blocked * sizeof(*list));
 	struct buf text;
 	char when[TIME_TEXT_MAX];
-	int64_t soonest = INT64_MAX, now_s = t->start_wall_ns / NS_PER_S;
+	int64_t soonest = INT64_MAX, now_s = txn_engine_time_s(t);
 	enum step_result r;
 
 	if (!list)
@@ -144,53 +146,126 @@ static int reserve(struct txn *t, struct decision *ret)
 				.requests = (int64_t)txn_requests(t)};
 
 	ret->n_events = 0;
-	return engine_reserve(engine_of(t), &t->worker->match, &worst, t->start_wall_ns / NS_PER_S, &t->hold, ret);
+	t->reserves++;
+	return engine_reserve(engine_of(t), &t->worker->match, &worst, txn_engine_time_s(t), &t->hold, ret);
 }
 
-enum step_result txn_step_hold(struct txn *t)
-{
-	struct decision d;
-	enum tighten closer = t->counting ? txn_tighten(t) : TIGHTEN_NOT;
-	enum step_result refused;
-	struct call call;
-	int r;
+/* --- making it fit ------------------------------------------------------------------------------------------------ */
 
+enum fit { FIT_AGAIN, FIT_NOT, FIT_LATER, FIT_ENDED, FIT_DECIDED };
+
+/* Near the limit the exact count decides, which far from it nobody pays for. It is made of the whole call, also when
+ * the hold begins with less. */
+static enum fit count(struct txn *t)
+{
+	struct bound begun = t->bound;
+	enum tighten closer;
+
+	t->bound = t->full_bound;
+	closer = txn_tighten(t);
 	if (closer == TIGHTEN_LATER)
-		return STEP_WAIT;
+		return FIT_LATER;
 	if (closer == TIGHTEN_REFUSED)
-		return STEP_MORE;
-	r = reserve(t, &d);
-	/* near the limit the exact count decides, which far from it nobody pays for */
-	closer = r == BUR_DENIED ? txn_tighten(t) : TIGHTEN_NOT;
-	if (closer != TIGHTEN_NOT)
-		txn_tell_events(t, d.events, d.n_events);
-	if (closer == TIGHTEN_LATER)
-		return STEP_WAIT;
-	if (closer == TIGHTEN_DONE)
-		r = reserve(t, &d);
-	if (r == BUR_OVERFLOW)
-		return txn_refuse(t, REFUSE_PRICE_ERROR, "the price of this call is too large to be counted");
-	if (r == BUR_FULL)
-		return txn_refuse(t, REFUSE_OVERLOADED, "too many windows of one budget are still open; try again");
-	txn_tell_events(t, d.events, d.n_events);
-	if (d.tightest) {
-		t->tightest_budget = d.tightest->name;
-		t->tightest_left_nanousd = d.tightest_left_nanousd;
+		return FIT_ENDED;
+	t->full_bound = t->bound;
+	if (closer == TIGHTEN_DONE) {
+		txn_grow_begin(t);
+		return FIT_AGAIN;
 	}
-	if (r == BUR_DENIED)
-		return blocked(t, &d);
-	t->over_budget = d.over_budget;
+	t->bound = begun;
+	return FIT_NOT;
+}
+
+/* The count in slices is over; the match is new. */
+static enum fit count_on(struct txn *t)
+{
+	enum fit fit = count(t);
+
+	if (fit == FIT_NOT) {
+		t->bound = t->full_bound;
+		txn_grow_begin(t);
+	}
+	return fit == FIT_NOT ? FIT_AGAIN : fit;
+}
+
+static enum fit bend(struct txn *t, const struct decision *d)
+{
+	enum fit fit;
+
+	if (t->reserves >= RESERVES_MAX)
+		return FIT_NOT;
+	fit = d->n_blocked > 0 ? count(t) : FIT_NOT;
+	if (fit != FIT_NOT)
+		return fit;
+	if (d->verdict != VERDICT_DEGRADE && txn_grow_begin_with(t, &d->room))
+		return FIT_AGAIN;
+	if (txn_ladder_bend(t, d))
+		return FIT_AGAIN;
+	return t->end != TXN_END_NONE ? FIT_ENDED : FIT_NOT;
+}
+
+/* Reserves until the call fits or nothing can be done about it. FIT_DECIDED: *ret_err is the engine's last word. */
+static enum fit take_hold(struct txn *t, struct decision *d, int *ret_err)
+{
+	enum fit fit = FIT_AGAIN;
+
+	while (fit == FIT_AGAIN) {
+		*ret_err = reserve(t, d);
+		txn_tell_events(t, d->events, d->n_events);
+		fit = *ret_err == BUR_DENIED ? bend(t, d) : FIT_DECIDED;
+	}
+	return fit == FIT_NOT ? FIT_DECIDED : fit;
+}
+
+/* --- the step ----------------------------------------------------------------------------------------------------- */
+
+static enum step_result admitted(struct txn *t, const struct decision *d)
+{
+	struct call call = {.hard = t->hard};
+	enum step_result refused;
+
+	t->over_budget = d->over_budget;
 	if (!txn_guard_admit(t, &refused))
+		return refused;
+	if (!txn_ladder_pace(t, d, &refused))
 		return refused;
 	if (!meters_are_known(t))
 		return storage_refused(t);
-	call = (struct call){.hard = t->hard};
 	fill_entry(t, &call.entry);
 	if (store_call_begin(store_of(t), t->worker->index, &call, &t->slot) < 0)
 		return storage_refused(t);
 	t->has_slot = true;
-	t->step = TXN_DIAL;
+	t->step = TXN_PACE;
 	return STEP_MORE;
+}
+
+enum step_result txn_step_hold(struct txn *t)
+{
+	enum fit fit = FIT_AGAIN;
+	struct decision d;
+	int r = BUR_DENIED;
+
+	if (t->counting) {
+		fit = count_on(t);
+	} else {
+		t->full_bound = t->bound;
+		txn_grow_begin(t);
+	}
+	if (fit == FIT_AGAIN)
+		fit = take_hold(t, &d, &r);
+	if (fit == FIT_LATER)
+		return STEP_WAIT;
+	if (fit == FIT_ENDED)
+		return STEP_MORE;
+	if (r == BUR_OVERFLOW)
+		return txn_refuse(t, REFUSE_PRICE_ERROR, "the price of this call is too large to be counted");
+	if (r == BUR_FULL)
+		return txn_refuse(t, REFUSE_OVERLOADED, "too many windows of one budget are still open; try again");
+	if (d.tightest) {
+		t->tightest_budget = d.tightest->name;
+		t->tightest_left_nanousd = d.tightest_left_nanousd;
+	}
+	return r == BUR_DENIED ? blocked(t, &d) : admitted(t, &d);
 }
 
 void txn_money_sent(struct txn *t)

@@ -81,6 +81,8 @@ bool txn_match_budgets(struct txn *t, enum step_result *ret)
 	r = engine_match(t->worker->proxy->deps.engine, f, &t->worker->match);
 	if (r == BUR_OK) {
 		t->hard = t->worker->match.any_hard;
+		if (t->no_rungs)
+			memset(t->worker->match.degrade, 0, sizeof(t->worker->match.degrade));
 		return true;
 	}
 	if (r == BUR_NOTFOUND)
@@ -119,16 +121,24 @@ static enum step_result too_large(struct txn *t)
 			  "the price of this call is too large to be counted; lower its token limits");
 }
 
-static enum step_result find_bound(struct txn *t)
+enum bound_result txn_find_bound(struct txn *t, const char **ret_why)
 {
-	const char *why = "";
 	enum bound_result r;
 
 	t->info.residency = txn_is_residency(t);
-	r = bound_upper(t->price, t->target.api.kind, &t->info, t->start_wall_ns / NS_PER_S, &t->bound, &why);
+	r = bound_upper(t->price, t->target.api.kind, &t->info, t->start_wall_ns / NS_PER_S, &t->bound, ret_why);
 	if (r == BOUND_OK && t->batch)
-		r = txn_batch_rest(t, &why);
-	switch (r) {
+		r = txn_batch_rest(t, ret_why);
+	t->full_bound = t->bound;
+	return r;
+}
+
+static enum step_result find_bound(struct txn *t)
+{
+	const char *why = "";
+
+	txn_ladder_default_out(t);
+	switch (txn_find_bound(t, &why)) {
 	case BOUND_OK:
 		return to_hold(t);
 	case BOUND_NO_PRICE:

@@ -78,6 +78,7 @@ static uint32_t write_extra(struct txn *t, char dst[EXTRA_BYTES])
 	const struct usage *u = txn_usage(t);
 	struct extra e = {dst, 0, EXTRA_BYTES - 2};
 	char usd[AMOUNT_TEXT_MAX];
+	char ladder[2 * MODEL_NAME_MAX + 96];
 	bool renamed = u->model[0] != '\0' && strcmp(u->model, t->info.model) != 0;
 
 	if (!put_usage(&e, u) ||
@@ -87,6 +88,7 @@ static uint32_t write_extra(struct txn *t, char dst[EXTRA_BYTES])
 	if (t->book_cost_nanousd > 0)
 		(void)put_text(&e, "book_usd", slice_of(amount_format_usd(t->book_cost_nanousd, usd)));
 	(void)put_text(&e, "bill", slice_of(u->dedupe_key));
+	(void)put_members(&e, txn_ladder_extra(t, ladder, sizeof(ladder)));
 	if (t->sdk_retry > 0)
 		put_retry(&e, t->sdk_retry);
 	if (t->generic)
@@ -166,15 +168,25 @@ static void link_bills(struct txn *t, const struct outcome *o)
 			    txn_usage(t)->dedupe_key);
 }
 
-/* What we counted of a prompt of text only, beside what the vendor did. */
-static void learn(const struct txn *t, const struct outcome *o)
+static struct slice vendor_of(const struct txn *t)
 {
 	const struct proxy_provider *p = t->target.provider;
 
-	if (t->counted_tokens == 0 || o->source != SOURCE_USAGE || !t->worker->learn || t->info.images > 0)
+	return slice_of(p->price_id ? p->price_id : p->name);
+}
+
+/* What we counted of a prompt of text only, beside what the vendor did; and how long a stream's answer was. */
+static void learn(const struct txn *t, const struct outcome *o)
+{
+	struct learn *l = t->worker->learn;
+
+	if (!l || o->source != SOURCE_USAGE || !t->price)
 		return;
-	learn_add(t->worker->learn, slice_of(p->price_id ? p->price_id : p->name), slice_of(price_model_id(t->price)),
-		  t->counted_script, t->counted_tokens, o->input_tokens);
+	if (t->counted_tokens > 0 && t->info.images == 0)
+		learn_add(l, vendor_of(t), slice_of(price_model_id(t->price)), t->counted_script, t->counted_tokens,
+			  o->input_tokens);
+	if (txn_usage(t)->stream && t->info.candidates <= 1)
+		learn_output_add(l, vendor_of(t), slice_of(price_model_id(t->price)), o->output_tokens);
 }
 
 static void settle_sent(struct txn *t)
@@ -216,5 +228,6 @@ void txn_settle(struct txn *t)
 		CHECK(engine_void(t->worker->proxy->deps.engine, &t->hold) == BUR_OK);
 	}
 	t->has_slot = false;
+	txn_ladder_end(t, t->cost_nanousd);
 	txn_guard_end(t, t->cost_nanousd);
 }

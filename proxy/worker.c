@@ -125,6 +125,7 @@ static void woken(void *ctx)
 			w->listeners[i] = NULL;
 		}
 		close_idle(w);
+		txn_pace_drain(w);
 	}
 	if (atomic_load(&w->proxy->ending)) {
 		w->ending = true;
@@ -166,6 +167,7 @@ int worker_init(struct worker *w, struct proxy *p, uint32_t index)
 	take_snapshots(w);
 	w->learn = learn_new(LEARN_SLOTS);
 	TAILQ_INIT(&w->countings);
+	TAILQ_INIT(&w->waiting);
 	w->count_task = (struct loop_task){.fn = txn_count_turn, .arg = w};
 	return open_listeners(w);
 }

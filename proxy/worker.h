@@ -33,6 +33,7 @@ struct txn;
 TAILQ_HEAD(client_list, client);
 TAILQ_HEAD(txn_list, txn);
 TAILQ_HEAD(counting_list, counting);
+TAILQ_HEAD(waiting_list, waiting);
 
 struct worker {
 	unsigned magic;
@@ -55,6 +56,8 @@ struct worker {
 	struct prompt_caches prompt_caches;
 	struct counting_list countings; /* calls whose prompts are counted in slices; see txn_count.c */
 	struct loop_task count_task;
+	struct waiting_list waiting; /* calls that budgets delay; see txn_pace.c */
+	size_t n_waiting;
 	struct learn *learn; /* how vendors count beside us; NULL: not known */
 
 	/* one queue per purpose; see deadline_queue */
@@ -94,8 +97,9 @@ struct proxy {
 	struct stop_set *next_stops;
 	uint64_t cut_round; /* counts the stops that end running calls */
 	pthread_mutex_t snapshots_lock;
-	struct uploads *uploads;    /* files that batches may be made of */
-	_Atomic int64_t body_bytes; /* waiting request bodies, all workers */
+	struct pacing_table *pacing; /* of budgets that pace their calls */
+	struct uploads *uploads;     /* files that batches may be made of */
+	_Atomic int64_t body_bytes;  /* waiting request bodies, all workers */
 	_Atomic bool draining, ending;
 	_Atomic uint64_t n_connections;
 	char via[32]; /* "1.1 bursar-3f9c2a": for loop detection */

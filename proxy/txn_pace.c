@@ -1,0 +1,221 @@
+/* txn_pace.c - throttled and paced calls wait before they leave, on a timer; nothing of the worker waits with them. */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "proxy/pacing.h"
+#include "proxy/txn.h"
+
+#define WAITING_MAX 1024 /* calls of one worker */
+
+/* Malloc'ed: the pacing is settled with the call, long after its arena is gone. */
+struct waiting {
+	TAILQ_ENTRY(waiting) entry; /* of the worker's list, while it waits */
+	struct txn *txn;
+	struct loop_timer *timer; /* NULL: it does not wait */
+	bool queued, due;
+	size_t n;
+	struct pacing_claim claims[MATCH_MAX];
+};
+
+static struct metric metric_throttled = {.name = "bursar_throttled_total",
+					 .help =
+					     "Calls that a budget delayed, or refused because they had to wait longer"};
+static struct metric metric_degraded = {.name = "bursar_degraded_total",
+					.help = "Calls that went to another model than they asked for"};
+static struct metric metric_clamped = {.name = "bursar_clamped_total",
+				       .help = "Calls whose output was bounded to what the budget had left"};
+static struct histogram histogram_delay = {
+    .name = "bursar_throttle_delay_seconds",
+    .help = "How long budgets delayed calls",
+    .bound_ns = {10000000, 25000000, 50000000, 100000000, 250000000, 500000000, 1000000000, 2500000000, 5000000000,
+		 10000000000, 30000000000, 60000000000},
+    .n_bounds = 12,
+};
+
+void txn_pace_metrics(void)
+{
+	metric_register(&metric_throttled);
+	metric_register(&metric_degraded);
+	metric_register(&metric_clamped);
+	histogram_register(&histogram_delay);
+}
+
+int64_t txn_engine_time_s(struct txn *t)
+{
+	int64_t wall_ns = loop_wall_ns(t->worker->loop);
+
+	return engine_time_s(t->worker->proxy->deps.engine, wall_ns, loop_mono_ns(t->worker->loop));
+}
+
+/* --- how long ----------------------------------------------------------------------------------------------------- */
+
+static int64_t curve_ns(const struct txn *t, const struct reached *r)
+{
+	struct pace_curve curve = {.from_ppm = r->step->at_ppm, .max_ns = r->step->max_delay_ns};
+
+	return pace_curve_ns(&curve, r->u_ppm, hash_bytes(t->uid, sizeof(t->uid)));
+}
+
+/* What is left over the time that is left. Where there is no such thing (a soft budget that is used up, a rolling
+ * window, one that never ends) the limit's even share. {0, 0}: no rate can be told. */
+static struct pace_rate rate_of(const struct reached *r)
+{
+	const struct budget *b = r->budget;
+	int64_t factor = r->step->pace.factor_milli, left = r->limit - r->posted - r->held;
+
+	if (r->step->pace.per_minute_nanousd > 0)
+		return pace_rate_per_minute(r->step->pace.per_minute_nanousd);
+	if (b->rolling_s > 0)
+		return pace_rate_share(r->limit, b->rolling_s, factor);
+	if (b->window.kind == WINDOW_TOTAL)
+		return (struct pace_rate){0, 0};
+	if (left <= 0)
+		return pace_rate_share(r->limit, r->win_end - r->win_start, factor);
+	return pace_rate_left(left, r->win_end - r->now_s, factor);
+}
+
+static void claim(struct waiting *w, const struct reached *r)
+{
+	struct pacing_claim c = {.uid = r->uid,
+				 .rate = rate_of(r),
+				 .limits = {r->step->pace.burst_ns, r->step->pace.max_wait_ns},
+				 .cost_nanousd = r->need};
+
+	if (r->budget->unit == UNIT_USD && c.rate.per_ns > 0 && w->n < MATCH_MAX)
+		w->claims[w->n++] = c;
+}
+
+static bool too_long(struct txn *t, int retry_s, enum step_result *ret)
+{
+	t->retry_after_s = retry_s;
+	metric_add(&metric_throttled, 1);
+	CHECK(engine_void(t->worker->proxy->deps.engine, &t->hold) == BUR_OK);
+	*ret = txn_refuse(t, REFUSE_THROTTLED, "the budget is spent faster than it is meant to last; try again in %d s",
+			  retry_s);
+	return false;
+}
+
+static bool any_reached(const struct decision *d)
+{
+	for (size_t i = 0; i < d->n_reached; i++)
+		if (d->reached[i].step->action == STEP_THROTTLE || d->reached[i].step->action == STEP_PACE)
+			return true;
+	return false;
+}
+
+static void count_bends(const struct txn *t)
+{
+	metric_add(&metric_degraded, t->degraded_from.n > 0);
+	metric_add(&metric_clamped, t->clamped_to > 0 && !t->default_out);
+}
+
+/* The longer delay holds; they are not added. */
+static bool find_delay(struct txn *t, const struct decision *d, enum step_result *ret)
+{
+	struct waiting *w = t->waiting;
+	int64_t now_ns = loop_mono_ns(t->worker->loop), paced_ns = 0, curved_ns = 0;
+	int retry_s = 1;
+
+	for (size_t i = 0; i < d->n_reached; i++) {
+		const struct reached *r = &d->reached[i];
+
+		if (r->step->action == STEP_PACE)
+			claim(w, r);
+		else if (r->step->action == STEP_THROTTLE && curve_ns(t, r) > curved_ns)
+			curved_ns = curve_ns(t, r);
+	}
+	if (w->n > 0 && pacing_take(t->worker->proxy->pacing, w->claims, w->n, now_ns, &paced_ns, &retry_s) != BUR_OK) {
+		w->n = 0;
+		return too_long(t, retry_s, ret);
+	}
+	t->delay_ns = paced_ns > curved_ns ? paced_ns : curved_ns;
+	return true;
+}
+
+static void due(void *arg)
+{
+	struct waiting *w = arg;
+
+	w->due = true;
+	txn_run(w->txn); /* w may be gone now */
+}
+
+static bool wait_begin(struct txn *t, enum step_result *ret)
+{
+	struct waiting *w = t->waiting;
+
+	if (t->worker->n_waiting >= WAITING_MAX)
+		return too_long(t, 1, ret);
+	w->timer = loop_timer_new(t->worker->loop, due, w);
+	if (!w->timer)
+		return too_long(t, 1, ret);
+	loop_timer_set(w->timer, t->delay_ns);
+	TAILQ_INSERT_TAIL(&t->worker->waiting, w, entry);
+	t->worker->n_waiting++;
+	w->queued = true;
+	metric_add(&metric_throttled, 1);
+	histogram_observe(&histogram_delay, t->delay_ns);
+	return true;
+}
+
+bool txn_ladder_pace(struct txn *t, const struct decision *d, enum step_result *ret)
+{
+	count_bends(t);
+	if (!any_reached(d))
+		return true;
+	t->waiting = calloc(1, sizeof(*t->waiting));
+	if (!t->waiting)
+		return too_long(t, 1, ret);
+	t->waiting->txn = t;
+	if (!find_delay(t, d, ret))
+		return false;
+	return t->delay_ns <= 0 || wait_begin(t, ret);
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
+
+static void leave_queue(struct txn *t)
+{
+	if (!t->waiting->queued)
+		return;
+	t->waiting->queued = false;
+	TAILQ_REMOVE(&t->worker->waiting, t->waiting, entry);
+	t->worker->n_waiting--;
+}
+
+enum step_result txn_step_pace(struct txn *t)
+{
+	struct waiting *w = t->waiting;
+
+	if (w && w->queued && !w->due) {
+		if (!t->worker->draining)
+			return STEP_WAIT;
+		return txn_refuse(t, REFUSE_DRAINING, "bursar is shutting down; try again");
+	}
+	if (w)
+		leave_queue(t);
+	t->step = TXN_DIAL;
+	return STEP_MORE;
+}
+
+void txn_pace_drain(struct worker *w)
+{
+	while (!TAILQ_EMPTY(&w->waiting))
+		txn_run(TAILQ_FIRST(&w->waiting)->txn);
+}
+
+void txn_ladder_end(struct txn *t, int64_t actual_nanousd)
+{
+	struct waiting *w = t->waiting;
+
+	if (!w)
+		return;
+	if (w->n > 0)
+		pacing_give_back(t->worker->proxy->pacing, w->claims, w->n, actual_nanousd,
+				 loop_mono_ns(t->worker->loop));
+	leave_queue(t);
+	loop_timer_free(w->timer);
+	t->waiting = NULL;
+	free(w);
+}
