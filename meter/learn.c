@@ -19,8 +19,19 @@ struct entry {
 	uint32_t max_ppm[HUNDREDS];
 };
 
+/* Lengths of a model's answers: four classes for each doubling. When they are full, all are halved. */
+#define CLASSES 84 /* up to 2^21 tokens */
+#define SEEN_MAX 1000
+
+struct lengths {
+	uint64_t hash; /* 0: free */
+	uint32_t seen; /* of all classes */
+	uint16_t classes[CLASSES];
+};
+
 struct learn {
 	size_t n;
+	struct lengths *lengths; /* as many */
 	struct entry entries[];
 };
 
@@ -31,13 +42,21 @@ struct learn *learn_new(size_t slots)
 	if (slots == 0 || slots > SIZE_MAX / 2 / sizeof(struct entry))
 		return NULL;
 	l = calloc(1, sizeof(*l) + slots * sizeof(l->entries[0]));
-	if (l)
-		l->n = slots;
+	if (!l)
+		return NULL;
+	l->n = slots;
+	l->lengths = calloc(slots, sizeof(l->lengths[0]));
+	if (!l->lengths) {
+		free(l);
+		return NULL;
+	}
 	return l;
 }
 
 void learn_free(struct learn *l)
 {
+	if (l)
+		free(l->lengths);
 	free(l);
 }
 
@@ -154,4 +173,91 @@ void learn_apply(const struct learn *l, struct slice provider, struct slice mode
 	reserve = inout->text_tokens * known.reserve_ppm / ONE_PPM + 1;
 	inout->tokens = tokens + inout->image_tokens;
 	inout->margin_tokens = reserve - tokens;
+}
+
+/* --- lengths of answers ------------------------------------------------------------------------------------------- */
+
+static size_t class_of(uint64_t tokens)
+{
+	unsigned power;
+	size_t at;
+
+	if (tokens < 4)
+		return tokens;
+	power = 63 - (unsigned)__builtin_clzll(tokens);
+	at = 4 * (size_t)(power - 1) + (size_t)(tokens >> (power - 2) & 3);
+	return at < CLASSES ? at : CLASSES - 1;
+}
+
+/* The longest of a class. */
+static uint64_t class_end(size_t at)
+{
+	size_t power = at / 4 + 1;
+
+	return at < 4 ? at : ((uint64_t)(at % 4 + 5) << (power - 2)) - 1;
+}
+
+static const struct lengths *find_lengths(const struct learn *l, uint64_t hash)
+{
+	size_t probes = l->n < PROBES ? l->n : PROBES;
+
+	for (size_t i = 0; i < probes; i++)
+		if (l->lengths[(hash + i) % l->n].hash == hash)
+			return &l->lengths[(hash + i) % l->n];
+	return NULL;
+}
+
+/* As claim above. */
+static struct lengths *claim_lengths(struct learn *l, uint64_t hash)
+{
+	struct lengths *found = (struct lengths *)(uintptr_t)find_lengths(l, hash), *least = &l->lengths[hash % l->n];
+	size_t probes = l->n < PROBES ? l->n : PROBES;
+
+	if (found)
+		return found;
+	for (size_t i = 0; i < probes; i++) {
+		struct lengths *e = &l->lengths[(hash + i) % l->n];
+
+		if (e->seen < least->seen)
+			least = e;
+	}
+	*least = (struct lengths){.hash = hash};
+	return least;
+}
+
+static void fade(struct lengths *e)
+{
+	e->seen = 0;
+	for (size_t i = 0; i < CLASSES; i++) {
+		e->classes[i] /= 2;
+		e->seen += e->classes[i];
+	}
+}
+
+void learn_output_add(struct learn *l, struct slice provider, struct slice model, uint64_t tokens)
+{
+	struct lengths *e = claim_lengths(l, key_hash(provider, model, SCRIPT_LATIN));
+
+	if (e->seen == SEEN_MAX)
+		fade(e);
+	e->classes[class_of(tokens)]++;
+	e->seen++;
+}
+
+bool learn_output(const struct learn *l, struct slice provider, struct slice model, uint32_t share_ppm, uint64_t *ret)
+{
+	const struct lengths *e = find_lengths(l, key_hash(provider, model, SCRIPT_LATIN));
+	uint64_t want, sum = 0;
+	size_t i;
+
+	if (!e || e->seen < LEARN_OUTPUTS_MIN)
+		return false;
+	want = ((uint64_t)e->seen * share_ppm + ONE_PPM - 1) / ONE_PPM;
+	for (i = 0; i + 1 < CLASSES; i++) {
+		sum += e->classes[i];
+		if (sum >= want)
+			break;
+	}
+	*ret = class_end(i);
+	return true;
 }

@@ -1,7 +1,8 @@
-/* learn.h - how the vendors' counts of input compare with our own, by provider, model and script.
+/* learn.h - how the vendors' counts of input compare with our own, by provider, model and script; and how long a
+ * model's answers are.
  *
- * Exponentially weighted mean and variance of the ratio reported/own, in integers; fixed memory. Estimates only, never
- * bounds. One owner thread. */
+ * Exponentially weighted mean and variance of the ratio reported/own, and a fading histogram of lengths, in integers;
+ * fixed memory. Estimates only, never bounds. One owner thread. */
 #ifndef METER_LEARN_H
 #define METER_LEARN_H
 
@@ -13,7 +14,8 @@
 #include "meter/prompt.h"
 
 #define LEARN_ANSWERS_MIN 50 /* before that the table of prompt.h counts */
-#define LEARN_OWN_MIN 200    /* tokens; shorter prompts say more of the framing than of the text */
+#define LEARN_OUTPUTS_MIN 20
+#define LEARN_OWN_MIN 200 /* tokens; shorter prompts say more of the framing than of the text */
 
 struct learn;
 
@@ -34,6 +36,12 @@ void learn_add(struct learn *, struct slice provider, struct slice model, enum s
     NONNULL(1);
 /* False: fewer than LEARN_ANSWERS_MIN answers, or none; *ret is as far as it goes. */
 bool learn_get(const struct learn *, struct slice provider, struct slice model, enum script, struct learned *ret)
+    NONNULL(1, 5) MUST_USE;
+/* A whole answer of that many output tokens. */
+void learn_output_add(struct learn *, struct slice provider, struct slice model, uint64_t tokens) NONNULL(1);
+/* That many tokens, or at most a quarter more, were enough for this share of the latest answers. False: fewer than
+ * LEARN_OUTPUTS_MIN are known. */
+bool learn_output(const struct learn *, struct slice provider, struct slice model, uint32_t share_ppm, uint64_t *ret)
     NONNULL(1, 5) MUST_USE;
 /* An estimate by what was learned, in place of the table's. Exact counts stay. */
 void learn_apply(const struct learn *, struct slice provider, struct slice model, struct prompt_count *inout)

@@ -1,25 +1,454 @@
-/* txn_grow.c - holds that grow with the answer. */
-#include "proxy/txn.h"
+/* txn_grow.c - holds that grow with the answer.
+ *
+ * A stream whose end nobody knows would hold the model's longest answer, and a few of them a whole budget. Where the
+ * vendor stops when it is hung up on, and shows what it bills, the call begins on less: its input and an answer of
+ * usual length. What arrives is counted, and the hold grows before the count and what may be on the wire reach it. When
+ * there is no money to grow by the stream is cut off.
+ *
+ * Money that others hold mostly comes back. So a hold begins to grow while there is still some way to go, takes what
+ * there is when that is less than it wants, and asks again; and calls that could only begin on little wait for others
+ * to end, until the money that is left is all that there will be. */
+#include <stdlib.h>
+#include <string.h>
 
-void txn_grow_begin(struct txn *t)
+#include "base/check.h"
+#include "base/log.h"
+#include "proxy/txn_outcome.h"
+
+/* Output tokens to begin with where nothing is known of the model; else what is enough for so many of its answers. */
+#define START_TOKENS 1024
+#define START_MIN 128
+#define START_MAX 16384
+#define START_SHARE_PPM 950000
+/* A call that begins with less than this beyond the allowance is not worth its input. */
+#define BEGIN_MIN 32
+#define GROW_MIN 1024
+/* The hold grows when so much or less of it is left... */
+#define AHEAD_TOKENS 256
+/* ...and having been refused, asks again after so many more. */
+#define ASK_AGAIN_TOKENS 16
+#define TIGHTEN_BYTES_MAX (64 * 1024) /* of a body that is counted at once */
+
+struct growing {
+	uint64_t out;    /* output tokens that the hold pays */
+	uint64_t ask_at; /* not before so many were seen */
+	bool fits;       /* the hold pays the whole call: there is nothing to watch */
+	bool waits;      /* it could have begun on little, but waits for what others hold */
+	char *why;       /* the money is gone: for people */
+};
+
+static struct engine *engine_of(const struct txn *t)
 {
-	(void)t;
+	return t->worker->proxy->deps.engine;
 }
 
-bool txn_grow_begin_with(struct txn *t, const struct amounts *room)
+static int64_t at_s(const struct txn *t)
 {
-	(void)t;
-	(void)room;
+	return t->start_wall_ns / NS_PER_S;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Answers that are written side by side. */
+static uint64_t answers(const struct txn *t)
+{
+	uint64_t n = most(t->info.candidates, 1);
+
+	return t->target.api.kind == API_COMPLETIONS ? n * least(most(t->info.messages, 1), 1000) : n;
+}
+
+uint64_t txn_grow_allowance(const struct txn *t)
+{
+	return (uint64_t)t->worker->proxy->config.limits.inflight_allow_tokens * answers(t);
+}
+
+static struct slice vendor_of(const struct txn *t)
+{
+	const struct proxy_provider *p = t->target.provider;
+
+	return slice_of(p->price_id ? p->price_id : p->name);
+}
+
+/* --- may it? ------------------------------------------------------------------------------------------------------ */
+
+static bool is_text_kind(enum api_kind kind)
+{
+	switch (kind) {
+	case API_CHAT:
+	case API_COMPLETIONS:
+	case API_RESPONSES:
+	case API_MESSAGES:
+	case API_GENERATE:
+	case API_CONVERSE:
+	case API_INVOKE:
+	case API_COHERE_CHAT:
+	case API_OLLAMA:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Is all that will be billed seen as it goes by? */
+static bool shows_its_bill(const struct txn *t)
+{
+	const struct request_info *q = &t->info;
+
+	return is_text_kind(t->target.api.kind) && !q->hosted_tools && !q->audio_output && !q->prediction &&
+	       !q->background && !q->agent && !price_model_hides_reasoning(t->price) &&
+	       !price_model_has(t->price, PRICE_OUT_IMAGE) && txn_is_by_tokens(t, t->price);
+}
+
+/* Requests do not grow; soft budgets do not refuse. */
+static bool is_counted_hard(const struct txn *t)
+{
+	const struct match *m = &t->worker->match;
+
+	for (size_t i = 0; i < m->n; i++) {
+		const struct budget *b = NULL;
+		const char *scope = NULL;
+
+		engine_meter_name(engine_of(t), m->meter[i], &b, &scope);
+		if (b->mode == MODE_HARD && b->unit != UNIT_REQUESTS)
+			return true;
+	}
 	return false;
 }
 
-bool txn_grow_on(struct txn *t)
+static bool may_grow(const struct txn *t)
 {
-	(void)t;
+	enum hold_mode mode = t->worker->match.hold;
+	bool stream = t->info.stream || t->target.api.stream_by_path;
+
+	if (!t->hard || !t->price || t->no_price || t->unbounded || t->batch || t->generic || t->stream_body || !stream)
+		return false;
+	if (mode == HOLD_WORST || (mode == HOLD_AUTO && t->info.has_max_out))
+		return false;
+	return !t->target.provider->full_bill_on_abort && !t->target.provider->price_free && shows_its_bill(t) &&
+	       is_counted_hard(t);
+}
+
+/* --- what a hold pays --------------------------------------------------------------------------------------------- */
+
+/* The whole call's bound but with so many output tokens. False: it cannot be priced. */
+static bool bound_of(const struct txn *t, uint64_t out, struct bound *ret)
+{
+	const struct bound *full = &t->full_bound;
+	int64_t all, some;
+
+	*ret = *full;
+	if (out >= full->output_tokens)
+		return true;
+	if (bound_estimate(t->price, &t->info, full->input_tokens, full->output_tokens, at_s(t), &all) < 0 ||
+	    bound_estimate(t->price, &t->info, full->input_tokens, out, at_s(t), &some) < 0 || some > all ||
+	    all - some > full->worst_nanousd)
+		return false;
+	ret->output_tokens = out;
+	ret->worst_nanousd = full->worst_nanousd - (all - some) + (all > some); /* both were rounded up */
 	return true;
+}
+
+/* Does a bound fit into the room that is there besides what is held for `base`? */
+static bool fits(const struct bound *b, const struct bound *base, const struct amounts *room)
+{
+	uint64_t tokens = b->input_tokens + b->output_tokens - base->input_tokens - base->output_tokens;
+
+	return b->worst_nanousd - base->worst_nanousd <= room->nanousd && tokens <= (uint64_t)room->tokens;
+}
+
+/* The most output tokens up to `to` that fit; below `from` when not even these do. */
+static uint64_t most_that_fits(const struct txn *t, uint64_t from, uint64_t to, const struct bound *base,
+			       const struct amounts *room)
+{
+	struct bound b;
+	uint64_t best = from - 1;
+
+	while (from <= to) {
+		uint64_t middle = from + (to - from) / 2;
+
+		if (bound_of(t, middle, &b) && fits(&b, base, room)) {
+			best = middle;
+			from = middle + 1;
+		} else {
+			to = middle - 1;
+		}
+	}
+	return best;
+}
+
+/* --- the beginning ------------------------------------------------------------------------------------------------ */
+
+static uint64_t start_tokens(const struct txn *t)
+{
+	uint64_t usual = START_TOKENS;
+
+	if (t->worker->learn &&
+	    learn_output(t->worker->learn, vendor_of(t), slice_of(price_model_id(t->price)), START_SHARE_PPM, &usual))
+		usual = most(START_MIN, least(usual, START_MAX));
+	return usual * answers(t) + txn_grow_allowance(t);
+}
+
+static bool set_out(struct txn *t, uint64_t out)
+{
+	struct growing *g = t->growing;
+	struct bound b;
+
+	if (!bound_of(t, out, &b))
+		return false;
+	g->out = out;
+	g->fits = out >= t->full_bound.output_tokens;
+	t->bound = b;
+	return true;
+}
+
+static bool make(struct txn *t)
+{
+	if (!t->growing)
+		t->growing = calloc(1, sizeof(*t->growing));
+	return t->growing != NULL;
 }
 
 void txn_grow_free(struct txn *t)
 {
-	(void)t;
+	if (t->growing)
+		free(t->growing->why);
+	free(t->growing);
+	t->growing = NULL;
+}
+
+/* Would twice the whole call still fit? Then nobody looks at single tokens of its prompt. */
+static bool is_plenty(struct txn *t)
+{
+	struct amounts twice = {.nanousd = t->full_bound.worst_nanousd,
+				.tokens = (int64_t)(t->full_bound.input_tokens + t->full_bound.output_tokens)};
+	struct decision d;
+
+	if (amount_add(twice.nanousd, twice.nanousd, &twice.nanousd) < 0 ||
+	    amount_add(twice.tokens, twice.tokens, &twice.tokens) < 0)
+		return false;
+	return engine_preview(engine_of(t), &t->worker->match, &twice, txn_engine_time_s(t), &d) == BUR_OK;
+}
+
+void txn_grow_begin(struct txn *t)
+{
+	uint64_t start;
+
+	if (t->growing)
+		t->bound = t->full_bound;
+	txn_grow_free(t);
+	if (!may_grow(t))
+		return;
+	if (!t->tightened && t->body.n <= TIGHTEN_BYTES_MAX && !is_plenty(t)) {
+		(void)txn_tighten(t);
+		t->full_bound = t->bound;
+	}
+	start = start_tokens(t);
+	if (start >= t->full_bound.output_tokens || !make(t))
+		return;
+	if (!set_out(t, start))
+		txn_grow_free(t);
+}
+
+/* Is money of a budget that blocks held by others, and may come back? */
+static bool others_hold(struct txn *t)
+{
+	struct amounts worst = {.nanousd = t->bound.worst_nanousd,
+				.tokens = (int64_t)(t->bound.input_tokens + t->bound.output_tokens),
+				.requests = (int64_t)txn_requests(t)};
+	struct decision d;
+
+	if (engine_preview(engine_of(t), &t->worker->match, &worst, txn_engine_time_s(t), &d) != BUR_DENIED)
+		return true;
+	for (size_t i = 0; i < d.n_blocked; i++)
+		if (d.blocked[i].held > 0)
+			return true;
+	return false;
+}
+
+bool txn_grow_begin_with(struct txn *t, const struct amounts *room)
+{
+	const struct bound nothing = {0};
+	uint64_t floor = txn_grow_allowance(t) + BEGIN_MIN * answers(t), now = t->bound.output_tokens, usual, out;
+	bool others;
+
+	if (!may_grow(t) || room->requests < (int64_t)txn_requests(t) || now <= floor || !make(t) || t->growing->waits)
+		return false;
+	others = others_hold(t);
+	usual = most(floor, least(now, start_tokens(t)) / 2);
+	out = most_that_fits(t, floor, now - 1, &nothing, room);
+	/* refused, it shall be by the least that would do: it waits for what others hold, or there is nothing for it */
+	t->growing->waits = out < floor || (out < usual && others);
+	if (out < floor)
+		out = floor;
+	else if (t->growing->waits)
+		out++;
+	if (out >= now || !set_out(t, out)) {
+		t->bound = t->full_bound;
+		txn_grow_free(t);
+		return false;
+	}
+	return true;
+}
+
+/* --- while it streams --------------------------------------------------------------------------------------------- */
+
+/* A killed process charges what the slot says: it must know before more is read. */
+static void tell_journal(struct txn *t)
+{
+	struct journal_cell cell = {.worst_nanousd = t->bound.worst_nanousd,
+				    .input_tokens = clip_u32(t->bound.input_tokens),
+				    .output_tokens = clip_u32(t->bound.output_tokens),
+				    .requests = clip_u32(txn_requests(t)),
+				    .source = SOURCE_WORST,
+				    .status = (uint16_t)t->answer_status,
+				    .flags = t->row_flags};
+
+	store_call_update(t->worker->proxy->deps.store, t->slot, &cell);
+}
+
+/* BUR_OK, or BUR_DENIED with *ret. */
+static int extend(struct txn *t, uint64_t out, struct decision *ret)
+{
+	struct bound b;
+	struct amounts delta;
+	int r;
+
+	if (!bound_of(t, out, &b))
+		return BUR_OVERFLOW;
+	delta = (struct amounts){.nanousd = b.worst_nanousd - t->bound.worst_nanousd,
+				 .tokens = (int64_t)(b.output_tokens - t->bound.output_tokens)};
+	r = engine_extend(engine_of(t), &t->hold, &delta, txn_engine_time_s(t), ret);
+	if (r != BUR_OK)
+		return r;
+	CHECK(set_out(t, out));
+	tell_journal(t);
+	return BUR_OK;
+}
+
+/* To `to` tokens, or as near to it as the money goes; money that comes back meanwhile may be another's. */
+static void extend_towards(struct txn *t, uint64_t to, struct decision *d)
+{
+	struct growing *g = t->growing;
+
+	for (int i = 0; i < 4 && to > g->out; i++) {
+		int r = extend(t, to, d);
+
+		txn_tell_events(t, d->events, d->n_events);
+		if (r != BUR_DENIED)
+			return;
+		to = most_that_fits(t, g->out + 1, to - 1, &t->bound, &d->room);
+	}
+}
+
+/* The wish: a tenth of what is held, or as much as is worth the asking; never beyond the whole call. */
+static void grow(struct txn *t, uint64_t seen, uint64_t need, struct decision *d)
+{
+	struct growing *g = t->growing;
+	uint64_t step = most(g->out / 10, GROW_MIN * answers(t)), to = most(g->out + step, need);
+
+	d->n_blocked = d->n_events = 0;
+	extend_towards(t, least(to, t->full_bound.output_tokens), d);
+	g->ask_at = d->n_blocked > 0 ? seen + ASK_AGAIN_TOKENS : 0;
+}
+
+static struct refusal_budget refusal_budget_of(const struct blocked *b, char when[TIME_TEXT_MAX])
+{
+	static const char *const units[] = {[UNIT_USD] = "USD", [UNIT_TOKENS] = "tokens", [UNIT_REQUESTS] = "requests"};
+	struct refusal_budget r = {.name = slice_of(b->budget->name),
+				   .window = slice_of(b->budget->window_name),
+				   .scope = slice_of(b->scope),
+				   .unit = slice_of(units[b->budget->unit]),
+				   .limit = b->limit,
+				   .posted = b->posted,
+				   .held = b->held,
+				   .need = b->need};
+
+	if (b->budget->window.kind != WINDOW_TOTAL)
+		r.resets_at = slice_of(time_format(b->budget->window.tz, b->win_end, when));
+	return r;
+}
+
+/* For the one who reads the end of the stream. */
+static void explain(struct txn *t, const struct decision *d, uint64_t seen)
+{
+	struct growing *g = t->growing;
+	struct refusal_budget list[MATCH_MAX];
+	char when[MATCH_MAX][TIME_TEXT_MAX];
+	struct buf text;
+
+	for (size_t i = 0; i < d->n_blocked; i++)
+		list[i] = refusal_budget_of(&d->blocked[i], when[i]);
+	buf_init(&text, 8192);
+	if (buf_printf(&text, "cut off after about %llu output tokens: ", (unsigned long long)seen) == BUR_OK &&
+	    refusal_budget_message(list, d->n_blocked, &text) == BUR_OK && buf_append(&text, "", 1) == BUR_OK)
+		g->why = strdup(buf_slice(&text).p);
+	buf_done(&text);
+}
+
+const char *txn_grow_why(const struct txn *t)
+{
+	return t->growing && t->growing->why ? t->growing->why : "the budget is used up";
+}
+
+/* Nothing of the answer can be counted: only the whole hold will do. */
+static bool grow_blind(struct txn *t, struct decision *d)
+{
+	d->n_blocked = d->n_events = 0;
+	extend_towards(t, t->full_bound.output_tokens, d);
+	if (!t->growing->fits)
+		explain(t, d, 0);
+	return t->growing->fits;
+}
+
+bool txn_grow_whole(struct txn *t)
+{
+	struct growing *g = t->growing;
+	struct decision d;
+
+	if (!g || g->fits || t->hold.state != HOLD_SENT)
+		return true;
+	d.n_blocked = d.n_events = 0;
+	if (extend(t, t->full_bound.output_tokens, &d) == BUR_DENIED && !g->why)
+		explain(t, &d, 0);
+	txn_tell_events(t, d.events, d.n_events);
+	return g->fits;
+}
+
+bool txn_grow_on(struct txn *t)
+{
+	struct growing *g = t->growing;
+	struct tap_progress p = {.blind = true};
+	uint64_t allowance, seen, need;
+	struct decision d;
+
+	if (!g || g->fits || t->hold.state != HOLD_SENT || t->answer_status < 200 || t->answer_status > 299)
+		return true;
+	if (t->tap)
+		tap_progress(t->tap, &p);
+	if (p.blind)
+		return grow_blind(t, &d);
+	if (p.final) /* no more will come */
+		return true;
+	allowance = txn_grow_allowance(t);
+	seen = most(p.most, p.reported);
+	need = seen + allowance;
+	if (need + AHEAD_TOKENS <= g->out)
+		return true;
+	seen = most(tap_counted(t->tap), p.reported);
+	need = seen + allowance;
+	if (need + least(AHEAD_TOKENS, g->out / 4) <= g->out || (need <= g->out && seen < g->ask_at))
+		return true;
+	grow(t, seen, need, &d);
+	if (need <= g->out)
+		return true;
+	explain(t, &d, seen);
+	return false;
 }

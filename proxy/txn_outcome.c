@@ -5,8 +5,6 @@
 #include "proxy/txn_outcome.h"
 #include "store/late.h"
 
-/* Output the vendor may have produced and billed while it was still on the wire when a stream broke off. */
-#define INFLIGHT_TOKENS 64
 /* A usage that costs more than this is no usage but nonsense of a broken vendor. */
 #define COST_MAX_NANOUSD (1000000 * NANOUSD_PER_USD)
 
@@ -108,7 +106,7 @@ static const struct price_model *billed_model(struct txn *t)
 
 /* Is the bill made of tokens alone? Characters, seconds, pictures and pages do not show in what goes by, nor do the
  * fees of tools that the vendor ran. A chat model's price for pictures is that of such a tool. */
-static bool is_by_tokens(const struct txn *t, const struct price_model *m)
+bool txn_is_by_tokens(const struct txn *t, const struct price_model *m)
 {
 	static const enum price_unit things[] = {PRICE_CHARS,   PRICE_AUDIO_MS, PRICE_IN_AUDIO_MS, PRICE_OUT_AUDIO_MS,
 						 PRICE_VIDEO_S, PRICE_PIXELS,   PRICE_PAGES,       PRICE_RERANK};
@@ -125,7 +123,7 @@ static bool is_countable(const struct txn *t, const struct price_model *m)
 {
 	const struct usage *u = txn_usage(t);
 
-	return !price_model_hides_reasoning(m) && is_by_tokens(t, m) && (u->stream || t->answer_ended) &&
+	return !price_model_hides_reasoning(m) && txn_is_by_tokens(t, m) && (u->stream || t->answer_ended) &&
 	       (u->output_bytes > 0 || u->has_output);
 }
 
@@ -144,19 +142,21 @@ static uint64_t input_at_most(const struct txn *t)
 	return is_unheld(t) ? q->body_bytes - (data < q->body_bytes ? data : q->body_bytes) : t->bound.input_tokens;
 }
 
-/* No final usage: the larger of what the vendor said last and what was seen go by. Text is counted in bytes, which are
- * never fewer than tokens; where something is billed that nobody sees, only the hold is a bound. */
+/* No final usage: the larger of what the vendor said last and what was seen go by. Text is counted in tokens where
+ * the vocabulary is known, else in bytes, which are never fewer; where something is billed that nobody sees, only the
+ * hold is a bound. */
 static void outcome_estimate(struct txn *t, const struct price_model *m, struct outcome *o)
 {
 	const struct usage *u = txn_usage(t);
-	uint64_t out = u->output_tokens > u->output_bytes ? u->output_tokens : u->output_bytes;
+	uint64_t out = u->output_tokens > u->output_counted ? u->output_tokens : u->output_counted;
 	uint64_t in = u->has_input && u->input_tokens > 0 ? u->input_tokens : input_at_most(t);
 	int64_t estimate = 0, floor = 0;
 
 	outcome_worst(t, o);
 	if (!m || (!is_unheld(t) && !is_countable(t, m)))
 		goto floor;
-	out += t->answer_ended ? 0 : INFLIGHT_TOKENS;
+	/* what the vendor made and bills while it was still on the wire when the stream broke off */
+	out += t->answer_ended ? 0 : txn_grow_allowance(t);
 	if (bound_estimate(m, &t->info, in, out, at_s(t), &estimate) < 0 ||
 	    (!is_unheld(t) && estimate >= t->bound.worst_nanousd))
 		goto floor;
@@ -169,6 +169,10 @@ floor:
 	if (m && (u->has_input || u->has_output) && cost_of(t, m, u, &floor) == BUR_OK && floor > o->actual_nanousd)
 		o->actual_nanousd = floor;
 	if (reported_cost(t, &floor) && floor > o->actual_nanousd)
+		o->actual_nanousd = floor;
+	/* an exact count is billed, also where more came at once than was held for */
+	if (m && t->counts_words && bound_estimate(m, &t->info, in, u->output_counted, at_s(t), &floor) == BUR_OK &&
+	    floor > o->actual_nanousd)
 		o->actual_nanousd = floor;
 	/* what the vendor told is no less than it told */
 	o->input_tokens = o->input_tokens > u->input_tokens ? o->input_tokens : u->input_tokens;
@@ -343,6 +347,9 @@ static bool only_worst_holds(const struct txn *t)
 	/* nobody knows what the vendor did with it, or more of the answer stands unread than was seen */
 	if (!t->answer_head_seen || t->paused || p->full_bill_on_abort)
 		return true;
+	/* a hold that grows is of calls whose vendor stops; one that was cut off was hung up on for that */
+	if (t->growing || t->end == TXN_END_BUDGET_CUT)
+		return false;
 	return t->hard && we_hung_up(t) && p->on_client_abort == ABORT_DRAIN;
 }
 
@@ -352,7 +359,9 @@ void txn_find_outcome(struct txn *t, struct outcome *o)
 
 	if (t->answer_head_seen && !ok_status)
 		t->row_flags |= ROW_ERROR_STATUS;
-	if (!t->answer_ended)
+	if (t->end == TXN_END_BUDGET_CUT)
+		t->row_flags |= ROW_BUDGET_CUT;
+	else if (!t->answer_ended)
 		t->row_flags |= t->client || t->end >= TXN_END_UPSTREAM_CONNECT ? ROW_UPSTREAM_CUT : ROW_CLIENT_GONE;
 	if (t->generic) {
 		outcome_of_generic(t, o);

@@ -2,10 +2,20 @@
  *
  * Bytes go on as they come; a copy goes to the tap. A slow client stops the vendor's side (back-pressure), a client
  * that left does not stop the meter. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/check.h"
+#include "base/log.h"
 #include "proxy/txn.h"
 
 #define ROUNDS_MAX 4 /* reads per wake, for fairness */
+/* Of an event that the client has got a part of when the call is cut off: longer ones stay a part. */
+#define CUT_REST_MAX (1024 * 1024)
+
+struct metric metric_streams_cut = {.name = "bursar_streams_cut_total",
+				    .help = "Running answers that bursar ended: the budget was used up, or a person "
+					    "said so"};
 
 /* The one place that says what we want of the vendor's socket. */
 void txn_relay_interest(struct txn *t)
@@ -51,6 +61,9 @@ static bool deliver(struct txn *t, struct delivery *d, bool end)
 
 	if (!c)
 		return false;
+	if (t->metered)
+		for (int i = 2; i < d->n; i++)
+			tap_edge_feed(&t->edge, d->iov[i].iov_base, d->iov[i].iov_len);
 	buf_init(&head, 2 * H1_HEAD_MAX);
 	if (!t->answer_head_sent) {
 		t->answer_head_sent = true;
@@ -93,11 +106,22 @@ enum step_result txn_relay_cut(struct txn *t, enum txn_end end)
 	return STEP_MORE;
 }
 
+static enum step_result cut(struct txn *t, const char *why);
+
+/* The client is slow. What the vendor writes meanwhile is billed and not seen: a hold that grows must then be that of
+ * the whole call. Until much has gathered it is read on, and seen. */
+static bool may_pause(struct txn *t)
+{
+	return buf_len(&t->client->out) > 0 && (!t->growing || buf_len(&t->client->out) >= CLIENT_OUT_MAX / 2);
+}
+
 static enum step_result after_delivery(struct txn *t)
 {
 	if (t->step == TXN_END)
 		return STEP_MORE; /* the client's end ended the call */
-	if (t->client && buf_len(&t->client->out) > 0 && !t->paused) {
+	if (t->client && !t->paused && may_pause(t)) {
+		if (!txn_grow_whole(t))
+			return cut(t, txn_grow_why(t));
 		t->paused = true;
 		txn_relay_interest(t);
 	}
@@ -150,6 +174,175 @@ static void answer_over(struct txn *t)
 	txn_upload_end(t);
 }
 
+/* --- cutting off ---------------------------------------------------------------------------------------------------
+ */
+
+static bool write_end(struct txn *t, enum tap_edge_place at, const char *why, struct buf *out)
+{
+	const struct refusal f = {
+	    .reason = REFUSE_BUDGET_EXCEEDED, .message = slice_of(why), .request_id = slice_of(t->id_text)};
+	bool comma = at == EDGE_OPEN || at == EDGE_COMMA;
+
+	if (t->edge.form != EDGE_FORM_ARRAY)
+		return envelope_stream_end(t->target.api.kind, &f, out) == BUR_OK;
+	if (envelope_array_end(&f, at == EDGE_FIRST, out) < 0)
+		return false;
+	if (comma) /* it stands there already, or must not */
+		buf_consume(out, 1);
+	return true;
+}
+
+/* The money's side of it, before the client can know. */
+static void cut_over(struct txn *t, const char *why)
+{
+	upstream_close(&t->up);
+	t->end = TXN_END_BUDGET_CUT;
+	t->step = TXN_END;
+	metric_add(&metric_streams_cut, 1);
+	answer_over(t);
+	log_msg(LOG_WARN, "budget.cut", "%s: " SLICE_FMT ": %s", t->id_text, SLICE_ARG(t->key_name), why);
+}
+
+/* Nothing can be said any more. */
+static enum step_result cut_hard(struct txn *t, const char *why)
+{
+	cut_over(t, why);
+	t->client_keep_alive = false;
+	if (t->client)
+		client_reset(t->client);
+	return STEP_MORE;
+}
+
+/* What is in `d` ends with a whole event. */
+static enum step_result cut_after(struct txn *t, struct delivery *d, enum tap_edge_place at, const char *why)
+{
+	struct buf end;
+	bool ok;
+
+	buf_init(&end, 64 * 1024);
+	ok = write_end(t, at, why, &end);
+	if (ok) {
+		cut_over(t, why);
+		delivery_add(d, buf_slice(&end));
+		(void)deliver(t, d, true);
+	}
+	buf_done(&end);
+	return ok ? STEP_MORE : cut_hard(t, why);
+}
+
+/* Leaves of the pieces what ends with a whole event. INSIDE: none of them does, and the client has a part of one. */
+static enum tap_edge_place trim(const struct txn *t, struct delivery *d)
+{
+	struct tap_edge at = t->edge;
+	enum tap_edge_place found = tap_edge_place(&at);
+	int last = 1;
+	size_t last_n = 0;
+
+	for (int i = 2; i < d->n; i++) {
+		struct tap_edge edge = at;
+		size_t n = tap_edge_last(&edge, d->iov[i].iov_base, d->iov[i].iov_len);
+
+		if (n != SIZE_MAX && n > 0) {
+			found = tap_edge_place(&edge);
+			last = i;
+			last_n = n;
+		}
+		tap_edge_feed(&at, d->iov[i].iov_base, d->iov[i].iov_len);
+	}
+	if (found == EDGE_INSIDE)
+		return found;
+	d->n = last + 1;
+	if (last >= 2)
+		d->iov[last].iov_len = last_n;
+	d->bytes = 0;
+	for (int i = 2; i < d->n; i++)
+		d->bytes += d->iov[i].iov_len;
+	return found;
+}
+
+/* The rest of the event comes first. */
+static enum step_result cut_later(struct txn *t, struct delivery *d, const char *why)
+{
+	if (!t->cut_why) {
+		t->cut_why = strdup(why);
+		t->cut_at_bytes = t->answer_bytes;
+	}
+	if (!t->cut_why || t->answer_bytes - t->cut_at_bytes > CUT_REST_MAX)
+		return cut_hard(t, why);
+	(void)deliver(t, d, false);
+	drop_hidden(t);
+	return after_delivery(t);
+}
+
+/* Of a running answer whose pieces in `d` have not left. */
+static enum step_result cut_pieces(struct txn *t, struct delivery *d, const char *why)
+{
+	enum tap_edge_place at;
+	enum step_result r;
+
+	if (!t->client) {
+		cut_over(t, why);
+		return STEP_MORE;
+	}
+	if (t->answer_coded || t->edge.form == EDGE_FORM_NONE ||
+	    (t->out_framing != OUT_CHUNKED && t->out_framing != OUT_CLOSE))
+		return cut_hard(t, why);
+	at = trim(t, d);
+	if (at == EDGE_INSIDE)
+		return cut_later(t, d, why);
+	r = cut_after(t, d, at, why);
+	drop_hidden(t);
+	return r;
+}
+
+static enum step_result cut(struct txn *t, const char *why)
+{
+	struct delivery d;
+
+	delivery_init(&d);
+	return cut_pieces(t, &d, why);
+}
+
+static enum step_result cut_now(struct txn *t, const char *why)
+{
+	bool sent = t->sending && (t->sent_all || t->answer_head_seen);
+
+	if (t->answer_head_sent)
+		return cut(t, why);
+	if (!t->client) {
+		cut_over(t, why);
+		return STEP_MORE;
+	}
+	upstream_close(&t->up);
+	(void)txn_refuse(t, REFUSE_BUDGET_EXCEEDED, "%s", why);
+	if (sent)
+		t->end = TXN_END_BUDGET_CUT;
+	return STEP_MORE;
+}
+
+void txn_cut_off(struct txn *t, const char *why)
+{
+	CHECK_OBJ(t, TXN_MAGIC);
+	if (t->step == TXN_END || t->cut_why)
+		return;
+	if (t->running) /* from inside a step: it looks when it is done */
+		t->cut_why = strdup(why);
+	else if (cut_now(t, why) == STEP_MORE)
+		txn_run(t);
+}
+
+/* Nobody waits for the answer of a client that left: it is the end of its being read on. */
+static enum step_result out_of_money(struct txn *t, struct delivery *d)
+{
+	if (t->client)
+		return cut_pieces(t, d, txn_grow_why(t));
+	upstream_close(&t->up);
+	return txn_relay_cut(t, TXN_END_CLIENT_ANSWER);
+}
+
+/* --- pieces of the body --------------------------------------------------------------------------------------------
+ */
+
 static enum step_result answer_body(struct txn *t, struct slice s)
 {
 	struct delivery d;
@@ -163,6 +356,10 @@ static enum step_result answer_body(struct txn *t, struct slice s)
 			return txn_relay_cut(t, TXN_END_UPSTREAM_PROTOCOL);
 	t->answer_ended = r == BUR_EOF;
 	take_hidden(t, &d, t->answer_ended);
+	if (r == BUR_AGAIN && t->cut_why)
+		return cut_pieces(t, &d, t->cut_why);
+	if (r == BUR_AGAIN && !txn_grow_on(t))
+		return out_of_money(t, &d);
 	if (t->answer_ended)
 		answer_over(t);
 	(void)deliver(t, &d, t->answer_ended);

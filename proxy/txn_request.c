@@ -373,8 +373,8 @@ static void write_accept_encoding(struct h1_writer *w, struct txn *t, const stru
 		h1_write_field(w, f->name, f->value);
 		return;
 	}
-	/* the usage chunk can only be hidden in plain bytes */
-	n = t->info.has_usage_edit ? 0 : tap_cut_accept_encoding(f->value, cut, sizeof(cut));
+	/* the usage chunk can only be hidden in plain bytes, and an end of ours written among them */
+	n = t->info.has_usage_edit || t->growing ? 0 : tap_cut_accept_encoding(f->value, cut, sizeof(cut));
 	h1_write_field(w, f->name, n > 0 ? slice_mem(cut, n) : SLICE("identity"));
 }
 

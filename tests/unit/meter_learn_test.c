@@ -122,11 +122,37 @@ static void test_apply(void **state)
 	learn_free(l);
 }
 
+/* The class in which the wanted share ends; what is long ago fades. */
+static void test_outputs(void **state)
+{
+	struct learn *l = learn_new(16);
+	uint64_t n = 0;
+
+	(void)state;
+	for (uint64_t i = 1; i < LEARN_OUTPUTS_MIN; i++)
+		learn_output_add(l, P, M, 100);
+	assert_false(learn_output(l, P, M, 900000, &n));
+	learn_output_add(l, P, M, 100);
+	assert_true(learn_output(l, P, M, 900000, &n));
+	assert_int_equal(n, 111); /* 96 to 111 */
+	for (uint64_t i = 0; i < 100; i++)
+		learn_output_add(l, P, M, i == 0 ? UINT64_MAX : 10 * i);
+	assert_true(learn_output(l, P, M, 500000, &n) && n >= 400 && n <= 520);
+	assert_true(learn_output(l, P, M, 950000, &n) && n >= 930 && n <= 1160);
+	assert_true(learn_output(l, P, M, 1000000, &n) && n > 1000000);
+	for (int i = 0; i < 20000; i++)
+		learn_output_add(l, P, M, 3);
+	assert_true(learn_output(l, P, M, 999000, &n));
+	assert_int_equal(n, 3);
+	assert_false(learn_output(l, M, P, 500000, &n));
+	learn_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_converges), cmocka_unit_test(test_steady), cmocka_unit_test(test_not_taken),
-	    cmocka_unit_test(test_bounded),   cmocka_unit_test(test_apply),
+	    cmocka_unit_test(test_bounded),   cmocka_unit_test(test_apply),  cmocka_unit_test(test_outputs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
