@@ -37,6 +37,7 @@ static json_t *flag_names(uint32_t flags)
 	    {ROW_UPSTREAM_CUT, "upstream_cut"}, {ROW_OVERRUN, "overrun"},     {ROW_INHERITED_PRICE, "inherited_price"},
 	    {ROW_ERROR_STATUS, "error_status"}, {ROW_NO_PRICE, "no_price"},   {ROW_STREAM, "stream"},
 	    {ROW_PENDING, "pending"},           {ROW_LATE, "late"},           {ROW_UNITS_CUT, "units_cut"},
+	    {ROW_BUDGET_CUT, "budget_cut"},
 	};
 	json_t *list = json_array();
 

@@ -72,9 +72,10 @@ enum settle_source { SOURCE_USAGE = 1, SOURCE_PARTIAL = 2, SOURCE_COUNTED = 3, S
 #define ROW_ERROR_STATUS 64u    /* the vendor answered with an error */
 #define ROW_NO_PRICE 128u       /* no price known: recorded at zero or a fixed charge, outside hard budgets */
 #define ROW_STREAM 256u
-#define ROW_PENDING 512u    /* the vendor's bill comes later, see late.h */
-#define ROW_LATE 1024u      /* a bill that was fetched later, see late.h */
-#define ROW_UNITS_CUT 2048u /* more was used than the row has room to say: it cannot be priced again */
+#define ROW_PENDING 512u     /* the vendor's bill comes later, see late.h */
+#define ROW_LATE 1024u       /* a bill that was fetched later, see late.h */
+#define ROW_UNITS_CUT 2048u  /* more was used than the row has room to say: it cannot be priced again */
+#define ROW_BUDGET_CUT 4096u /* bursar ended a running answer */
 
 /* Everything immutable of a call. The caller fills it once; ids come from store_name. */
 struct call {
