@@ -11,6 +11,7 @@ _Atomic int64_t fault_kill_left;
 /* Set before any thread runs. */
 static enum kill_step kill_at;
 static bool kill_after;
+static _Atomic bool calls_began;
 
 static struct {
 	_Atomic int skip, times, code;
@@ -59,7 +60,9 @@ void fault_kill_arm(void)
 
 void fault_kill_step(enum kill_step step, bool after)
 {
-	if (kill_at != KILL_ANY && (step != kill_at || after != kill_after))
+	if (step == KILL_RESERVED)
+		atomic_store(&calls_began, true);
+	if (kill_at != KILL_ANY && (step != kill_at || after != kill_after || !atomic_load(&calls_began)))
 		return;
 	if (atomic_fetch_sub(&fault_kill_left, 1) == 1)
 		(void)raise(SIGKILL);

@@ -1,7 +1,8 @@
 /* fault.h - the numbered steps of a call's way into the ledger, at which tests kill the process (specification 8.1).
  *
  * BURSAR_KILL_AT in the environment at store_open: "n" dies at the n-th point of any kind that is passed,
- * "before:STEP:n" and "after:STEP:n" at the n-th passing of that side of a step. Without it a point costs one load. */
+ * "before:STEP:n" and "after:STEP:n" at the n-th passing of that side of a step, counted from the first call on.
+ * Without it a point costs one load. */
 #ifndef STORE_FAULT_H
 #define STORE_FAULT_H
 
