@@ -108,6 +108,7 @@ static void add_line(struct bill *b, const struct bill_entry *e, const char *eve
 #define X(unit) add_text(b, ",\"" #unit "\":%" PRIu64, u->unit);
 	BILL_UNITS(X)
 #undef X
+	add_text(b, ",\"max_out\":%" PRId64 ",\"thinking\":%" PRId64, e->max_out, e->thinking);
 	add_text(b, ",\"half_price\":%s,\"nanousd\":%" PRId64 "}\n", u->half_price ? "true" : "false", nanousd);
 	if (!b->fast)
 		bill_flush(b);

@@ -49,7 +49,8 @@ struct bill_entry {
 	const char *provider; /* "openai" */
 	const char *model;
 	struct bill_usage usage;
-	int64_t special_nanousd; /* the script's price for the whole call; < 0: by the tariff */
+	int64_t max_out, thinking; /* what the request said; -1: nothing */
+	int64_t special_nanousd;   /* the script's price for the whole call; < 0: by the tariff */
 };
 
 /* NULL: the vendor does not sell this model. */

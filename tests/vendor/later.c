@@ -131,6 +131,8 @@ static void order_bill(const struct order *o, struct bill *bill, uint64_t number
 {
 	const struct request *r = o->answer->request;
 	struct bill_entry e = {.number = number,
+			       .max_out = -1,
+			       .thinking = -1,
 			       .call = r->script.call,
 			       .api = api_name(r->api),
 			       .provider = seller_name(r->seller),

@@ -121,7 +121,7 @@ void request_from_head(struct request *r, const struct h1_head *head)
 void body_scan_init(struct body_scan *b, struct request *r)
 {
 	memset(b, 0, offsetof(struct body_scan, key));
-	b->key[0][0] = b->key[1][0] = '\0';
+	b->key[0][0] = b->key[1][0] = b->key[2][0] = '\0';
 	b->request = r;
 	json_reader_init(&b->json);
 	b->json.want_text = true;
@@ -132,6 +132,7 @@ enum meaning {
 	MEANS_NOTHING,
 	MEANS_MODEL,
 	MEANS_MAX_OUT,
+	MEANS_THINKING,
 	MEANS_CANDIDATES,
 	MEANS_STREAM,
 	MEANS_USAGE,
@@ -161,10 +162,22 @@ static const struct {
     {"inferenceConfig", "max_new_tokens", MEANS_MAX_OUT},
     {"textGenerationConfig", "maxTokenCount", MEANS_MAX_OUT},
     {"options", "num_predict", MEANS_MAX_OUT},
+    {"thinking", "budget_tokens", MEANS_THINKING},
+    {"thinking", "token_budget", MEANS_THINKING},
+    {"reasoning", "max_tokens", MEANS_THINKING},
 };
+
+/* Gemini's and Converse's thinking stands a level deeper. */
+static bool is_deep_thinking(const struct body_scan *b)
+{
+	return b->depth == 3 && (strcmp(b->key[2], "thinkingBudget") == 0 || strcmp(b->key[2], "budget_tokens") == 0) &&
+	       (strcmp(b->key[0], "generationConfig") == 0 || strcmp(b->key[0], "additionalModelRequestFields") == 0);
+}
 
 static enum meaning meaning_of(const struct body_scan *b)
 {
+	if (is_deep_thinking(b))
+		return MEANS_THINKING;
 	for (size_t i = 0; i < ARRAY_LEN(keys) && (b->depth == 1 || b->depth == 2); i++) {
 		const char *second = keys[i].second;
 
@@ -212,6 +225,9 @@ static void seen_number(struct body_scan *b)
 	if (m == MEANS_MAX_OUT) {
 		r->has_max_out = true;
 		r->max_out = v;
+	} else if (m == MEANS_THINKING) {
+		r->has_thinking = true;
+		r->thinking = v;
 	} else if (m == MEANS_CANDIDATES) {
 		r->candidates = v > 0 && v <= 128 ? v : 1;
 	}
@@ -245,7 +261,7 @@ static void seen_token(struct body_scan *b, enum json_token t)
 		b->depth--;
 		break;
 	case JT_KEY:
-		if (b->depth == 1 || b->depth == 2)
+		if (b->depth >= 1 && b->depth <= 3)
 			(void)slice_to_cstr(json_text(&b->json), b->key[b->depth - 1], sizeof(b->key[0]));
 		break;
 	case JT_STRING:
@@ -281,6 +297,21 @@ void body_scan_feed(struct body_scan *b, const char *p, size_t n)
 void body_scan_finish(struct body_scan *b)
 {
 	b->request->bad_json = b->failed || !json_reader_complete(&b->json);
+}
+
+const char *request_refusal(const struct request *r)
+{
+	bool claude = r->api == API_MESSAGES || memmem(r->model, strlen(r->model), "claude", 6);
+
+	if (r->bad_json)
+		return "the body is not JSON";
+	if (r->api == API_RESPONSES && r->has_max_out && r->max_out < 16)
+		return "max_output_tokens: must be at least 16";
+	if (claude && r->has_thinking && r->thinking < 1024)
+		return "thinking.budget_tokens: must be at least 1024";
+	if (claude && r->has_thinking && r->has_max_out && r->thinking >= r->max_out)
+		return "max_tokens: must be greater than thinking.budget_tokens";
+	return NULL;
 }
 
 uint64_t request_input_tokens(const struct request *r)

@@ -103,7 +103,8 @@ struct request {
 	enum api api;
 	enum seller seller;
 	bool stream, json_array, include_usage, has_max_out, base64, bad_json, background, model_in_path;
-	uint64_t max_out, candidates, inputs, text_bytes, file_bytes;
+	bool has_thinking;
+	uint64_t max_out, thinking, candidates, inputs, text_bytes, file_bytes;
 	char model[MODEL_MAX + 1];
 	char object_id[OBJECT_ID_MAX + 1]; /* in the path: of a response, a batch, a file */
 	struct script script;
@@ -115,7 +116,7 @@ struct body_scan {
 	struct request *request;
 	int depth;
 	bool failed;
-	char key[2][32]; /* names at depth 1 and 2 */
+	char key[3][32]; /* names at depth 1 to 3 */
 };
 
 const char *api_name(enum api);
@@ -134,6 +135,8 @@ void body_scan_finish(struct body_scan *) NONNULL(1);
 /* A form, whole: its model, its text, and the bytes of its file; *ret_file is the file. False: no form. */
 bool request_from_form(struct request *, struct slice body, struct slice *ret_file) NONNULL(1, 3);
 
+/* Why such a request is refused (400), as the vendors document it; NULL: it is not. */
+const char *request_refusal(const struct request *) NONNULL(1);
 /* A function of the text only: a quarter of its bytes and one; never above the bytes of the body. */
 uint64_t request_input_tokens(const struct request *) NONNULL(1);
 uint64_t request_output_tokens(const struct request *) NONNULL(1); /* all candidates */

@@ -117,6 +117,8 @@ void conn_call_begin(struct conn *c)
 				      .provider = seller_name(c->request.seller),
 				      .model = c->request.model,
 				      .usage = c->answer.usage,
+				      .max_out = c->request.has_max_out ? (int64_t)c->request.max_out : -1,
+				      .thinking = c->request.has_thinking ? (int64_t)c->request.thinking : -1,
 				      .special_nanousd = s->has_cost ? (int64_t)s->cost_nanousd : -1};
 	c->bill.usage.output = 0;
 	c->billed_open = true;
@@ -247,7 +249,7 @@ static const char *request_fault(struct conn *c, struct slice *ret_file)
 	switch (api_body(r->api)) {
 	case BODY_JSON:
 		body_scan_finish(&c->json);
-		return r->bad_json ? "the body is not JSON" : NULL;
+		return request_refusal(r);
 	case BODY_FORM:
 		return request_from_form(r, buf_slice(&c->raw), ret_file) ? NULL : "the body is not a form";
 	default:

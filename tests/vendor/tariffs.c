@@ -41,6 +41,7 @@ static const struct tariff tariffs[] = {
     {"cohere", "embed-v4.0", NULL, 1, TEXT(120, 120, 0)},
     {"cohere", "rerank-v3.5", NULL, 1, .searches = 2000000},
     {"mistral", "mistral-small-2603", NULL, 1, TEXT(150, 15, 600)},
+    {"mistral", "ministral-8b-2512", NULL, 1, TEXT(150, 15, 150)},
     {"mistral", "mistral-embed", NULL, 1, TEXT(100, 100, 100)},
     {"mistral", "mistral-ocr-2512", NULL, 1, .pages = 2000000},
     {"groq", "llama-3.3-70b-versatile", NULL, 1, TEXT(590, 590, 790)},
@@ -50,6 +51,7 @@ static const struct tariff tariffs[] = {
     {"openrouter", "openai/gpt-4.1-mini", NULL, 1, TEXT(400, 100, 1600)},
     {"openrouter", "anthropic/claude-haiku-4.5", NULL, 1, CLAUDE(1000, 100, 1250, 2000, 5000)},
     {"ollama", "llama3.2", NULL, 1, TEXT(50, 50, 80)}, /* the operator's own machine, priced as a model of Groq */
+    {"ollama", "llama3.3", NULL, 1, TEXT(590, 590, 790)},
     {"ollama", "nomic-embed-text", NULL, 1, TEXT(50, 50, 80)},
     {"perplexity", "sonar", NULL, 1, TEXT(1000, 1000, 1000), .requests = 12000000},
     {"x-ai", "grok-3-mini", NULL, 1, TEXT(300, 75, 500)},
