@@ -180,6 +180,11 @@ bench-engine: install-test  ## reserve and settle pairs a second over six budget
 	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/engine-speed
 	@$(BUILD)/engine-speed
 
+OPS ?= 10000000
+.PHONY: oracle
+oracle: install-test $(BUILD)/tests/unit/policy_engine_oracle_test  ## OPS=10000000 random operations, engine against model; SEED=n, TRACE=text run one again
+	@BURSAR_ORACLE_OPS=$(OPS) BURSAR_ORACLE_SEED=$(SEED) BURSAR_ORACLE_TRACE=$(TRACE) $(BUILD)/tests/unit/policy_engine_oracle_test
+
 callgrind: programs  ## instructions for one call, whole process
 	@python3 tests/bench/callgrind.py
 
