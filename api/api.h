@@ -40,6 +40,10 @@ struct api_deps {
 	int (*prices)(void *ctx, const char *action, const struct json_t *ask, struct json_t **ret,
 		      const char **ret_field, char *reterr, size_t reterr_size);
 	void *prices_ctx;
+	/* Why a call is admitted or refused: see view_explain.c. NULL: not here. */
+	int (*explain)(void *ctx, const struct json_t *ask, struct json_t **ret, const char **ret_field, char *reterr,
+		       size_t reterr_size);
+	void *explain_ctx;
 	struct slice ca_pem;      /* empty: there is no certificate authority */
 	const char *const *hosts; /* names we answer to, beside loopback ones: against DNS rebinding */
 	size_t n_hosts;

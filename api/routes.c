@@ -15,6 +15,8 @@ static const struct api_route table[] = {
     {"GET", "/api/v1/budgets", API_VIEWER, view_budgets, "every budget: limit, spent, held, remaining, reset time"},
     {"GET", "/api/v1/ledger", API_VIEWER, view_ledger,
      "what was charged, newest first; limit, cursor, order, from, to, key, user, team, project, provider, model"},
+    {"POST", "/api/v1/explain", API_VIEWER, view_explain,
+     "why a call would be admitted or refused, every figure; or what a past call held and cost; changes nothing"},
     {"GET", "/api/v1/keys", API_VIEWER, view_keys, "virtual keys, without their text"},
     {"POST", "/api/v1/keys", API_ADMIN, view_key_create, "make a key; the answer shows its text, once"},
     {"DELETE", "/api/v1/keys/{name}", API_ADMIN, view_key_revoke, "revoke a key at once"},

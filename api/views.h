@@ -11,6 +11,7 @@ void view_index(struct api *, struct api_call *) NONNULL(1, 2);
 void view_docs(struct api *, struct api_call *) NONNULL(1, 2);
 void view_ca_pem(struct api *, struct api_call *) NONNULL(1, 2);
 void view_budgets(struct api *, struct api_call *) NONNULL(1, 2);
+void view_explain(struct api *, struct api_call *) NONNULL(1, 2);
 void view_ledger(struct api *, struct api_call *) NONNULL(1, 2);
 void view_keys(struct api *, struct api_call *) NONNULL(1, 2);
 void view_key_create(struct api *, struct api_call *) NONNULL(1, 2);

@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "app/boot.h"
+#include "app/explain.h"
 #include "app/files.h"
 #include "app/firstrun.h"
 #include "app/http.h"
@@ -47,8 +48,13 @@ static int answer_here(const struct cmd *cmd, const struct settings *s, struct b
 		       const struct admin_question *q, int *ret_status, struct buf *out)
 {
 	struct prices prices = {.settings = s, .store = boot->store};
-	struct api_deps deps = {
-	    .store = boot->store, .engine = boot->engine, .prices = prices_api, .prices_ctx = &prices};
+	struct explain explain = {.settings = s, .store = boot->store, .engine = boot->engine, .prices = &prices};
+	struct api_deps deps = {.store = boot->store,
+				.engine = boot->engine,
+				.prices = prices_api,
+				.prices_ctx = &prices,
+				.explain = explain_api,
+				.explain_ctx = &explain};
 	struct api *api = api_new(&deps);
 	struct api_call call = {
 	    .method = slice_of(q->method), .body = q->body, .content_type = SLICE("application/json")};

@@ -68,6 +68,27 @@ static const struct cmd commands[] = {
      "  -n N                rows; default 20, at most 1000\n"
      "      --cursor C      go on after the page that ended with this cursor\n" CONFIG_HELP,
      cmd_ledger},
+    {"explain", "why a call is admitted or refused: its budgets, every figure, each rung",
+     "usage: bursar explain --provider P --model M [--key K] [--user U] [--team T] [--project P] [--tag K=V]...\n"
+     "                      [--input-tokens N] [--max-out N] [--stream] [--no-degrade] [--all]\n"
+     "       bursar explain --provider P --path PATH --request FILE [--key K] ... [--no-degrade] [--all]\n"
+     "       bursar explain --call ID\n\n"
+     "  bursar explain --key ann --provider openai --model gpt-5 --input-tokens 2000 --max-out 500\n"
+     "  bursar explain --key ann --provider openai --path /v1/chat/completions --request body.json\n"
+     "  bursar explain --call req_00000001000000000000002a51b3c8d4\n\n"
+     "Shows who calls, the budgets that match and how they stand, and the ladder in its order: bound, exact count,\n"
+     "another model, fewer tokens, delay, refusal as the application would see it. Nothing changes by asking. Works\n"
+     "with and without a running server; without one nothing is held.\n\n"
+     "      --key K         name of a virtual key, whose user, team, project and tags count; those given go before\n"
+     "      --request FILE  a request body as it would be sent to PATH at the vendor\n"
+     "      --input-tokens  of the prompt, when there is no request; default 1000\n"
+     "      --no-degrade    as if the request said x-bursar-no-degrade: 1\n"
+     "      --all           also the budgets that do not match, each with the first condition that fails\n"
+     "      --call ID       a past call, by the x-bursar-request-id of its answer or the id in the ledger: what it\n"
+     "                      held and cost, unit by unit, and which counters it moved\n"
+     "      --format WORD   table or json\n" CONFIG_HELP
+     "\nexit codes: 0 explained, 1 no such call, or no data, 2 wrong usage, 69 server does not answer\n",
+     cmd_explain},
     {"simulate", "replay past calls under another policy: what it would have blocked, slowed, saved",
      "usage: bursar simulate [-c OTHER.yaml] [--days N | --from DATE] [--to DATE] [--data DIR]\n"
      "                       [--format table|json|csv]\n\n"

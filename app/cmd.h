@@ -23,6 +23,7 @@ int cmd_env(const struct cmd *, int argc, char **argv);
 int cmd_ca(const struct cmd *, int argc, char **argv);
 int cmd_keys(const struct cmd *, int argc, char **argv);
 int cmd_budgets(const struct cmd *, int argc, char **argv);
+int cmd_explain(const struct cmd *, int argc, char **argv);
 int cmd_simulate(const struct cmd *, int argc, char **argv);
 int cmd_ledger(const struct cmd *, int argc, char **argv);
 int cmd_verify(const struct cmd *, int argc, char **argv);

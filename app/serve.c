@@ -18,6 +18,7 @@
 #include "api/access.h"
 #include "api/api.h"
 #include "app/boot.h"
+#include "app/explain.h"
 #include "app/files.h"
 #include "app/firstrun.h"
 #include "app/prices.h"
@@ -48,6 +49,7 @@ struct server {
 	char *err; /* BOOT_ERROR_MAX bytes */
 	struct boot boot;
 	struct prices prices;
+	struct explain explain;
 	struct ca *ca;
 	struct proxy *proxy;
 	struct api *api;
@@ -337,10 +339,14 @@ static int start_admin(struct server *sv)
 				.ctx = sv,
 				.prices = prices_api,
 				.prices_ctx = &sv->prices,
+				.explain = explain_api,
+				.explain_ctx = &sv->explain,
 				.ca_pem = ca_pem(sv->ca),
 				.hosts = sv->hosts};
 	int r;
 
+	sv->explain = (struct explain){
+	    .settings = sv->settings, .store = sv->boot.store, .engine = sv->boot.engine, .prices = &sv->prices};
 	collect_hosts(sv);
 	deps.n_hosts = sv->n_hosts;
 	sv->api = api_new(&deps);

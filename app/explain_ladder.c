@@ -1,0 +1,609 @@
+/* explain_ladder.c - the rungs in the order in which the data path asks them (proxy/txn_price.c, txn_hold.c,
+ * txn_ladder.c), by the same functions, on a copy of what is known of the call. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/explain_impl.h"
+#include "base/error.h"
+#include "meter/envelope.h"
+#include "policy/pace.h"
+#include "proxy/route.h"
+
+#define DEGRADES_MOST 3
+#define TEXT_MAX 600
+
+/* What is decided in the end. */
+struct outcome {
+	bool admitted;
+	enum refusal_reason reason;
+	char message[4 * TEXT_MAX];
+	int retry_after_s;
+	const struct decision *blocked; /* the budgets that block; NULL: none do */
+	char degraded_from[MODEL_NAME_MAX + 1];
+	uint64_t clamped_to;
+	int64_t delay_ns;
+};
+
+static void rung(struct question *q, const char *name, const char *result, const char *fmt, ...) PRINTF_LIKE(4, 5);
+static void rung(struct question *q, const char *name, const char *result, const char *fmt, ...)
+{
+	char text[TEXT_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	(void)json_array_append_new(q->rungs, json_pack("{s:s,s:s,s:s}", "rung", name, "result", result, "text", text));
+}
+
+static int refuse(struct outcome *o, enum refusal_reason reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static int refuse(struct outcome *o, enum refusal_reason reason, const char *fmt, ...)
+{
+	va_list args;
+
+	o->admitted = false;
+	o->reason = reason;
+	va_start(args, fmt);
+	(void)vsnprintf(o->message, sizeof(o->message), fmt, args);
+	va_end(args);
+	return BUR_OK;
+}
+
+static const char *usd_text(int64_t nanousd, char dst[AMOUNT_TEXT_MAX])
+{
+	return amount_format_usd(nanousd, dst);
+}
+
+/* --- asking the engine -------------------------------------------------------------------------------------------- */
+
+static uint64_t requests_of(const struct question *q)
+{
+	return q->info.batch_items > 0 ? q->info.batch_items : 1;
+}
+
+/* BUR_OK or BUR_DENIED: decision is filled. */
+static int ask(struct question *q)
+{
+	q->worst = (struct amounts){.nanousd = q->bound.worst_nanousd,
+				    .tokens = (int64_t)(q->bound.input_tokens + q->bound.output_tokens),
+				    .requests = (int64_t)requests_of(q)};
+	return engine_preview(q->engine, &q->match, &q->worst, q->now_s, q->decision);
+}
+
+static void blocking_names(const struct decision *d, char *dst, size_t size)
+{
+	size_t n = 0;
+
+	dst[0] = '\0';
+	for (size_t i = 0; i < d->n_blocked && n < size; i++) {
+		int w = snprintf(dst + n, size - n, "%s%s", i ? ", " : "", d->blocked[i].budget->name);
+
+		n += w > 0 ? (size_t)w : 0;
+	}
+}
+
+/* "", "; does not fit in team-monthly", "; team-monthly asks for another model". */
+static const char *answer_text(const struct question *q, int r, char *dst, size_t size)
+{
+	char names[300];
+
+	blocking_names(q->decision, names, sizeof(names));
+	if (r != BUR_DENIED)
+		(void)snprintf(dst, size, "%s", "");
+	else if (q->decision->verdict == VERDICT_DEGRADE)
+		(void)snprintf(dst, size, "; %s asks for another model", q->decision->degrade_by->name);
+	else
+		(void)snprintf(dst, size, "; does not fit in %s", names);
+	return dst;
+}
+
+static const char *answer_word(const struct question *q, int r)
+{
+	return r != BUR_DENIED ? "fits" : q->decision->verdict == VERDICT_DEGRADE ? "degrades" : "does not fit";
+}
+
+/* --- bounds ------------------------------------------------------------------------------------------------------- */
+
+static const struct price_model *find_price(const struct question *q, const char *model, bool *ret_inherited)
+{
+	const char *as = route_price_model(q->provider, slice_of(model));
+
+	return price_find(q->e->prices->book, explain_vendor(q), slice_of(as ? as : model), ret_inherited);
+}
+
+/* With the tokens of the prompt as they were given, or counted. */
+static enum bound_result find_bound(struct question *q, const char **ret_why)
+{
+	enum bound_result r = bound_upper(q->price, q->api.kind, &q->info, q->now_s, &q->bound, ret_why);
+
+	if (r == BOUND_OK && q->counted)
+		r = bound_tighten(q->price, q->api.kind, &q->info, q->now_s, &q->count, true, &q->bound);
+	return r;
+}
+
+static bool count_prompt(struct question *q)
+{
+	static const struct prompt_caches none;
+	int64_t before = q->bound.worst_nanousd;
+
+	if (!q->has_body || !q->price ||
+	    prompt_count(q->api.kind, explain_vendor(q), slice_of(price_model_id(q->price)), &q->info, q->body, &none,
+			 &q->count) < 0)
+		return false;
+	q->has_count = true;
+	if (bound_tighten(q->price, q->api.kind, &q->info, q->now_s, &q->count, q->match.estimate_input, &q->bound) !=
+	    BOUND_OK)
+		return false;
+	return q->bound.worst_nanousd < before;
+}
+
+static bool can_clamp(const struct question *q)
+{
+	return q->price && bound_can_clamp(q->price, q->api.kind, &q->info) &&
+	       (!q->has_body || q->info.max_out_edit.before);
+}
+
+static void take_default_out(struct question *q)
+{
+	uint64_t n = q->match.default_max_out, model_max;
+
+	if (n == 0 || q->info.has_max_out || !can_clamp(q))
+		return;
+	model_max = price_model_max_out(q->price);
+	n = model_max > 0 && model_max < n ? model_max : n;
+	q->info.has_max_out = true;
+	q->info.max_out = n;
+	rung(q, "default_max_out", "changed", "the request bounds no output, so %llu tokens are put into it",
+	     (unsigned long long)n);
+}
+
+static void tell_bound(struct question *q, int r)
+{
+	char usd[AMOUNT_TEXT_MAX], text[TEXT_MAX];
+
+	rung(q, "bound", answer_word(q, r), "%s %llu tokens in, at most %llu out: at most %s USD%s",
+	     q->counted ? (q->tokens_assumed ? "assumed" : "as given") : "at most",
+	     (unsigned long long)q->bound.input_tokens, (unsigned long long)q->bound.output_tokens,
+	     usd_text(q->bound.worst_nanousd, usd), answer_text(q, r, text, sizeof(text)));
+}
+
+/* --- bending ------------------------------------------------------------------------------------------------------ */
+
+/* That step is no rung for this call; others may be. */
+static void leave_rung(struct question *q, bool all)
+{
+	const struct decision *d = q->decision;
+	size_t step = (size_t)(d->degrade_step - d->degrade_by->steps);
+
+	for (size_t i = 0; i < q->match.n; i++) {
+		const struct budget *b = NULL;
+		const char *scope = NULL;
+
+		engine_meter_name(q->engine, q->match.meter[i], &b, &scope);
+		if (all)
+			q->match.degrade[i] = 0;
+		else if (b == d->degrade_by)
+			q->match.degrade[i] &= (uint16_t) ~(1u << step);
+	}
+}
+
+static int call_other(struct question *q, const struct price_model *price, bool inherited, const char *to)
+{
+	const char *why = "";
+	int r;
+
+	(void)slice_to_cstr(slice_of(to), q->info.model, sizeof(q->info.model));
+	q->facts.v[FACT_MODEL] = slice_of(q->info.model);
+	q->price = price;
+	q->inherited = inherited;
+	q->has_count = false;
+	r = explain_match(q);
+	if (r < 0)
+		return r;
+	take_default_out(q);
+	return find_bound(q, &why) == BOUND_OK ? BUR_OK : BUR_UNSUPPORTED;
+}
+
+/* BUR_OK: ask again. BUR_DENIED: the caller said that it takes no other model. */
+static int degrade(struct question *q, struct outcome *o, unsigned *degrades)
+{
+	const struct decision *d = q->decision;
+	const struct price_model *price;
+	char usd[AMOUNT_TEXT_MAX], by[64], to[MODEL_NAME_MAX + 1];
+	bool inherited = false;
+	int r;
+
+	(void)slice_to_cstr(slice_of(d->degrade_to), to, sizeof(to));
+	(void)snprintf(by, sizeof(by), "%s", d->degrade_by->name);
+	price = find_price(q, to, &inherited);
+	if (*degrades >= DEGRADES_MOST || !price) {
+		rung(q, "degrade", "passed over", "%s names %s, %s", by, to,
+		     price ? "but three models were tried" : "which has no price");
+		leave_rung(q, price != NULL);
+		return BUR_OK;
+	}
+	if (json_is_true(json_object_get(q->ask, "no_degrade"))) {
+		rung(q, "degrade", "refused", "%s names %s, and the request says x-bursar-no-degrade", by, to);
+		(void)refuse(o, REFUSE_BUDGET_EXCEEDED,
+			     "%s: from %lld.%02lld %% of its limit on %s is called in place of %s, and this request "
+			     "says x-bursar-no-degrade",
+			     by, (long long)(d->degrade_step->at_ppm / 10000),
+			     (long long)(d->degrade_step->at_ppm / 100 % 100), to, q->info.model);
+		return BUR_DENIED;
+	}
+	if (*degrades == 0)
+		(void)snprintf(o->degraded_from, sizeof(o->degraded_from), "%s", q->info.model);
+	++*degrades;
+	r = call_other(q, price, inherited, to);
+	rung(q, "degrade", "changed", "%s is called instead, as %s says: at most %s USD", to, by,
+	     usd_text(q->bound.worst_nanousd, usd));
+	return r;
+}
+
+/* True: ask again. */
+static bool clamp(struct question *q, struct outcome *o)
+{
+	const struct decision *d = q->decision;
+	struct bound_room room = {d->room.nanousd, d->room.tokens};
+	struct bound b;
+	char usd[AMOUNT_TEXT_MAX];
+	uint64_t n = can_clamp(q) && d->may_clamp ? bound_max_out(q->price, q->api.kind, &q->info, q->now_s,
+								  q->has_count || q->counted ? &q->count : NULL,
+								  q->counted || q->match.estimate_input, &room, &b)
+						  : 0;
+
+	if (!d->may_clamp || !can_clamp(q)) {
+		rung(q, "clamp", "not possible", "%s",
+		     d->may_clamp ? "a bound of its output is no bound of what this call costs"
+				  : "not every budget that blocks has a clamp step, or one counts requests");
+		return false;
+	}
+	if (n == 0 || n < d->min_out) {
+		rung(q, "clamp", "not possible",
+		     "the money pays for %llu output tokens, and fewer than %llu are no answer", (unsigned long long)n,
+		     (unsigned long long)d->min_out);
+		return false;
+	}
+	q->info.has_max_out = true;
+	q->info.max_out = o->clamped_to = n;
+	q->bound = b;
+	rung(q, "clamp", "changed", "%llu output tokens fit (at least %llu): at most %s USD", (unsigned long long)n,
+	     (unsigned long long)d->min_out, usd_text(b.worst_nanousd, usd));
+	return true;
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
+
+static int64_t throttle(struct question *q, const struct reached *at)
+{
+	const struct pace_curve curve = {at->step->at_ppm, at->step->max_delay_ns};
+	int64_t ns = pace_curve_ns(&curve, at->u_ppm, 100000); /* the middle: no jitter */
+
+	rung(q, "throttle", "delays", "%s stands at %lld.%lld %%: the call waits %lld.%03d s, give or take a tenth",
+	     at->budget->name, (long long)(at->u_ppm / 10000), (long long)(at->u_ppm / 1000 % 10),
+	     (long long)(ns / NS_PER_S), (int)(ns % NS_PER_S / NS_PER_MS));
+	return ns;
+}
+
+static void pace(struct question *q, const struct reached *at)
+{
+	const struct budget_step *s = at->step;
+	int64_t left = at->limit - at->posted - at->held;
+	struct pace_rate rate = s->pace.per_minute_nanousd > 0
+				    ? pace_rate_per_minute(s->pace.per_minute_nanousd)
+				    : pace_rate_left(left, at->win_end - at->now_s, s->pace.factor_milli);
+	__int128 minute = rate.per_ns > 0 ? (__int128)rate.nanousd * 60 * NS_PER_S / rate.per_ns : 0;
+	char usd[AMOUNT_TEXT_MAX];
+
+	rung(q, "pace", "may delay",
+	     "%s lets %s USD a minute flow; a call may wait %lld s for it, else it is answered 429 (how much is owed "
+	     "now is known to the data path only)",
+	     at->budget->name, usd_text(minute > INT64_MAX ? INT64_MAX : (int64_t)minute, usd),
+	     (long long)(s->pace.max_wait_ns / NS_PER_S));
+}
+
+static void slow_down(struct question *q, struct outcome *o)
+{
+	const struct decision *d = q->decision;
+
+	for (size_t i = 0; i < d->n_reached; i++) {
+		int64_t ns;
+
+		if (d->reached[i].step->action == STEP_PACE) {
+			pace(q, &d->reached[i]);
+			continue;
+		}
+		ns = throttle(q, &d->reached[i]);
+		o->delay_ns = ns > o->delay_ns ? ns : o->delay_ns;
+	}
+}
+
+/* --- the decision ------------------------------------------------------------------------------------------------- */
+
+static int block(struct question *q, struct outcome *o)
+{
+	bool held = q->decision->verdict == VERDICT_HELD;
+	char names[300];
+
+	blocking_names(q->decision, names, sizeof(names));
+	o->admitted = false;
+	o->reason = held ? REFUSE_BUDGET_HELD : REFUSE_BUDGET_EXCEEDED;
+	o->blocked = q->decision;
+	o->retry_after_s = held ? 2 : 0;
+	rung(q, "block", "refused", "%s: %s", names,
+	     held ? "it would fit if other calls gave back what they hold" : "the money is spent");
+	return BUR_OK;
+}
+
+/* From the first answer of the engine to the last. */
+static int climb(struct question *q, struct outcome *o)
+{
+	char usd[AMOUNT_TEXT_MAX], text[TEXT_MAX];
+	unsigned degrades = 0;
+	bool clamped = false;
+	int r = ask(q);
+
+	tell_bound(q, r);
+	if (r == BUR_DENIED && count_prompt(q)) {
+		r = ask(q);
+		rung(q, "exact_count", answer_word(q, r), "the prompt has %llu tokens%s: at most %s USD%s",
+		     (unsigned long long)q->bound.input_tokens, q->count.exact ? "" : " by estimate",
+		     usd_text(q->bound.worst_nanousd, usd), answer_text(q, r, text, sizeof(text)));
+	}
+	q->budgets = explain_budgets(q);
+	while (r == BUR_DENIED) {
+		if (q->decision->verdict == VERDICT_DEGRADE) {
+			r = degrade(q, o, &degrades);
+			if (r < 0)
+				return r == BUR_DENIED ? BUR_OK : r;
+		} else if (clamped || !clamp(q, o)) {
+			return block(q, o);
+		} else {
+			clamped = true;
+		}
+		r = ask(q);
+		if (r == BUR_DENIED && !clamped && degrades > 0 && !q->has_count && count_prompt(q))
+			r = ask(q);
+	}
+	if (r < 0)
+		return r;
+	o->admitted = true;
+	slow_down(q, o);
+	return BUR_OK;
+}
+
+/* --- before the engine -------------------------------------------------------------------------------------------- */
+
+/* No upper price: hard budgets refuse it. */
+static int no_bound(struct question *q, struct outcome *o, const char *why)
+{
+	if (q->match.any_hard) {
+		rung(q, "price", "refused", "no upper price, which a hard budget needs: %s", why);
+		return refuse(o, REFUSE_PRICE_UNKNOWN,
+			      "the call to %s has no upper price, which a hard budget needs: %s", q->info.model, why);
+	}
+	q->bound = (struct bound){0};
+	rung(q, "price", "none", "no upper price (%s); soft budgets hold nothing for it", why);
+	return climb(q, o);
+}
+
+/* No price at all: only budgets that say so by name let it pass. */
+static int without_price(struct question *q, struct outcome *o)
+{
+	enum unknown_model policy = q->match.any_hard ? q->match.unknown_model : UNKNOWN_DEFAULT;
+	struct slice vendor = explain_vendor(q);
+	const char *why = "";
+
+	if (policy == UNKNOWN_BLOCK) {
+		rung(q, "price", "refused", "no price is known for %s, and a hard budget applies", q->info.model);
+		return refuse(o, REFUSE_PRICE_UNKNOWN,
+			      "no price is known for model %s of %s, and a hard budget applies; set one with `bursar "
+			      "prices set " SLICE_FMT " %s --in USD --out USD` (per million tokens), or set "
+			      "unknown_model on the budget",
+			      q->info.model, q->provider->name, SLICE_ARG(vendor), q->info.model);
+	}
+	q->bound.worst_nanousd = policy == UNKNOWN_CHARGE ? q->match.unknown_charge_nanousd : 0;
+	if (policy == UNKNOWN_DEFAULT)
+		q->price = price_find(q->e->prices->book, SLICE("default"), SLICE("default"), &q->inherited);
+	rung(q, "price", "none", "no price is known for %s: it is recorded at %s", q->info.model,
+	     policy == UNKNOWN_DEFAULT  ? "the default price"
+	     : policy == UNKNOWN_CHARGE ? "a fixed charge"
+					: "nothing");
+	if (q->price && q->match.any_hard && find_bound(q, &why) != BOUND_OK)
+		return no_bound(q, o, why);
+	return climb(q, o);
+}
+
+static int by_rule(struct question *q, struct outcome *o)
+{
+	struct generic_call *c = generic_call_new(q->rule);
+	int r;
+
+	if (!c)
+		return BUR_NOMEM;
+	generic_call_query(c, q->query);
+	generic_call_request_body(c, q->body.p, q->body.n);
+	generic_call_request_bytes(c, q->body.n, true);
+	r = generic_call_bound(c, &q->bound.worst_nanousd);
+	generic_call_free(c);
+	if (r < 0)
+		return no_bound(q, o,
+				r == BUR_NOTFOUND ? "how much it uses is known only afterwards; set `maximum` on its "
+						    "rule under meters"
+						  : "what it is billed by is not in the request; see the quantity of "
+						    "its rule under meters");
+	return climb(q, o);
+}
+
+static int by_model(struct question *q, struct outcome *o)
+{
+	const char *why = "";
+
+	if (q->provider->price_free)
+		return climb(q, o);
+	q->price = find_price(q, q->info.model, &q->inherited);
+	if (!q->price)
+		return without_price(q, o);
+	take_default_out(q);
+	switch (find_bound(q, &why)) {
+	case BOUND_OK:
+		return climb(q, o);
+	case BOUND_NO_PRICE:
+	case BOUND_UNBOUNDED:
+		return no_bound(q, o, why);
+	case BOUND_OVERFLOW:
+		break;
+	}
+	return refuse(o, REFUSE_PRICE_ERROR, "the price of this call is too large to be counted");
+}
+
+/* An outstanding key is refused before any budget is asked; the budgets are shown all the same. */
+static void judge_key(struct question *q, struct outcome *o)
+{
+	bool expired = q->key.not_after_s != 0 && q->key.not_after_s <= q->now_s;
+
+	if (!q->key_known || (!expired && q->key.revoked_s == 0))
+		return;
+	rung(q, "key", "refused", "the key is %s", expired ? "expired" : "revoked");
+	(void)refuse(o, REFUSE_UNAUTHENTICATED, "unknown, expired or revoked virtual key");
+	o->blocked = NULL;
+}
+
+static int decide(struct question *q, struct outcome *o)
+{
+	int r;
+
+	if (api_kind_is_unbilled(q->api.kind)) {
+		rung(q, "route", "free", "this route is not billed: no budget is asked");
+		o->admitted = true;
+		return BUR_OK;
+	}
+	r = explain_match(q);
+	if (r == BUR_NOTFOUND) {
+		rung(q, "budgets", "refused", "no budget matches, and the configuration says default: deny");
+		return refuse(o, REFUSE_NO_BUDGET,
+			      "no budget covers the key " SLICE_FMT
+			      " and the configuration says default: deny; add a budget that matches it",
+			      SLICE_ARG(q->facts.v[FACT_KEY]));
+	}
+	if (r < 0)
+		return r;
+	if (q->rule)
+		return by_rule(q, o);
+	if (q->api.kind == API_UNKNOWN && q->match.any_hard) {
+		rung(q, "route", "refused", "this route is not known, and a hard budget applies");
+		return refuse(o, REFUSE_ROUTE_UNMETERED,
+			      "bursar cannot price this route, and a hard budget applies; docs/providers.md lists the "
+			      "routes it knows, and `meters:` in the configuration can price others");
+	}
+	return by_model(q, o);
+}
+
+/* --- what the application would see ------------------------------------------------------------------------------- */
+
+static int list_blocked(struct question *q, const struct decision *d, struct refusal_budget *list)
+{
+	char when[TIME_TEXT_MAX];
+
+	for (size_t i = 0; i < d->n_blocked; i++) {
+		const struct blocked *b = &d->blocked[i];
+
+		list[i] = (struct refusal_budget){.name = slice_of(b->budget->name),
+						  .window = slice_of(b->budget->window_name),
+						  .scope = slice_of(b->scope),
+						  .unit = slice_of(explain_unit(b->budget->unit)),
+						  .limit = b->limit,
+						  .posted = b->posted,
+						  .held = b->held,
+						  .need = b->need};
+		if (b->budget->window.kind == WINDOW_TOTAL && b->budget->rolling_s == 0)
+			continue;
+		list[i].resets_at = arena_dup(&q->arena, slice_of(time_format(b->budget->window.tz, b->win_end, when)));
+		if (!list[i].resets_at.p)
+			return BUR_NOMEM;
+	}
+	return BUR_OK;
+}
+
+static int write_refusal(struct question *q, const struct outcome *o, struct buf *message, struct buf *body)
+{
+	struct refusal_budget list[MATCH_MAX];
+	struct refusal f = {.reason = o->reason, .retry_after_s = o->retry_after_s, .request_id = SLICE("req_…")};
+	int r = BUR_OK;
+
+	if (o->blocked) {
+		r = list_blocked(q, o->blocked, list);
+		if (r == BUR_OK)
+			r = refusal_budget_message(list, o->blocked->n_blocked, message);
+		f.budgets = list;
+		f.n_budgets = o->blocked->n_blocked;
+	} else {
+		r = buf_append_slice(message, slice_of(o->message));
+	}
+	f.message = buf_slice(message);
+	return r == BUR_OK ? envelope_write(q->api.family, &f, body) : r;
+}
+
+static json_t *refused_json(struct question *q, const struct outcome *o)
+{
+	int wanted = o->reason == REFUSE_BUDGET_EXCEEDED ? q->provider->block_status : 0;
+	int status = envelope_status(q->api.family, o->reason, wanted);
+	struct buf message, body;
+	json_t *answer = NULL, *out = NULL;
+
+	buf_init(&message, 16384);
+	buf_init(&body, 65536);
+	if (write_refusal(q, o, &message, &body) == BUR_OK) {
+		answer = json_loadb(buf_slice(&body).p, buf_len(&body), 0, NULL);
+		out = json_pack("{s:b,s:i,s:s,s:o,s:b,s:o,s:o}", "admitted", 0, "status", status, "code",
+				refusal_code(o->reason), "message",
+				json_stringn(buf_slice(&message).p, buf_len(&message)), "retry",
+				refusal_may_retry(o->reason), "retry_after_s",
+				o->retry_after_s ? json_integer(o->retry_after_s) : json_null(), "body",
+				answer ? answer : json_null());
+	}
+	buf_done(&message);
+	buf_done(&body);
+	return out;
+}
+
+static json_t *admitted_json(const struct question *q, const struct outcome *o)
+{
+	json_t *fields = json_object();
+	json_t *out = json_pack("{s:b,s:s,s:o,s:o,s:f,s:O}", "admitted", 1, "model", q->info.model, "held_usd",
+				explain_usd(q->worst.nanousd), "max_out",
+				q->info.has_max_out ? json_integer((json_int_t)q->info.max_out) : json_null(),
+				"delay_s", (double)(o->delay_ns / NS_PER_MS) / 1000, "headers", fields);
+
+	if (o->degraded_from[0])
+		(void)json_object_set_new(fields, "x-bursar-degraded-from", json_string(o->degraded_from));
+	if (o->clamped_to)
+		(void)json_object_set_new(fields, "x-bursar-clamped",
+					  json_sprintf("%s=%llu",
+						       q->info.max_out_field ? q->info.max_out_field : "max_tokens",
+						       (unsigned long long)o->clamped_to));
+	if (q->decision->over_budget)
+		(void)json_object_set_new(fields, "x-bursar-over-budget", json_string("1"));
+	json_decref(fields);
+	return out;
+}
+
+int explain_ladder(struct question *q, json_t **ret_decision)
+{
+	struct outcome o = {.admitted = false, .reason = REFUSE_INTERNAL};
+	int r = decide(q, &o);
+
+	if (r == BUR_FULL)
+		r = refuse(&o, REFUSE_OVERLOADED, "the table of budget counters is full; raise limits.max_meters");
+	if (r == BUR_OVERFLOW)
+		r = refuse(&o, REFUSE_PRICE_ERROR, "the price of this call is too large to be counted");
+	if (r == BUR_UNSUPPORTED)
+		r = refuse(&o, REFUSE_PRICE_UNKNOWN, "the call to %s has no upper price, which a hard budget needs",
+			   q->info.model);
+	if (r < 0)
+		return r;
+	judge_key(q, &o);
+	*ret_decision = o.admitted ? admitted_json(q, &o) : refused_json(q, &o);
+	return *ret_decision ? BUR_OK : BUR_NOMEM;
+}
