@@ -16,6 +16,7 @@
 
 struct api;
 struct engine;
+struct guard;
 struct httpd_request;
 struct json_t;
 struct principal_dir;
@@ -44,6 +45,12 @@ struct api_deps {
 	int (*explain)(void *ctx, const struct json_t *ask, struct json_t **ret, const char **ret_field, char *reterr,
 		       size_t reterr_size);
 	void *explain_ctx;
+	/* Stops and breakers: see view_guard.c. NULL: not here. `guard` for those who only look; NULL: no server runs.
+	 */
+	int (*guards)(void *ctx, const char *action, const struct json_t *ask, struct json_t **ret,
+		      const char **ret_field, char *reterr, size_t reterr_size);
+	void *guards_ctx;
+	struct guard *guard;
 	struct slice ca_pem;      /* empty: there is no certificate authority */
 	const char *const *hosts; /* names we answer to, beside loopback ones: against DNS rebinding */
 	size_t n_hosts;

@@ -20,6 +20,16 @@ static const struct api_route table[] = {
     {"GET", "/api/v1/keys", API_VIEWER, view_keys, "virtual keys, without their text"},
     {"POST", "/api/v1/keys", API_ADMIN, view_key_create, "make a key; the answer shows its text, once"},
     {"DELETE", "/api/v1/keys/{name}", API_ADMIN, view_key_revoke, "revoke a key at once"},
+    {"GET", "/api/v1/stops", API_VIEWER, view_stops, "what is stopped by hand: who did it, why, since when"},
+    {"POST", "/api/v1/stops", API_ADMIN, view_stop,
+     "stop calls at once; one of key, user, team, project, provider, model, everything; reason, cut"},
+    {"DELETE", "/api/v1/stops", API_ADMIN, view_resume, "let them go on; the same words, and a reason"},
+    {"GET", "/api/v1/breakers", API_VIEWER, view_breakers,
+     "breakers of upstreams and of money, and who is in quarantine"},
+    {"POST", "/api/v1/breakers/{name}/open", API_ADMIN, view_breaker_open, "open a breaker; reason, stay"},
+    {"POST", "/api/v1/breakers/{name}/close", API_ADMIN, view_breaker_close, "close a breaker; reason"},
+    {"POST", "/api/v1/breakers/{name}/half-open", API_ADMIN, view_breaker_half_open,
+     "let a breaker try whether all is well; reason"},
     {"POST", "/api/v1/prices/reload", API_ADMIN, view_prices_reload, "read the price book again"},
     {"POST", "/api/v1/prices/reprice", API_ADMIN, view_prices_reprice,
      "past calls at today's book; since, until, provider, model, dry_run, after"},
@@ -31,20 +41,22 @@ const struct api_route *routes_all(size_t *ret_n)
 	return table;
 }
 
-/* Fixed text up to "{"; what stands there must be one non-empty segment. */
+/* Fixed text up to "{" and after "}"; what stands in between must be one non-empty segment. */
 static bool path_matches(const char *pattern, struct slice path, struct slice *ret_param)
 {
 	const char *brace = strchr(pattern, '{');
-	struct slice fixed = brace ? slice_mem(pattern, (size_t)(brace - pattern)) : slice_of(pattern);
-	struct slice rest;
+	struct slice fixed = brace ? slice_mem(pattern, (size_t)(brace - pattern)) : slice_of(pattern), tail, rest;
 
-	if (!brace) {
-		*ret_param = SLICE_NONE;
+	*ret_param = SLICE_NONE;
+	if (!brace)
 		return slice_eq(path, fixed);
-	}
+	tail = slice_of(strchr(brace, '}') + 1);
 	if (!slice_starts(path, fixed))
 		return false;
 	rest = slice_sub(path, fixed.n, path.n);
+	if (!slice_ends(rest, tail))
+		return false;
+	rest.n -= tail.n;
 	if (rest.n == 0 || slice_find(rest, '/') != rest.n)
 		return false;
 	*ret_param = rest;

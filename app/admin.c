@@ -11,6 +11,7 @@
 #include "app/explain.h"
 #include "app/files.h"
 #include "app/firstrun.h"
+#include "app/guards.h"
 #include "app/http.h"
 #include "app/ports.h"
 #include "app/prices.h"
@@ -49,21 +50,26 @@ static int answer_here(const struct cmd *cmd, const struct settings *s, struct b
 {
 	struct prices prices = {.settings = s, .store = boot->store};
 	struct explain explain = {.settings = s, .store = boot->store, .engine = boot->engine, .prices = &prices};
+	struct guards guards;
 	struct api_deps deps = {.store = boot->store,
 				.engine = boot->engine,
 				.prices = prices_api,
 				.prices_ctx = &prices,
 				.explain = explain_api,
-				.explain_ctx = &explain};
+				.explain_ctx = &explain,
+				.guards = guards_api,
+				.guards_ctx = &guards};
 	struct api *api = api_new(&deps);
 	struct api_call call = {
 	    .method = slice_of(q->method), .body = q->body, .content_type = SLICE("application/json")};
 	struct arena arena;
 	int r;
 
-	if (!api || api_load_keys(api) < 0) {
+	guards_init(&guards, boot->store, boot->engine, s);
+	if (!api || api_load_keys(api) < 0 || guards_load(&guards) < 0) {
+		guards_done(&guards);
 		api_free(api);
-		return say(cmd, EXIT_FAILED, "cannot read the keys");
+		return say(cmd, EXIT_FAILED, "cannot read the keys and stops");
 	}
 	arena_init(&arena, 1024 * 1024);
 	call.arena = &arena;
@@ -76,6 +82,7 @@ static int answer_here(const struct cmd *cmd, const struct settings *s, struct b
 	arena_reset(&arena);
 	api_free(api);
 	prices_done(&prices);
+	guards_done(&guards);
 	return r < 0 ? say(cmd, EXIT_FAILED, bur_strerror(r)) : EXIT_OK;
 }
 

@@ -104,6 +104,25 @@ static const struct cmd commands[] = {
      "      --data DIR      folder of the ledger; default that of the policy file\n\n"
      "exit codes: 0 done, 1 no ledger there, or it cannot be read, 2 wrong usage or configuration\n",
      cmd_simulate},
+    {"stop", "stop calls at once: of a key, user, team, project, provider, model, or all",
+     "usage: bursar stop --key K | --user U | --team T | --project P | --provider V | --model M | --everything\n"
+     "                   --reason TEXT [--cut]\n"
+     "       bursar stop --list [--format table|json|csv]\n\n"
+     "New calls are refused from now on (402, with the reason), also after a restart, until `bursar resume`. A name\n"
+     "that ends in * stands for all that begin so. Works with and without a running server.\n\n"
+     "      --cut           running calls that match end too, and are charged what was used\n" CONFIG_HELP,
+     cmd_stop},
+    {"resume", "let go on what was stopped, or what is in quarantine",
+     "usage: bursar resume --key K | --user U | --team T | --project P | --provider V | --model M | --everything\n"
+     "                     --reason TEXT\n\n"
+     "The same words as with `bursar stop`. --key K also ends the quarantine of a program that had lost its "
+     "way.\n\n" CONFIG_HELP,
+     cmd_resume},
+    {"breakers", "show breakers of upstreams and of money; open or close one",
+     "usage: bursar breakers [--format table|json|csv]\n"
+     "       bursar breakers open|close|half-open NAME --reason TEXT [--stay]\n\n"
+     "      --stay          open a cost breaker until a person closes it, not for its cool-down\n" CONFIG_HELP,
+     cmd_breakers},
     {"verify", "recompute the whole ledger: seals, sums, prices",
      "usage: bursar verify [-c FILE] [--format table|json]\n\n"
      "Checks the chain of seals, that counters equal the sums of their rows, and that each row's cost is what its\n"

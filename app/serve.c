@@ -21,6 +21,7 @@
 #include "app/explain.h"
 #include "app/files.h"
 #include "app/firstrun.h"
+#include "app/guards.h"
 #include "app/prices.h"
 #include "app/version.h"
 #include "base/check.h"
@@ -50,6 +51,7 @@ struct server {
 	struct boot boot;
 	struct prices prices;
 	struct explain explain;
+	struct guards guards;
 	struct ca *ca;
 	struct proxy *proxy;
 	struct api *api;
@@ -238,7 +240,9 @@ static int start_proxy(struct server *sv, struct access_dirs *access)
 				  .store = sv->boot.store,
 				  .ca = sv->ca,
 				  .book = sv->prices.book,
-				  .principals = access->callers};
+				  .principals = access->callers,
+				  .guard = sv->guards.guard,
+				  .stops = sv->guards.stops};
 	char why[256] = "";
 	int r = load_fingerprint_secret(sv);
 
@@ -252,8 +256,25 @@ static int start_proxy(struct server *sv, struct access_dirs *access)
 	if (r == BUR_OK) {
 		sv->prices.use = use_book;
 		sv->prices.use_ctx = sv;
+		sv->guards.proxy = sv->proxy;
 	}
 	return r;
+}
+
+static void wake(void *ctx)
+{
+	struct server *sv = ctx;
+
+	loop_wake(sv->loop);
+}
+
+static int start_guards(struct server *sv)
+{
+	int r;
+
+	guards_init(&sv->guards, sv->boot.store, sv->boot.engine, sv->settings);
+	r = guards_start(&sv->guards, wake, sv);
+	return r < 0 ? fail(sv, "stops and breakers", r) : BUR_OK;
 }
 
 /* --- the admin side ----------------------------------------------------------------------------------------------- */
@@ -341,6 +362,9 @@ static int start_admin(struct server *sv)
 				.prices_ctx = &sv->prices,
 				.explain = explain_api,
 				.explain_ctx = &sv->explain,
+				.guards = guards_api,
+				.guards_ctx = &sv->guards,
+				.guard = sv->guards.guard,
 				.ca_pem = ca_pem(sv->ca),
 				.hosts = sv->hosts};
 	int r;
@@ -446,6 +470,7 @@ static void on_tick(void *arg)
 	struct server *sv = arg;
 
 	store_tick(sv->boot.store);
+	guards_tick(&sv->guards);
 	log_flush();
 	loop_timer_set(sv->tick, TICK_NS);
 }
@@ -479,6 +504,7 @@ static void on_wake(void *arg)
 	struct server *sv = arg;
 	int ends = atomic_load(&ends_asked);
 
+	guards_tick(&sv->guards);
 	if (atomic_exchange(&reloads_asked, 0) > 0)
 		log_msg(LOG_WARN, "serve.reload",
 			"this version cannot reload its configuration while running; restart it to apply changes");
@@ -529,15 +555,17 @@ static int open_log(const struct settings *s, char *err)
  */
 static void post(void *ctx, uint64_t meter_uid, int64_t win_start, int64_t delta)
 {
-	int r = engine_post(ctx, meter_uid, win_start, delta);
+	struct server *sv = ctx;
+	int r = engine_post(sv->boot.engine, meter_uid, win_start, delta);
 
+	guard_cost_spent(sv->guards.guard, meter_uid, delta, clock_wall_ns() / NS_PER_S);
 	if (r < 0 && r != BUR_NOTFOUND)
 		log_msg(LOG_ERROR, "budget.overflow", "a correction does not fit its counter; restart to read it anew");
 }
 
 static int start_calls(struct server *sv)
 {
-	const struct store_hooks hooks = {.post = post, .ctx = sv->boot.engine};
+	const struct store_hooks hooks = {.post = post, .ctx = sv};
 	struct access_dirs access = {0};
 	int r = firstrun_keys(sv->boot.store, sv->settings->data_dir, sv->err);
 
@@ -578,6 +606,8 @@ static int start(struct server *sv, int *ret_exit)
 	if (r == BUR_OK)
 		r = start_loop(sv);
 	if (r == BUR_OK)
+		r = start_guards(sv);
+	if (r == BUR_OK)
 		r = bind_admin(sv);
 	if (r == BUR_OK)
 		r = start_calls(sv);
@@ -598,7 +628,10 @@ static bool stop(struct server *sv)
 	api_free(sv->api);
 	if (sv->boot.engine)
 		open_holds = engine_open_holds(sv->boot.engine);
+	sv->guards.proxy = NULL;
+	guards_tick(&sv->guards); /* what happened with the last calls */
 	boot_close(&sv->boot);
+	guards_done(&sv->guards); /* the writer is done: its last corrections may be told here */
 	if (open_holds > 0)
 		log_msg(LOG_ERROR, "serve.holds", "%zu holds were left open; please report this", open_holds);
 	ca_free(sv->ca);

@@ -152,6 +152,13 @@ static enum step_result cost_refused(struct txn *t, const struct guard_refusal *
 	}
 }
 
+/* Of the whole call, also where its hold begins with less. */
+static int64_t worst_of(const struct txn *t)
+{
+	return t->full_bound.worst_nanousd > t->bound.worst_nanousd ? t->full_bound.worst_nanousd
+								    : t->bound.worst_nanousd;
+}
+
 static bool cost_admits(struct txn *t, enum step_result *ret)
 {
 	struct guard_counter counters[MATCH_MAX];
@@ -161,7 +168,7 @@ static bool cost_admits(struct txn *t, enum step_result *ret)
 
 	if (n == 0)
 		return true;
-	r = guard_cost_admit(guard_of(t), counters, n, t->bound.worst_nanousd, now_s(t), &t->guarded->cost, &why);
+	r = guard_cost_admit(guard_of(t), counters, n, worst_of(t), now_s(t), &t->guarded->cost, &why);
 	if (r == BUR_DENIED)
 		*ret = cost_refused(t, &why);
 	else if (r < 0)
@@ -206,7 +213,7 @@ static bool loop_admits(struct txn *t, enum step_result *ret)
 	struct runaway_call call = {.id = proxy_loop_id(t->key_name)};
 	int64_t now_ns = loop_mono_ns(t->worker->loop), until_ns, s;
 
-	if (cfg->runaway_action == RUNAWAY_OFF || t->bound.worst_nanousd == 0 || call.id == 0)
+	if (cfg->runaway_action == RUNAWAY_OFF || worst_of(t) == 0 || call.id == 0)
 		return true;
 	if (t->body.n > 0 && !t->stream_body && t->body_coding.n == 0) {
 		call.fingerprint = print_of(t->target.path, t->body);

@@ -106,15 +106,18 @@ bool txn_stop_client(struct client *c, char *why, size_t why_size)
 
 static void end_call(struct txn *t, const struct stop *s)
 {
+	bool sent = t->sending && t->sent_all;
 	char why[WHY_MAX];
 
 	sentence(s, why);
-	if (t->client && t->head && !t->answer_head_sent) {
-		(void)txn_refuse(t, REFUSE_STOPPED, "%s", why);
-		txn_run(t);
-	} else {
-		txn_abort(t, TXN_END_STOPPED);
+	if (!t->client || t->answer_head_sent) {
+		txn_cut_off(t, why);
+		return;
 	}
+	(void)txn_refuse(t, REFUSE_STOPPED, "%s", why);
+	if (sent)
+		t->end = TXN_END_STOPPED;
+	txn_run(t);
 }
 
 static size_t end_calls(struct worker *w)

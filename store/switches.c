@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "store/audit.h"
 #include "store/internal.h"
 
 enum { S_PUT, S_DROP, S_TELL, S_COUNT };
@@ -42,24 +43,42 @@ static int tell(sqlite3_stmt *s, const struct switch_change *c)
 	return db_run(s);
 }
 
+static int note(sqlite3 *db, const struct switch_change *c, int64_t now_ns)
+{
+	const struct audit_entry row = {.ts_ns = now_ns,
+					.actor = slice_of(c->actor),
+					.action = slice_of(c->action),
+					.object = slice_of(c->object),
+					.reason = slice_of(c->reason),
+					.before = slice_of(c->before),
+					.after = slice_of(c->after)};
+	int64_t seq;
+
+	return audit_append(db, &row, &seq);
+}
+
 static int put_all(sqlite3 *db, void *arg)
 {
 	const struct job_of_changes *job = arg;
 	sqlite3_stmt *st[S_COUNT] = {NULL};
 	int64_t now_ns = clock_wall_ns();
-	int rc = SQLITE_OK;
+	int rc = SQLITE_OK, r = BUR_OK;
 
 	for (int i = 0; i < S_COUNT && rc == SQLITE_OK; i++)
 		rc = db_prepare(db, texts[i], &st[i]);
-	for (size_t i = 0; i < job->n && rc == SQLITE_OK; i++) {
-		if (job->at[i].name)
-			rc = set(st, &job->at[i], now_ns);
-		if (rc == SQLITE_OK && job->at[i].kind)
-			rc = tell(st[S_TELL], &job->at[i]);
+	for (size_t i = 0; i < job->n && rc == SQLITE_OK && r == BUR_OK; i++) {
+		const struct switch_change *c = &job->at[i];
+
+		if (c->name)
+			rc = set(st, c, now_ns);
+		if (rc == SQLITE_OK && c->kind)
+			rc = tell(st[S_TELL], c);
+		if (rc == SQLITE_OK && c->action)
+			r = note(db, c, now_ns);
 	}
 	for (int i = 0; i < S_COUNT; i++)
 		(void)sqlite3_finalize(st[i]);
-	return db_err(rc);
+	return rc != SQLITE_OK ? db_err(rc) : r;
 }
 
 int switches_put(struct store *s, const struct switch_change *changes, size_t n)

@@ -22,8 +22,11 @@ struct switch_change {
 	uint64_t uid;
 	int64_t at_ns;
 	int cause, to;
+	/* by hand: a row of the audit log (audit.h); NULL: none */
+	const char *action, *object, *actor, *reason, *before, *after;
 };
-/* All or none; waits for the writer. BUR_TOOBIG, BUR_IO. Not on the data path's threads. */
+/* All or none; waits for the writer. BUR_TOOBIG, BUR_INVALID (a text of the audit row), BUR_IO. Not on the data path's
+ * threads. */
 int switches_put(struct store *, const struct switch_change *, size_t n) NONNULL(1) MUST_USE;
 /* Those whose names begin so, in the order of their names. The slices live during the visit; it returns BUR_OK to go
  * on. BUR_IO. */
