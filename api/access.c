@@ -131,7 +131,8 @@ void access_done(struct access_dirs *d)
 	*d = (struct access_dirs){0};
 }
 
-int access_level(const struct principal_dir *tokens, struct slice authorization, int64_t now_s, enum api_level *ret)
+int access_level(const struct principal_dir *tokens, struct slice authorization, int64_t now_s, enum api_level *ret,
+		 const char **ret_name)
 {
 	const struct principal *p;
 	uint8_t digest[KEY_DIGEST_BYTES];
@@ -146,5 +147,6 @@ int access_level(const struct principal_dir *tokens, struct slice authorization,
 	*ret = slice_eq(p->tags[0].value, SLICE("admin"))    ? API_ADMIN
 	       : slice_eq(p->tags[0].value, SLICE("viewer")) ? API_VIEWER
 							     : API_CLOSED;
+	*ret_name = p->key;
 	return BUR_OK;
 }

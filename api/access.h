@@ -21,10 +21,11 @@ struct access_dirs {
 int access_load(struct store *, int64_t now_s, struct access_dirs *ret) NONNULL(1, 3) MUST_USE;
 void access_done(struct access_dirs *) NONNULL(1);
 
-/* What the bearer of this Authorization header may do: API_CLOSED for a valid key that is for calls only.
- * BUR_DENIED: no such key (missing, malformed, unknown, expired and revoked alike). */
-int access_level(const struct principal_dir *tokens, struct slice authorization, int64_t now_s, enum api_level *ret)
-    NONNULL(1, 4) MUST_USE;
+/* What the bearer of this Authorization header may do: API_CLOSED for a valid key that is for calls only; and the key's
+ * name, which lives as long as `tokens`. BUR_DENIED: no such key (missing, malformed, unknown, expired and revoked
+ * alike). */
+int access_level(const struct principal_dir *tokens, struct slice authorization, int64_t now_s, enum api_level *ret,
+		 const char **ret_name) NONNULL(1, 4, 5) MUST_USE;
 /* The level of a key. Pure. */
 enum api_level access_key_level(const struct key_row *) NONNULL(1);
 

@@ -91,6 +91,8 @@ static bool host_matters(const struct api_call *call)
 
 static bool caller_may(struct api *api, struct api_call *call, enum api_level needed)
 {
+	const char *name;
+
 	if (needed == API_OPEN)
 		return true;
 	if (needed == API_CLOSED) {
@@ -98,7 +100,8 @@ static bool caller_may(struct api *api, struct api_call *call, enum api_level ne
 		return false;
 	}
 	if (!api->access.tokens ||
-	    access_level(api->access.tokens, call->authorization, clock_wall_ns() / NS_PER_S, &call->level) < 0) {
+	    access_level(api->access.tokens, call->authorization, clock_wall_ns() / NS_PER_S, &call->level, &name) <
+		0) {
 		reply_error(call, 401, "Not authenticated");
 		reply_field(call, "WWW-Authenticate", "Bearer");
 		return false;
@@ -107,6 +110,7 @@ static bool caller_may(struct api *api, struct api_call *call, enum api_level ne
 		reply_error(call, 403, "Forbidden");
 		return false;
 	}
+	call->actor = arena_dup(call->arena, slice_of(name)); /* the directory may change while the call runs */
 	return true;
 }
 
@@ -182,6 +186,7 @@ static struct slice field_value(const struct h1_head *head, enum h1_field_id id)
 
 void api_handle(void *ctx, struct httpd_request *req)
 {
+	const struct h1_field *key = h1_find_name(req->head, SLICE("idempotency-key"));
 	struct api_call call = {
 	    .arena = &req->arena,
 	    .method = req->head->method_text,
@@ -191,6 +196,7 @@ void api_handle(void *ctx, struct httpd_request *req)
 	    .host = field_value(req->head, H1_F_HOST),
 	    .authorization = field_value(req->head, H1_F_AUTHORIZATION),
 	    .content_type = field_value(req->head, H1_F_CONTENT_TYPE),
+	    .idempotency_key = key ? key->value : SLICE_NONE,
 	};
 
 	buf_init(&call.out, API_OUT_MAX);

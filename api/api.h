@@ -15,6 +15,7 @@
 #include "base/slice.h"
 
 struct api;
+struct budget_set;
 struct engine;
 struct guard;
 struct httpd_request;
@@ -33,9 +34,13 @@ struct api_gauge {
 struct api_deps {
 	struct store *store;
 	struct engine *engine;
+	const struct budget_set *budgets; /* the engine's, as configured; NULL: none can be changed here */
 	/* The data path, which this room does not know; each may be NULL (command line). */
 	void (*use_keys)(void *ctx, struct principal_dir *callers);             /* takes a reference of its own */
 	size_t (*read_gauges)(void *ctx, struct api_gauge dst[API_GAUGES_MAX]); /* returns how many */
+	/* A limit was lowered and the budget says `lower_mode: cut`: streams end, the youngest first, until it holds.
+	 */
+	void (*cut_over)(void *ctx, const char *budget_name);
 	void *ctx;
 	/* Prices, which this room does not know either: see view_prices.c for actions and answers. NULL: not here. */
 	int (*prices)(void *ctx, const char *action, const struct json_t *ask, struct json_t **ret,
@@ -63,9 +68,10 @@ enum api_level { API_CLOSED, API_OPEN, API_VIEWER, API_ADMIN };
 struct api_call {
 	struct arena *arena; /* what the answer needs lives here */
 	struct slice method, path, query, body;
-	struct slice host, authorization, content_type; /* of the request; .p NULL = absent */
-	struct slice param;                             /* what stood in place of {name}, decoded */
-	enum api_level level;                           /* what the caller is */
+	struct slice host, authorization, content_type, idempotency_key; /* of the request; .p NULL = absent */
+	struct slice param;                                              /* what stood in place of {name}, decoded */
+	enum api_level level;                                            /* what the caller is */
+	struct slice actor; /* who the caller is, for the audit log: the name of its key; empty: nobody */
 	int status;
 	const char *type; /* content type of the answer */
 	struct buf out;   /* body of the answer; the caller of api_run owns it */

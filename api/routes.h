@@ -5,7 +5,7 @@
 #include "api/api.h"
 
 struct api_route {
-	const char *method, *path; /* the last segment may be {name} */
+	const char *method, *path; /* one segment may be {name} */
 	enum api_level level;
 	void (*run)(struct api *, struct api_call *);
 	const char *summary;

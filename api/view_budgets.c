@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/body.h"
+#include "api/operate.h"
 #include "api/reply.h"
 #include "api/views.h"
 #include "base/clock.h"
@@ -72,6 +73,21 @@ static int64_t remaining(const struct meter_view *v)
 	return left > INT64_MAX ? INT64_MAX : left < INT64_MIN ? INT64_MIN : (int64_t)left;
 }
 
+/* The highest step that is reached by what is spent and held; null: none. */
+static json_t *step_json(const struct meter_view *v)
+{
+	static const char *const names[] = {
+	    [STEP_ALERT] = "alert", [STEP_BLOCK] = "block",     [STEP_THROTTLE] = "throttle",
+	    [STEP_PACE] = "pace",   [STEP_DEGRADE] = "degrade", [STEP_CLAMP] = "clamp"};
+	const struct budget *b = v->budget;
+	__int128 used = ((__int128)v->posted + v->held) * 1000000;
+	size_t n = 0;
+
+	while (n < b->n_steps && used >= (__int128)b->steps[n].at_ppm * v->limit)
+		n++;
+	return n > 0 ? json_string(names[b->steps[n - 1].action]) : json_null();
+}
+
 static json_t *budget_row(const struct meter_view *v)
 {
 	const struct budget *b = v->budget;
@@ -84,11 +100,13 @@ static json_t *budget_row(const struct meter_view *v)
 	if (!row || !numbers)
 		goto fail;
 	r |= put_amount(row, numbers, "limit", b->unit, v->limit);
+	r |= put_amount(row, numbers, "configured_limit", b->unit, b->limit);
 	r |= put_amount(row, numbers, "credit", b->unit, v->credit);
 	r |= put_amount(row, numbers, "spent", b->unit, v->posted);
 	r |= put_amount(row, numbers, "held", b->unit, v->held);
 	r |= put_amount(row, numbers, "remaining", b->unit, remaining(v));
 	r |= json_object_set_new(row, "used_percent", used_percent(v));
+	r |= json_object_set_new(row, "step", step_json(v));
 	r |= json_object_set_new(row, "starts_at", instant(b, v->win_start));
 	r |= json_object_set_new(row, "resets_at", instant(b, v->win_end));
 	r |= json_object_set_new(row, "closing", json_boolean(v->closing));
@@ -139,7 +157,7 @@ void view_budgets(struct api *api, struct api_call *call)
 		json_decref(rows);
 		return;
 	}
-	views = snapshot(api->deps.engine, now_ns / NS_PER_S, &n);
+	views = snapshot(api->deps.engine, api_now_s(api), &n);
 	if (!views || !rows) {
 		reply_error(call, 503, "out of memory");
 		goto out;

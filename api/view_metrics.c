@@ -144,7 +144,7 @@ static int print_budgets(struct buf *out, struct engine *engine)
 
 	if (!v)
 		return BUR_NOMEM;
-	n = engine_snapshot(engine, clock_wall_ns() / NS_PER_S, v, METERS_MAX);
+	n = engine_snapshot(engine, engine_time_s(engine, clock_wall_ns(), clock_mono_ns()), v, METERS_MAX);
 	if (n > METERS_MAX)
 		n = METERS_MAX;
 	for (size_t i = 0; i < n; i++) /* a closed window with late calls would be a second sample of the same name */

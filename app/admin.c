@@ -1,6 +1,7 @@
 #include "app/admin.h"
 
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "app/settings.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "store/audit.h"
 
 #define TOKEN_MAX_BYTES 256
 
@@ -45,6 +47,19 @@ int admin_query(struct buf *target, const char *name, const char *value)
 
 /* --- in this process ---------------------------------------------------------------------------------------------- */
 
+/* Who changes something without a server: the user of the command line. */
+static const char *user_name(char dst[AUDIT_ACTOR_MAX + 1])
+{
+	char mem[4096];
+	struct passwd who, *found = NULL;
+
+	if (getpwuid_r(getuid(), &who, mem, sizeof(mem), &found) == 0 && found && found->pw_name[0])
+		(void)snprintf(dst, AUDIT_ACTOR_MAX + 1, "%.*s (command line)", AUDIT_ACTOR_MAX - 20, found->pw_name);
+	else
+		(void)snprintf(dst, AUDIT_ACTOR_MAX + 1, "uid %lu (command line)", (unsigned long)getuid());
+	return dst;
+}
+
 static int answer_here(const struct cmd *cmd, const struct settings *s, struct boot *boot,
 		       const struct admin_question *q, int *ret_status, struct buf *out)
 {
@@ -52,6 +67,7 @@ static int answer_here(const struct cmd *cmd, const struct settings *s, struct b
 	struct explain explain = {.settings = s, .store = boot->store, .engine = boot->engine, .prices = &prices};
 	struct guards guards;
 	struct api_deps deps = {.store = boot->store,
+				.budgets = boot->set,
 				.engine = boot->engine,
 				.prices = prices_api,
 				.prices_ctx = &prices,
@@ -60,6 +76,7 @@ static int answer_here(const struct cmd *cmd, const struct settings *s, struct b
 				.guards = guards_api,
 				.guards_ctx = &guards};
 	struct api *api = api_new(&deps);
+	char actor[AUDIT_ACTOR_MAX + 1];
 	struct api_call call = {
 	    .method = slice_of(q->method), .body = q->body, .content_type = SLICE("application/json")};
 	struct arena arena;
@@ -73,6 +90,7 @@ static int answer_here(const struct cmd *cmd, const struct settings *s, struct b
 	}
 	arena_init(&arena, 1024 * 1024);
 	call.arena = &arena;
+	call.actor = slice_of(user_name(actor));
 	(void)slice_cut(slice_of(q->target), '?', &call.path, &call.query);
 	buf_init(&call.out, ADMIN_ANSWER_MAX);
 	api_run(api, &call, true);

@@ -40,7 +40,7 @@ static int open_engine(const struct settings *s, struct boot *b, char reterr[BOO
 {
 	struct engine_config config = {
 	    .max_meters = METERS_MAX, .deny_without_budget = s->deny_without_budget, .believe_clock = s->believe_clock};
-	struct restore re = {.now_s = clock_wall_ns() / NS_PER_S};
+	struct restore re = {0};
 	int r = budget_set_new(s->budgets, s->n_budgets, &b->set, reterr, BOOT_ERROR_MAX);
 
 	if (r < 0)
@@ -52,8 +52,11 @@ static int open_engine(const struct settings *s, struct boot *b, char reterr[BOO
 		return BUR_NOMEM;
 	}
 	re.engine = b->engine;
+	re.now_s = engine_time_s(b->engine, clock_wall_ns(), clock_mono_ns());
 	/* Rolling windows need every bucket of the last W; the engine leaves aside what counts no more. */
 	r = store_each_meter(b->store, re.now_s - budget_set_longest_rolling_s(b->set), restore_meter, &re);
+	if (r == BUR_OK)
+		r = restore_changes(b->store, b->set, b->engine, re.now_s, &b->restored);
 	if (r < 0) /* an unknown balance is not zero */
 		(void)snprintf(reterr, BOOT_ERROR_MAX, "cannot restore the budgets from %s: %s", s->data_dir,
 			       bur_strerror(r));
@@ -84,6 +87,7 @@ void boot_close(struct boot *b)
 {
 	if (b->store)
 		store_close(b->store);
+	restore_done(&b->restored);
 	engine_free(b->engine);
 	budget_set_free(b->set);
 	*b = (struct boot){0};

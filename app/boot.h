@@ -4,6 +4,7 @@
 #define APP_BOOT_H
 
 #include "app/exit.h"
+#include "app/restore.h"
 #include "app/settings.h"
 #include "policy/engine.h"
 
@@ -12,12 +13,13 @@ struct boot {
 	struct recovery_report recovery;
 	struct budget_set *set;
 	struct engine *engine;
+	struct restored restored; /* of what people changed; for restore_settle */
 };
 
 #define BOOT_ERROR_MAX 512
 
-/* Opens the store and restores the counters. On failure nothing stays open, *ret_exit is the exit code and reterr says
- * what to do. */
+/* Opens the store and restores the counters, limits and credits. On failure nothing stays open, *ret_exit is the exit
+ * code and reterr says what to do. */
 int boot_open(const struct settings *, struct boot *ret, int *ret_exit, char reterr[BOOT_ERROR_MAX])
     NONNULL(1, 2, 3, 4) MUST_USE;
 void boot_close(struct boot *) NONNULL(1); /* zeroed is fine */

@@ -60,8 +60,29 @@ static const struct cmd commands[] = {
      "A key's text is shown once, when it is made; only its digest is kept. Keys of role `call` open the proxy,\n"
      "`viewer` and `admin` open the admin listener. Works with and without a running server.\n\n" CONFIG_HELP,
      cmd_keys},
-    {"budgets", "show every budget: limit, spent, held, left",
-     "usage: bursar budgets [NAME] [--format table|json|csv]\n\n" CONFIG_HELP, cmd_budgets},
+    {"budgets", "show every budget; raise, lower, credit, charge; refund and adjust calls",
+     "usage: bursar budgets [NAME] [--format table|json|csv]\n"
+     "       bursar budgets raise|lower NAME AMOUNT --reason TEXT\n"
+     "       bursar budgets credit NAME AMOUNT --reason TEXT [--scope S] [--expires 7d] [--carry-over]\n"
+     "       bursar budgets charge NAME AMOUNT --reason TEXT [--scope S] [--take-back]\n"
+     "       bursar budgets refund|adjust CALL AMOUNT --reason TEXT\n"
+     "       bursar budgets audit [NAME] [-n N] [--cursor C] [--format table|json|csv]\n\n"
+     "  bursar budgets                                                what is left, and which step is reached\n"
+     "  bursar budgets raise search 80 USD --reason \"launch week\"     the limit is 80 USD from the next call on\n"
+     "  bursar budgets lower search 30 USD --reason \"launch is over\"\n"
+     "  bursar budgets credit search 5 USD --scope user=ann --reason \"demo\"          5 USD more, this window\n"
+     "  bursar budgets credit search 50 USD --expires 30d --carry-over --reason top-up\n"
+     "  bursar budgets charge search 12.40 USD --reason \"calls beside the proxy\"\n"
+     "  bursar budgets refund 8123 0.40 USD --reason \"vendor's goodwill\"   row 8123 of `bursar ledger`, or its id\n"
+     "  bursar budgets adjust 8123 1.30 USD --reason \"vendor's invoice\"    what the call really costs\n"
+     "  bursar budgets audit                                          who changed what, when, why\n\n"
+     "A limit holds until the configuration's own is edited. Credit is for one counter (--scope, as in the list) and\n"
+     "ends with its window, or sooner (--expires); with --carry-over what is left goes on into the next windows. "
+     "Works\n"
+     "with and without a running server; every change stands in the hash-chained audit log, which `bursar verify`\n"
+     "checks.\n\n" CONFIG_HELP "      --id ID         the same change with the same ID is made once\n"
+     "      --take-back     a charge that is taken back\n",
+     cmd_budgets},
     {"ledger", "show what was charged, newest first",
      "usage: bursar ledger [-n N] [--from DATE] [--to DATE] [--key K] [--user U] [--team T] [--project P]\n"
      "                     [--provider P] [--model M] [--cursor C] [--oldest-first] [--format table|json|csv]\n\n"
@@ -125,8 +146,8 @@ static const struct cmd commands[] = {
      cmd_breakers},
     {"verify", "recompute the whole ledger: seals, sums, prices",
      "usage: bursar verify [-c FILE] [--format table|json]\n\n"
-     "Checks the chain of seals, that counters equal the sums of their rows, and that each row's cost is what its\n"
-     "price book says. Reads only.\n\n" CONFIG_HELP "\nexit codes: 0 all equal, 1 something differs\n",
+     "Checks the chain of seals, that counters equal the sums of their rows, that each row's cost is what its price\n"
+     "book says, and the chain of the audit log. Reads only.\n\n" CONFIG_HELP "\nexit codes: 0 all equal, 1 something differs\n",
      cmd_verify},
     {"price", "what a call costs",
      "usage: bursar price PROVIDER MODEL --in N --out N [--cached N] [--cache-write N] [--use NAME=N]...\n"

@@ -1,50 +1,54 @@
-/* bursar budgets and bursar ledger: the two lists people look at. */
+/* bursar budgets and bursar ledger: the two lists people look at. Changes are in cmd_operate.c. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/args.h"
 #include "app/ask.h"
+#include "app/budgets_cmd.h"
 #include "app/table.h"
 
 static const struct table_column budget_columns[] = {
-    {"NAME", "name", false},         {"SCOPE", "scope", false},      {"WINDOW", "window", false},
-    {"MODE", "mode", false},         {"UNIT", "unit", false},        {"LIMIT", "limit", true},
-    {"SPENT", "spent", true},        {"HELD", "held", true},         {"LEFT", "remaining", true},
-    {"USED%", "used_percent", true}, {"RESETS", "resets_at", false},
+    {"NAME", "name", false},        {"SCOPE", "scope", false},       {"WINDOW", "window", false},
+    {"MODE", "mode", false},        {"UNIT", "unit", false},         {"LIMIT", "limit", true},
+    {"CREDIT", "credit", true},     {"SPENT", "spent", true},        {"HELD", "held", true},
+    {"LEFT", "remaining", true},    {"USED%", "used_percent", true}, {"STEP", "step", false},
+    {"RESETS", "resets_at", false},
 };
 
 static const struct table_column ledger_columns[] = {
-    {"SEQ", "seq", true},      {"TIME", "admitted_at", false}, {"KEY", "key", false},
-    {"USER", "user", false},   {"TEAM", "team", false},        {"PROVIDER", "provider", false},
-    {"MODEL", "model", false}, {"IN", "input_tokens", true},   {"OUT", "output_tokens", true},
-    {"USD", "usd", true},      {"SOURCE", "source", false},    {"STATUS", "status", true},
+    {"SEQ", "seq", true},
+    {"KIND", "kind", false},
+    {"TIME", "admitted_at", false},
+    {"KEY", "key", false},
+    {"USER", "user", false},
+    {"TEAM", "team", false},
+    {"PROVIDER", "provider", false},
+    {"MODEL", "model", false},
+    {"IN", "input_tokens", true},
+    {"OUT", "output_tokens", true},
+    {"USD", "usd", true},
+    {"SOURCE", "source", false},
+    {"STATUS", "status", true},
     {"FLAGS", "flags", false},
 };
 
-int cmd_budgets(const struct cmd *cmd, int argc, char **argv)
+int budgets_list(const struct cmd *cmd, const char *config, const char *name, const char *format_text)
 {
-	const char *format_text = NULL;
-	const struct arg list[] = {{.name = "format", .value = &format_text}};
-	struct args args;
-	struct admin_question q = {.method = "GET", .needs_data = true};
+	struct admin_question q = {.config = config, .method = "GET", .needs_data = true};
 	enum table_format format;
 	struct buf target;
 	json_t *answer;
-	int r = args_read(cmd, argc, argv, list, ARRAY_LEN(list), 1, &args);
+	int r;
 
-	if (r != ARGS_GO)
-		return r;
 	if (!table_format(cmd, format_text, &format))
 		return EXIT_USAGE;
 	buf_init(&target, 4096);
-	r = buf_printf(&target, "/api/v1/budgets") | admin_query(&target, "name", args.words[0]) |
-	    buf_append(&target, "", 1);
+	r = buf_printf(&target, "/api/v1/budgets") | admin_query(&target, "name", name) | buf_append(&target, "", 1);
 	if (r < 0) {
 		buf_done(&target);
 		return cmd_usage_error(cmd, "the name is too long");
 	}
-	q.config = args.config;
 	q.target = buf_slice(&target).p;
 	r = ask_json(cmd, &q, &answer);
 	buf_done(&target);

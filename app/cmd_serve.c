@@ -7,6 +7,7 @@
 #include "app/serve.h"
 #include "app/settings.h"
 #include "app/version.h"
+#include "policy/parent.h"
 
 int cmd_serve(const struct cmd *cmd, int argc, char **argv)
 {
@@ -43,6 +44,12 @@ static int print_reference(void)
 	return print_buf(settings_reference(&b), &b);
 }
 
+/* Allowed, and worth knowing before it is found out. */
+static void warn(void *ctx, const char *text)
+{
+	(void)fprintf(stderr, "%s: warning: %s\n", (const char *)ctx, text);
+}
+
 static int check(const struct cmd *cmd, const char *config, bool dump)
 {
 	struct settings *s;
@@ -51,6 +58,7 @@ static int check(const struct cmd *cmd, const char *config, bool dump)
 
 	if (r != EXIT_OK)
 		return r;
+	parent_each_overcommit(s->budgets, s->n_budgets, warn, (void *)(uintptr_t)s->file);
 	if (dump) {
 		buf_init(&b, 4 * 1024 * 1024);
 		r = print_buf(settings_dump(s, &b), &b);

@@ -12,6 +12,7 @@
 #include "app/row_cost.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "store/audit.h"
 #include "store/ledger.h"
 
 /* The book of the row before: versions change seldom. */
@@ -71,24 +72,28 @@ static int open_beside(const struct settings *s, struct sqlite3 **ret)
 	return BUR_OK;
 }
 
-static int print_report(const struct verify_report *v, bool good, bool json)
+static int print_report(const struct verify_report *v, const struct audit_report *a, bool good, bool json)
 {
 	if (json) {
 		printf("{\"ok\":%s,\"rows\":%llu,\"seals\":%llu,\"seal_errors\":%llu,\"sum_errors\":%llu,"
-		       "\"price_rows\":%llu,\"price_errors\":%llu,\"price_skipped\":%llu,\"quarantined\":%llu}\n",
+		       "\"price_rows\":%llu,\"price_errors\":%llu,\"price_skipped\":%llu,\"quarantined\":%llu,"
+		       "\"audit_rows\":%llu,\"audit_errors\":%llu}\n",
 		       good ? "true" : "false", (unsigned long long)v->rows, (unsigned long long)v->seals,
 		       (unsigned long long)v->seal_errors, (unsigned long long)v->sum_errors,
 		       (unsigned long long)v->price_rows, (unsigned long long)v->price_errors,
-		       (unsigned long long)v->price_skipped, (unsigned long long)v->quarantined);
+		       (unsigned long long)v->price_skipped, (unsigned long long)v->quarantined,
+		       (unsigned long long)a->rows, (unsigned long long)a->errors);
 	} else {
 		printf("rows         %llu\nseals        %llu, %llu broken\nsums         %llu wrong\n"
-		       "prices       %llu recomputed, %llu differ, %llu not recomputable\nquarantined  %llu\n%s\n",
+		       "prices       %llu recomputed, %llu differ, %llu not recomputable\nquarantined  %llu\n"
+		       "audit        %llu changes, %llu broken\n%s\n",
 		       (unsigned long long)v->rows, (unsigned long long)v->seals, (unsigned long long)v->seal_errors,
 		       (unsigned long long)v->sum_errors, (unsigned long long)v->price_rows,
 		       (unsigned long long)v->price_errors, (unsigned long long)v->price_skipped,
-		       (unsigned long long)v->quarantined, good ? "the ledger is good" : "THE LEDGER IS NOT GOOD");
-		if (v->first_error[0])
-			printf("first error: %s\n", v->first_error);
+		       (unsigned long long)v->quarantined, (unsigned long long)a->rows, (unsigned long long)a->errors,
+		       good ? "the ledger is good" : "THE LEDGER IS NOT GOOD");
+		if (v->first_error[0] || a->first_error[0])
+			printf("first error: %s\n", v->first_error[0] ? v->first_error : a->first_error);
 	}
 	return good ? EXIT_OK : EXIT_FAILED;
 }
@@ -97,15 +102,19 @@ static int verify(const struct cmd *cmd, const struct settings *s, struct sqlite
 {
 	struct pricing pricing = {.settings = s, .reader = reader};
 	struct verify_report report = {0};
+	struct audit_report audit = {0};
 	int r = ledger_verify(reader, price_again, &pricing, &report);
 	bool good = r == BUR_OK && report.seal_errors == 0 && report.sum_errors == 0 && report.price_errors == 0;
 
+	if (r == BUR_OK)
+		r = audit_verify(reader, &audit);
+	good = good && r == BUR_OK && audit.errors == 0;
 	price_book_unref(pricing.book);
 	if (r == BUR_IO || r == BUR_NOMEM) {
 		(void)fprintf(stderr, "bursar %s: cannot read the ledger: %s\n", cmd->name, bur_strerror(r));
 		return EXIT_STORAGE_IO;
 	}
-	return print_report(&report, good, json);
+	return print_report(&report, &audit, good, json);
 }
 
 static int verify_settings(const struct cmd *cmd, const struct settings *s, bool json)

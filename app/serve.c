@@ -355,6 +355,7 @@ static int start_admin(struct server *sv)
 				      .idle_timeout_ns = 60 * NS_PER_S};
 	struct api_deps deps = {.store = sv->boot.store,
 				.engine = sv->boot.engine,
+				.budgets = sv->boot.set,
 				.use_keys = use_keys,
 				.read_gauges = read_gauges,
 				.ctx = sv,
@@ -580,6 +581,9 @@ static int start_calls(struct server *sv)
 		r = start_admin(sv);
 	if (r < 0)
 		return r;
+	r = restore_settle(sv->boot.store, sv->boot.set, sv->boot.engine, &sv->boot.restored);
+	if (r < 0)
+		return fail(sv, "cannot note the limits of the budgets", r);
 	store_set_hooks(sv->boot.store, &hooks);
 	r = store_start(sv->boot.store);
 	if (r < 0)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/calendar.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "store/operate_internal.h"
@@ -197,23 +198,28 @@ static int amount_of_words(struct slice words, int64_t *ret)
 
 int operate_limit_at(struct sqlite3 *db, struct slice budget, int64_t ts_ns, int64_t fallback, int64_t *ret)
 {
+	struct known_limit noted;
+	bool known;
 	sqlite3_stmt *st = NULL;
 	int rc = db_prepare(db,
 			    "SELECT * FROM (SELECT after FROM audit WHERE action='limit' AND object=?1 AND ts<?2"
 			    " ORDER BY seq DESC LIMIT 1) UNION ALL SELECT * FROM (SELECT before FROM audit WHERE"
 			    " action='limit' AND object=?1 AND ts>=?2 ORDER BY seq LIMIT 1)",
-			    &st);
+			    &st),
+	    r;
 
-	*ret = fallback;
 	if (rc != SQLITE_OK)
 		return db_err(rc);
 	operate_bind(st, 1, budget);
 	(void)sqlite3_bind_int64(st, 2, ts_ns);
 	rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW && amount_of_words(operate_column(st, 0), ret) < 0)
-		*ret = fallback;
+	known = rc == SQLITE_ROW && amount_of_words(operate_column(st, 0), ret) == BUR_OK;
 	(void)sqlite3_finalize(st);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? BUR_OK : db_err(rc);
+	if (known || (rc != SQLITE_ROW && rc != SQLITE_DONE))
+		return known ? BUR_OK : db_err(rc);
+	r = find_limit(db, budget, &noted); /* never changed: as it was when a server began */
+	*ret = r == BUR_OK && noted.found ? noted.limit : fallback;
+	return r;
 }
 
 /* --- credits ------------------------------------------------------------------------------------------------------ */
@@ -242,10 +248,24 @@ static int insert_credit(struct change *j, sqlite3 *db, struct operate_credit *c
 	return db_err(rc);
 }
 
+#define UNTIL_MAX 64
+
+/* "until 2026-11-28T00:00:00Z" */
+static const char *until_words(int64_t unix_s, char dst[UNTIL_MAX])
+{
+	int64_t day = unix_s / 86400, year;
+	int month, mday, left = (int)(unix_s % 86400);
+
+	civil_from_days(day, &year, &month, &mday);
+	(void)snprintf(dst, UNTIL_MAX, "until %04lld-%02d-%02dT%02d:%02d:%02dZ", (long long)year, month, mday,
+		       left / 3600, left / 60 % 60, left % 60);
+	return dst;
+}
+
 static int apply_credit(struct change *j, sqlite3 *db, void *arg)
 {
 	struct operate_credit *c = arg;
-	char sum[AMOUNT_WORDS_MAX], more[AMOUNT_WORDS_MAX];
+	char sum[AMOUNT_WORDS_MAX], more[AMOUNT_WORDS_MAX], until[UNTIL_MAX];
 	int64_t after;
 	int n;
 
@@ -254,12 +274,11 @@ static int apply_credit(struct change *j, sqlite3 *db, void *arg)
 	(void)operate_words(c->unit, c->before, j->ret->before);
 	(void)operate_words(c->unit, after, sum);
 	(void)operate_words(c->unit, c->amount, more);
-	if (c->expires_s == OPERATE_NEVER)
-		n = snprintf(j->ret->after, sizeof j->ret->after, "%s: %s more %s", sum, more,
-			     c->carry_over ? "until it is used" : "for this window");
-	else
-		n = snprintf(j->ret->after, sizeof j->ret->after, "%s: %s more until %lld%s", sum, more,
-			     (long long)c->expires_s, c->carry_over ? ", carried over" : "");
+	n = snprintf(j->ret->after, sizeof j->ret->after, "%s: %s more %s%s", sum, more,
+		     c->expires_s != OPERATE_NEVER ? until_words(c->expires_s, until)
+		     : c->carry_over               ? "until it is used"
+						   : "for this window",
+		     c->carry_over && c->expires_s != OPERATE_NEVER ? ", carried over" : "");
 	CHECK(n > 0 && (size_t)n < sizeof j->ret->after);
 	return insert_credit(j, db, c);
 }

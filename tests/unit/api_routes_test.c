@@ -203,8 +203,10 @@ static void every_route_against_every_caller(void **state)
 			char path[128];
 			int want = expected(&routes[i], &callers[k]), got;
 
-			(void)snprintf(path, sizeof(path), "%.*s%s", (int)strcspn(routes[i].path, "{"), routes[i].path,
-				       strchr(routes[i].path, '{') ? "nobody" : "");
+			const char *end = strchr(routes[i].path, '}');
+
+			(void)snprintf(path, sizeof(path), "%.*s%s%s", (int)strcspn(routes[i].path, "{"),
+				       routes[i].path, end ? "nobody" : "", end ? end + 1 : "");
 			got = ask(f, routes[i].method, path, callers[k].token, "{}");
 			if (want ? got != want : got == 401 || got == 403)
 				fail_msg("%s %s as %s gave %d", routes[i].method, path, callers[k].name, got);
