@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/figures.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "base/check.h"
@@ -27,6 +28,11 @@ struct api *api_new(const struct api_deps *deps)
 		CHECK(routes[i].level != API_CLOSED); /* nobody could use it: surely forgotten */
 	api->magic = API_MAGIC;
 	api->deps = *deps;
+	api->figures = figures_new();
+	if (!api->figures) {
+		api_free(api);
+		return NULL;
+	}
 	return api;
 }
 
@@ -36,6 +42,7 @@ void api_free(struct api *api)
 		return;
 	CHECK_OBJ(api, API_MAGIC);
 	access_done(&api->access);
+	figures_free(api->figures);
 	if (api->reader)
 		(void)sqlite3_close(api->reader);
 	api->magic = 0;

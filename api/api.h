@@ -59,6 +59,9 @@ struct api_deps {
 	struct slice ca_pem;      /* empty: there is no certificate authority */
 	const char *const *hosts; /* names we answer to, beside loopback ones: against DNS rebinding */
 	size_t n_hosts;
+	const char *version;          /* of the program; NULL: not told */
+	bool monitoring;              /* budgets and spend are evaluated every minute */
+	int64_t (*now_ns)(void *ctx); /* the wall clock of figures; NULL: the system's */
 };
 
 /* What a row of the route table asks of the caller. A row that says nothing is closed to everybody. */

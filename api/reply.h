@@ -5,13 +5,15 @@
 #include "api/access.h"
 #include "api/api.h"
 
+struct figures;
 struct sqlite3;
 
 struct api {
 	unsigned magic;
 	struct api_deps deps;
 	struct access_dirs access;
-	struct sqlite3 *reader; /* opened when first needed */
+	struct sqlite3 *reader;  /* opened when first needed */
+	struct figures *figures; /* of the cost API, see figures.h */
 	bool draining;
 };
 #define API_MAGIC 0x61706931u

@@ -44,6 +44,19 @@ static const struct api_route table[] = {
     {"POST", "/api/v1/prices/reload", API_ADMIN, view_prices_reload, "read the price book again"},
     {"POST", "/api/v1/prices/reprice", API_ADMIN, view_prices_reprice,
      "past calls at today's book; since, until, provider, model, dry_run, after"},
+    {"GET", "/api/v1/forecast", API_VIEWER, view_forecasts,
+     "every budget in USD: burn rates, what its window will have cost, when it runs out"},
+    {"GET", "/api/v1/budgets/{name}/forecast", API_VIEWER, view_budget_forecast, "the same of one budget"},
+    {"GET", "/api/v1/budget/status", API_VIEWER, view_budget_status,
+     "the day and the month: spent, left, projected, health; include_projections"},
+    {"POST", "/api/v1/budget/check", API_VIEWER, view_budget_check, "would this cost fit? Reserves nothing"},
+    {"PUT", "/api/v1/budget/limits", API_ADMIN, view_budget_limits, "new limits of the day and the month"},
+    {"GET", "/api/v1/budget/trends", API_VIEWER, view_budget_trends, "spend of the last days; days"},
+    {"GET", "/api/v1/anomalies", API_VIEWER, view_anomalies, "hours and days unlike themselves, and costly calls"},
+    {"GET", "/api/v1/circuit-breakers", API_VIEWER, view_circuit_breakers, "breakers in the words of the cost API"},
+    {"GET", "/api/v1/analytics/costs", API_VIEWER, view_analytics_costs,
+     "spend over time; time_range, granularity, start, end, include_categories"},
+    {"GET", "/api/v1/dashboard/overview", API_VIEWER, view_overview, "all of it in one answer"},
 };
 
 const struct api_route *routes_all(size_t *ret_n)

@@ -31,5 +31,15 @@ void view_breaker_half_open(struct api *, struct api_call *) NONNULL(1, 2);
 void view_prices_reload(struct api *, struct api_call *) NONNULL(1, 2);
 void view_prices_reprice(struct api *, struct api_call *) NONNULL(1, 2);
 void view_key_revoke(struct api *, struct api_call *) NONNULL(1, 2);
+void view_budget_status(struct api *, struct api_call *) NONNULL(1, 2);
+void view_budget_check(struct api *, struct api_call *) NONNULL(1, 2);
+void view_budget_limits(struct api *, struct api_call *) NONNULL(1, 2);
+void view_budget_trends(struct api *, struct api_call *) NONNULL(1, 2);
+void view_budget_forecast(struct api *, struct api_call *) NONNULL(1, 2);
+void view_forecasts(struct api *, struct api_call *) NONNULL(1, 2);
+void view_anomalies(struct api *, struct api_call *) NONNULL(1, 2);
+void view_analytics_costs(struct api *, struct api_call *) NONNULL(1, 2);
+void view_circuit_breakers(struct api *, struct api_call *) NONNULL(1, 2);
+void view_overview(struct api *, struct api_call *) NONNULL(1, 2);
 
 #endif
