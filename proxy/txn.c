@@ -326,7 +326,9 @@ enum step_result txn_refuse(struct txn *t, enum refusal_reason reason, const cha
 	r.n_budgets = t->n_refusal_budgets;
 	if (reason == REFUSE_BUDGET_EXCEEDED && p && p->block_status)
 		o.status = p->block_status;
-	if (t->n_refusal_budgets > 0)
+	if (t->refused_by)
+		o.budget = slice_of(t->refused_by);
+	else if (t->n_refusal_budgets > 0)
 		o.budget = t->refusal_budgets[0].name;
 	if (t->tightest_budget)
 		o.remaining_usd = slice_of(amount_format_usd(t->tightest_left_nanousd, remaining));

@@ -41,7 +41,7 @@ enum txn_step {
 	X(CLIENT_WAIT, "client_gone_before_answer")                                                                    \
 	X(CLIENT_ANSWER, "client_gone_in_answer")                                                                      \
 	X(CLIENT_SLOW, "client_too_slow")                                                                              \
-	X(BUDGET_CUT, "budget_cut") /* by bursar, while it ran: the money was gone, or somebody said so */              \
+	X(BUDGET_CUT, "budget_cut") /* by bursar, while it ran: the money was gone, or somebody said so */             \
 	X(UPSTREAM_CONNECT, "upstream_connect")                                                                        \
 	X(UPSTREAM_TLS, "upstream_tls")                                                                                \
 	X(UPSTREAM_SEND, "upstream_gone_in_request")                                                                   \
@@ -163,6 +163,7 @@ struct txn {
 	int64_t tightest_left_nanousd;
 	bool over_budget;
 	enum refusal_reason refusal;
+	const char *refused_by; /* a budget that refuses without being used up; NULL: see refusal_budgets */
 	struct refusal_budget *refusal_budgets;
 	size_t n_refusal_budgets;
 	int retry_after_s;
@@ -270,6 +271,8 @@ void txn_upload_free(struct txn *);
 
 /* txn_hold.c */
 enum step_result txn_step_hold(struct txn *);
+/* Those that block, for the refusal. False: out of memory. */
+bool txn_list_blocked(struct txn *, const struct decision *);
 /* The first byte is about to leave: slot and hold become SENT. */
 void txn_money_sent(struct txn *);
 void txn_tell_events(struct txn *, const struct engine_event *, size_t n);
@@ -392,8 +395,8 @@ enum step_result txn_relay_read(struct txn *);
 enum step_result txn_relay_cut(struct txn *, enum txn_end);
 /* Ends a call at once from outside its steps, wherever it is: a running stream in the vendor's own words, behind the
  * event that the client is reading (whose rest it gets first), else by a refusal, or where nothing can be said any more
- * by a broken connection. The vendor is hung up on; what was used is charged, and the hold ends. `why` is a sentence for
- * people. The call may be gone on return. */
+ * by a broken connection. The vendor is hung up on; what was used is charged, and the hold ends. `why` is a sentence
+ * for people. The call may be gone on return. */
 void txn_cut_off(struct txn *, const char *why);
 extern struct metric metric_streams_cut;
 

@@ -135,15 +135,13 @@ static int into_buffer(void *ctx, const char *p, size_t n)
 }
 
 /* Decoded once more, this time to be kept. */
-int txn_body_make_plain(struct txn *t)
+static int make_plain(struct txn *t)
 {
 	struct decode_limits limits = decode_limits(t);
 	struct decode *d = NULL;
 	struct buf plain;
 	int r;
 
-	if (t->body_coding.n == 0 || t->body_made_plain)
-		return BUR_OK;
 	if (t->body_in_place) /* the connection's buffer may have moved */
 		t->body.p = buf_slice(&t->client->in).p;
 	buf_init(&plain, (size_t)limits.max_bytes);
@@ -163,6 +161,11 @@ int txn_body_make_plain(struct txn *t)
 	t->body_in_place = false;
 	t->body_made_plain = true;
 	return BUR_OK;
+}
+
+int txn_body_make_plain(struct txn *t)
+{
+	return t->body_coding.n == 0 || t->body_made_plain ? BUR_OK : make_plain(t);
 }
 
 /* --- gathering it ------------------------------------------------------------------------------------------------- */

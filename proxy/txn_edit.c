@@ -19,9 +19,12 @@ static bool overlap(const struct txn_edit *a, const struct txn_edit *b)
 	return a->from < b->to && b->from < a->to;
 }
 
+/* Whatever the order in which they were made. */
 static bool before(const struct txn_edit *a, const struct txn_edit *b)
 {
-	return a->from != b->from ? a->from < b->from : a->to < b->to;
+	if (a->from != b->from)
+		return a->from < b->from;
+	return a->to != b->to ? a->to < b->to : a->what < b->what;
 }
 
 void txn_edit_drop(struct txn *t, enum txn_edit_what what)

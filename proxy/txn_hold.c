@@ -47,17 +47,12 @@ static const char *unit_name(enum amount_unit u)
 	return u == UNIT_USD ? "USD" : u == UNIT_TOKENS ? "tokens" : "requests";
 }
 
-static enum step_result blocked(struct txn *t, const struct decision *d)
+bool txn_list_blocked(struct txn *t, const struct decision *d)
 {
 	struct refusal_budget *list = arena_zalloc(&t->arena, d->n_blocked * sizeof(*list));
-	struct buf text;
 	char when[TIME_TEXT_MAX];
-	int64_t soonest = INT64_MAX, now_s = txn_engine_time_s(t);
-	enum step_result r;
 
-	if (!list)
-		return txn_refuse(t, REFUSE_BUDGET_EXCEEDED, "the budget is exceeded");
-	for (size_t i = 0; i < d->n_blocked; i++) {
+	for (size_t i = 0; list && i < d->n_blocked; i++) {
 		const struct blocked *b = &d->blocked[i];
 
 		list[i] = (struct refusal_budget){.name = slice_of(b->budget->name),
@@ -71,15 +66,33 @@ static enum step_result blocked(struct txn *t, const struct decision *d)
 		if (b->budget->window.kind != WINDOW_TOTAL)
 			list[i].resets_at =
 			    arena_dup(&t->arena, slice_of(time_format(b->budget->window.tz, b->win_end, when)));
-		if (b->win_end - now_s < soonest)
-			soonest = b->win_end - now_s;
 	}
 	t->refusal_budgets = list;
-	t->n_refusal_budgets = d->n_blocked;
-	/* money that is only held comes back within seconds, or with the next window */
-	t->retry_after_s = d->verdict == VERDICT_HELD ? (soonest < 2 ? (int)soonest : 2) : 0;
+	t->n_refusal_budgets = list ? d->n_blocked : 0;
+	return list != NULL;
+}
+
+/* Money that is only held comes back within seconds, or with the next window. */
+static int seconds_to_wait(struct txn *t, const struct decision *d)
+{
+	int64_t now_s = txn_engine_time_s(t), soonest = 2;
+
+	for (size_t i = 0; i < d->n_blocked; i++)
+		if (d->blocked[i].win_end - now_s < soonest)
+			soonest = d->blocked[i].win_end - now_s;
+	return d->verdict == VERDICT_HELD ? (int)soonest : 0;
+}
+
+static enum step_result blocked(struct txn *t, const struct decision *d)
+{
+	enum step_result r;
+	struct buf text;
+
+	if (!txn_list_blocked(t, d))
+		return txn_refuse(t, REFUSE_BUDGET_EXCEEDED, "the budget is exceeded");
+	t->retry_after_s = seconds_to_wait(t, d);
 	buf_init(&text, 8192);
-	if (refusal_budget_message(list, d->n_blocked, &text) < 0)
+	if (refusal_budget_message(t->refusal_budgets, t->n_refusal_budgets, &text) < 0)
 		buf_consume(&text, buf_len(&text));
 	r = txn_refuse(t, d->verdict == VERDICT_HELD ? REFUSE_BUDGET_HELD : REFUSE_BUDGET_EXCEEDED, SLICE_FMT,
 		       SLICE_ARG(buf_slice(&text)));

@@ -314,8 +314,12 @@ static void leave_rung(struct txn *t, const struct decision *d)
 
 static void refuse_degrade(struct txn *t, const struct decision *d)
 {
-	t->tightest_budget = d->degrade_by->name;
-	t->tightest_left_nanousd = d->tightest ? d->tightest_left_nanousd : 0;
+	if (d->tightest) {
+		t->tightest_budget = d->tightest->name;
+		t->tightest_left_nanousd = d->tightest_left_nanousd;
+	}
+	(void)txn_list_blocked(t, d);
+	t->refused_by = d->degrade_by->name;
 	(void)txn_refuse(t, REFUSE_BUDGET_EXCEEDED,
 			 "%s: from %lld.%02lld %% of its limit on %s is called in place of %s, and this request says "
 			 "x-bursar-no-degrade",

@@ -86,21 +86,14 @@ static void claim(struct waiting *w, const struct reached *r)
 		w->claims[w->n++] = c;
 }
 
-static bool too_long(struct txn *t, int retry_s, enum step_result *ret)
+static bool too_long(struct txn *t, const struct decision *d, int retry_s, enum step_result *ret)
 {
+	t->refused_by = d->reached[0].budget->name;
 	t->retry_after_s = retry_s;
 	metric_add(&metric_throttled, 1);
 	CHECK(engine_void(t->worker->proxy->deps.engine, &t->hold) == BUR_OK);
 	*ret = txn_refuse(t, REFUSE_THROTTLED, "the budget is spent faster than it is meant to last; try again in %d s",
 			  retry_s);
-	return false;
-}
-
-static bool any_reached(const struct decision *d)
-{
-	for (size_t i = 0; i < d->n_reached; i++)
-		if (d->reached[i].step->action == STEP_THROTTLE || d->reached[i].step->action == STEP_PACE)
-			return true;
 	return false;
 }
 
@@ -127,7 +120,7 @@ static bool find_delay(struct txn *t, const struct decision *d, enum step_result
 	}
 	if (w->n > 0 && pacing_take(t->worker->proxy->pacing, w->claims, w->n, now_ns, &paced_ns, &retry_s) != BUR_OK) {
 		w->n = 0;
-		return too_long(t, retry_s, ret);
+		return too_long(t, d, retry_s, ret);
 	}
 	t->delay_ns = paced_ns > curved_ns ? paced_ns : curved_ns;
 	return true;
@@ -141,15 +134,15 @@ static void due(void *arg)
 	txn_run(w->txn); /* w may be gone now */
 }
 
-static bool wait_begin(struct txn *t, enum step_result *ret)
+static bool wait_begin(struct txn *t, const struct decision *d, enum step_result *ret)
 {
 	struct waiting *w = t->waiting;
 
 	if (t->worker->n_waiting >= WAITING_MAX)
-		return too_long(t, 1, ret);
+		return too_long(t, d, 1, ret);
 	w->timer = loop_timer_new(t->worker->loop, due, w);
 	if (!w->timer)
-		return too_long(t, 1, ret);
+		return too_long(t, d, 1, ret);
 	loop_timer_set(w->timer, t->delay_ns);
 	TAILQ_INSERT_TAIL(&t->worker->waiting, w, entry);
 	t->worker->n_waiting++;
@@ -162,15 +155,15 @@ static bool wait_begin(struct txn *t, enum step_result *ret)
 bool txn_ladder_pace(struct txn *t, const struct decision *d, enum step_result *ret)
 {
 	count_bends(t);
-	if (!any_reached(d))
+	if (d->n_reached == 0)
 		return true;
 	t->waiting = calloc(1, sizeof(*t->waiting));
 	if (!t->waiting)
-		return too_long(t, 1, ret);
+		return too_long(t, d, 1, ret);
 	t->waiting->txn = t;
 	if (!find_delay(t, d, ret))
 		return false;
-	return t->delay_ns <= 0 || wait_begin(t, ret);
+	return t->delay_ns <= 0 || wait_begin(t, d, ret);
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------------------ */
