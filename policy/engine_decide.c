@@ -181,6 +181,7 @@ static int take_slowly(struct engine *e, struct place *places, size_t n, enum de
 			return BUR_OVERFLOW;
 	}
 	allowed = ladder_climb(places, n, how, now_s, d);
+	engine_perturb(PERTURB_TAKE);
 	for (size_t i = 0; i < n; i++) {
 		struct place *p = &places[i];
 
@@ -220,6 +221,7 @@ int engine_decide_take(struct engine *e, struct place *places, size_t n, enum de
 		if (UNLIKELY(!place_is_easy(&places[i])))
 			return take_slowly(e, places, n, how, now_s, d);
 	}
+	engine_perturb(PERTURB_TAKE);
 	for (size_t i = 0; i < n; i++)
 		take_easily(e, &places[i], how != DECIDE_PREVIEW, d);
 	return BUR_OK;

@@ -139,6 +139,7 @@ int engine_mark_sent(struct engine *e, struct hold *h)
 	enum hold_state reserved = HOLD_RESERVED;
 
 	CHECK(e->magic == ENGINE_MAGIC);
+	engine_perturb(PERTURB_SENT);
 	return __atomic_compare_exchange_n(&h->state, &reserved, HOLD_SENT, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 		   ? BUR_OK
 		   : BUR_ALREADY;
@@ -265,6 +266,7 @@ static void overrun_fill(struct amounts *ret, const struct amounts *actual, cons
 static void place_settle(struct engine *e, struct place *p, int64_t win_start, struct event_list *events)
 {
 	place_release(e, p);
+	engine_perturb(PERTURB_SETTLE);
 	if (p->meter->ring)
 		CHECK(engine_window_post(p->meter, p->in, win_start, p->need) == BUR_OK);
 	else

@@ -113,14 +113,43 @@ struct engine {
 	uint64_t held[UNIT_REQUESTS + 1]; /* sum of `worst` over all places, modulo 2^64: only compared */
 };
 
+/* Places where a test may let other threads go first; nothing in any other build. From LOCKED to UNLOCK the engine's
+ * lock is held, at PUBLISH and TABLE the other one. */
+enum perturb {
+	PERTURB_FIND,    /* a counter is looked for */
+	PERTURB_CREATE,  /* it is not there */
+	PERTURB_PUBLISH, /* it is made, its index is not */
+	PERTURB_TABLE,   /* its index is, the table is not */
+	PERTURB_LOCK,
+	PERTURB_LOCKED,
+	PERTURB_ROLL,   /* a window is over */
+	PERTURB_TAKE,   /* decided, not taken */
+	PERTURB_SETTLE, /* no longer held, not posted */
+	PERTURB_UNLOCK,
+	PERTURB_GROW, /* there are too few past windows */
+	PERTURB_SENT,
+	PERTURB_COUNT
+};
+#ifdef ENGINE_PERTURB
+void engine_perturb(enum perturb);
+#else
+static inline void engine_perturb(enum perturb at)
+{
+	(void)at;
+}
+#endif
+
 static inline void engine_lock(struct engine *e)
 {
 	CHECK(e->magic == ENGINE_MAGIC);
+	engine_perturb(PERTURB_LOCK);
 	CHECK(pthread_mutex_lock(&e->lock) == 0);
+	engine_perturb(PERTURB_LOCKED);
 }
 
 static inline void engine_unlock(struct engine *e)
 {
+	engine_perturb(PERTURB_UNLOCK);
 	CHECK(pthread_mutex_unlock(&e->lock) == 0);
 }
 

@@ -66,7 +66,9 @@ static int meter_insert(struct engine *e, struct entry *entry, struct slice scop
 	while (atomic_load_explicit(&e->table[i], memory_order_relaxed) != 0)
 		i = (i + 1) & e->table_mask;
 	atomic_store_explicit(&e->meters[index], m, memory_order_relaxed);
+	engine_perturb(PERTURB_PUBLISH);
 	atomic_store_explicit(&e->n_meters, index + 1, memory_order_release);
+	engine_perturb(PERTURB_TABLE);
 	atomic_store_explicit(&e->table[i], index + 1, memory_order_release);
 	*ret = index;
 	return BUR_OK;
@@ -75,10 +77,13 @@ static int meter_insert(struct engine *e, struct entry *entry, struct slice scop
 int engine_table_get(struct engine *e, struct entry *entry, struct slice scope, uint32_t *ret)
 {
 	uint64_t uid = meter_uid(entry->budget->name, scope);
-	int r = engine_table_find(e, entry, scope, uid, ret);
+	int r;
 
+	engine_perturb(PERTURB_FIND);
+	r = engine_table_find(e, entry, scope, uid, ret);
 	if (r != BUR_NOTFOUND)
 		return r;
+	engine_perturb(PERTURB_CREATE);
 	CHECK(pthread_mutex_lock(&e->create) == 0);
 	r = engine_table_find(e, entry, scope, uid, ret);
 	if (r == BUR_NOTFOUND)

@@ -52,6 +52,7 @@ int engine_window_grow(struct engine *e, size_t places)
 	n = e->n_past > PAST_MIN ? e->n_past : PAST_MIN;
 	n = n > places ? n : places;
 	engine_unlock(e);
+	engine_perturb(PERTURB_GROW);
 	block = calloc(1, sizeof(*block) + n * sizeof(block->at[0]));
 	if (!block)
 		return BUR_NOMEM;
@@ -115,6 +116,7 @@ int engine_window_roll_slowly(struct engine *e, struct meter *m, int64_t now_s)
 	int64_t credit = 0;
 	int r;
 
+	engine_perturb(PERTURB_ROLL);
 	roll_entry(entry, now_s);
 	if (UNLIKELY(m->credits))
 		engine_credit_expire(e, m, now_s);

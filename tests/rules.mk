@@ -185,6 +185,22 @@ OPS ?= 10000000
 oracle: install-test $(BUILD)/tests/unit/policy_engine_oracle_test  ## OPS=10000000 random operations, engine against model; SEED=n, TRACE=text run one again
 	@BURSAR_ORACLE_OPS=$(OPS) BURSAR_ORACLE_SEED=$(SEED) BURSAR_ORACLE_TRACE=$(TRACE) $(BUILD)/tests/unit/policy_engine_oracle_test
 
+$(BUILD)/overspend: $(BUILD)/tests/bench/overspend.o $(BUILD)/libbase.a
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+.PHONY: bench-overspend
+bench-overspend: programs  ## streams against small budgets, judged by the vendor's bill; OVERSPEND="1 128" OVERSPEND_MODES=growing OVERSPEND_RUNS=1
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/overspend
+	@BURSAR_BUILD=$(BUILD) python3 tests/bench/overspend.py
+
+THREAD_OPS ?= 1000000
+PERTURB_TEST := tests/unit/policy_engine_perturb_test
+.PHONY: oracle-threads
+oracle-threads: install-test $(BUILD)/$(PERTURB_TEST)  ## eight threads, THREAD_OPS=1000000 each, schedules disturbed at 12 places; a tenth again under ThreadSanitizer
+	BURSAR_THREADS_OPS=$(THREAD_OPS) $(BUILD)/$(PERTURB_TEST)
+	@$(MAKE) --no-print-directory -s -j$(JOBS) $(TSAN) $(TSAN_BUILD)/$(PERTURB_TEST)
+	BURSAR_THREADS_OPS=$$(($(THREAD_OPS) / 10)) $(TSAN_BUILD)/$(PERTURB_TEST)
+
 callgrind: programs  ## instructions for one call, whole process
 	@python3 tests/bench/callgrind.py
 
