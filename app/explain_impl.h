@@ -1,5 +1,6 @@
 /* explain_impl.h - what the files of `explain` share; nobody else includes it. explain.c the question |
- * explain_counters.c its budgets and their figures | explain_ladder.c rung by rung to the decision | explain_call.c a
+ * explain_counters.c its budgets and their figures | explain_ladder.c rung by rung to the decision |
+ * explain_grow.c streams that begin on less | explain_call.c a
  * call of the past. */
 #ifndef APP_EXPLAIN_IMPL_H
 #define APP_EXPLAIN_IMPL_H
@@ -49,7 +50,7 @@ struct question {
 	bool has_count;
 	const struct price_model *price;
 	bool inherited;
-	struct bound bound;
+	struct bound bound, full; /* what is held first; of the whole call, also where it begins with less */
 	int64_t now_s;
 	/* the money */
 	struct counter *counters; /* MATCH_MAX */
@@ -84,6 +85,13 @@ json_t *explain_others(const struct question *);
 /* --- explain_ladder.c --- */
 /* Fills rungs; *ret_decision: what the application would see. BUR_OK, BUR_NOMEM. */
 int explain_ladder(struct question *, json_t **ret_decision) MUST_USE;
+
+/* --- explain_grow.c --- */
+bool explain_may_grow(const struct question *);
+/* `bound` is of the whole call. True: it begins on less, which `bound` is now. */
+bool explain_grow_begin(struct question *);
+/* What it begins with does not fit. True: `bound` is the most that does. */
+bool explain_grow_with(struct question *, const struct amounts *room);
 
 /* --- explain_call.c --- */
 /* BUR_OK, BUR_NOTFOUND, BUR_IO, BUR_NOMEM. */

@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "app/explain_impl.h"
+#include "app/rungs.h"
 #include "base/error.h"
 #include "meter/envelope.h"
-#include "policy/pace.h"
 #include "proxy/route.h"
 
 #define DEGRADES_MOST 3
+#define PACE_NO_JITTER 100000 /* the middle of a tenth more or less, in ppm */
+#define ASKED_MOST 16
 #define TEXT_MAX 600
 
 /* What is decided in the end. */
@@ -83,26 +85,6 @@ static void blocking_names(const struct decision *d, char *dst, size_t size)
 	}
 }
 
-/* "", "; does not fit in team-monthly", "; team-monthly asks for another model". */
-static const char *answer_text(const struct question *q, int r, char *dst, size_t size)
-{
-	char names[300];
-
-	blocking_names(q->decision, names, sizeof(names));
-	if (r != BUR_DENIED)
-		(void)snprintf(dst, size, "%s", "");
-	else if (q->decision->verdict == VERDICT_DEGRADE)
-		(void)snprintf(dst, size, "; %s asks for another model", q->decision->degrade_by->name);
-	else
-		(void)snprintf(dst, size, "; does not fit in %s", names);
-	return dst;
-}
-
-static const char *answer_word(const struct question *q, int r)
-{
-	return r != BUR_DENIED ? "fits" : q->decision->verdict == VERDICT_DEGRADE ? "degrades" : "does not fit";
-}
-
 /* --- bounds ------------------------------------------------------------------------------------------------------- */
 
 static const struct price_model *find_price(const struct question *q, const char *model, bool *ret_inherited)
@@ -158,14 +140,35 @@ static void take_default_out(struct question *q)
 	     (unsigned long long)n);
 }
 
-static void tell_bound(struct question *q, int r)
+static void tell_bound(struct question *q)
 {
-	char usd[AMOUNT_TEXT_MAX], text[TEXT_MAX];
+	char usd[AMOUNT_TEXT_MAX];
 
-	rung(q, "bound", answer_word(q, r), "%s %llu tokens in, at most %llu out: at most %s USD%s",
+	rung(q, "bound", "known", "%s %llu tokens in, at most %llu out: at most %s USD",
 	     q->counted ? (q->tokens_assumed ? "assumed" : "as given") : "at most",
 	     (unsigned long long)q->bound.input_tokens, (unsigned long long)q->bound.output_tokens,
-	     usd_text(q->bound.worst_nanousd, usd), answer_text(q, r, text, sizeof(text)));
+	     usd_text(q->bound.worst_nanousd, usd));
+}
+
+static void tell_answer(struct question *q)
+{
+	const struct decision *d = q->decision;
+	char names[300];
+
+	blocking_names(d, names, sizeof(names));
+	if (d->n_blocked > 0)
+		rung(q, "hold", "does not fit", "in %s", names);
+}
+
+/* A stream of unknown length begins on a usual answer. */
+static void begin_growing(struct question *q)
+{
+	char usd[AMOUNT_TEXT_MAX];
+
+	if (explain_grow_begin(q))
+		rung(q, "growing", "begins on less",
+		     "the stream begins on %llu output tokens, %s USD, and its hold grows with its words",
+		     (unsigned long long)q->bound.output_tokens, usd_text(q->bound.worst_nanousd, usd));
 }
 
 /* --- bending ------------------------------------------------------------------------------------------------------ */
@@ -202,7 +205,10 @@ static int call_other(struct question *q, const struct price_model *price, bool 
 	if (r < 0)
 		return r;
 	take_default_out(q);
-	return find_bound(q, &why) == BOUND_OK ? BUR_OK : BUR_UNSUPPORTED;
+	if (find_bound(q, &why) != BOUND_OK)
+		return BUR_UNSUPPORTED;
+	q->full = q->bound;
+	return BUR_OK;
 }
 
 /* BUR_OK: ask again. BUR_DENIED: the caller said that it takes no other model. */
@@ -236,9 +242,12 @@ static int degrade(struct question *q, struct outcome *o, unsigned *degrades)
 		(void)snprintf(o->degraded_from, sizeof(o->degraded_from), "%s", q->info.model);
 	++*degrades;
 	r = call_other(q, price, inherited, to);
+	if (r < 0)
+		return r;
 	rung(q, "degrade", "changed", "%s is called instead, as %s says: at most %s USD", to, by,
 	     usd_text(q->bound.worst_nanousd, usd));
-	return r;
+	begin_growing(q);
+	return BUR_OK;
 }
 
 /* True: ask again. */
@@ -277,8 +286,7 @@ static bool clamp(struct question *q, struct outcome *o)
 
 static int64_t throttle(struct question *q, const struct reached *at)
 {
-	const struct pace_curve curve = {at->step->at_ppm, at->step->max_delay_ns};
-	int64_t ns = pace_curve_ns(&curve, at->u_ppm, 100000); /* the middle: no jitter */
+	int64_t ns = rungs_delay_ns(at, PACE_NO_JITTER);
 
 	rung(q, "throttle", "delays", "%s stands at %lld.%lld %%: the call waits %lld.%03d s, give or take a tenth",
 	     at->budget->name, (long long)(at->u_ppm / 10000), (long long)(at->u_ppm / 1000 % 10),
@@ -288,19 +296,17 @@ static int64_t throttle(struct question *q, const struct reached *at)
 
 static void pace(struct question *q, const struct reached *at)
 {
-	const struct budget_step *s = at->step;
-	int64_t left = at->limit - at->posted - at->held;
-	struct pace_rate rate = s->pace.per_minute_nanousd > 0
-				    ? pace_rate_per_minute(s->pace.per_minute_nanousd)
-				    : pace_rate_left(left, at->win_end - at->now_s, s->pace.factor_milli);
+	struct pace_rate rate = rungs_rate(at);
 	__int128 minute = rate.per_ns > 0 ? (__int128)rate.nanousd * 60 * NS_PER_S / rate.per_ns : 0;
 	char usd[AMOUNT_TEXT_MAX];
 
+	if (at->budget->unit != UNIT_USD || rate.per_ns <= 0)
+		return;
 	rung(q, "pace", "may delay",
 	     "%s lets %s USD a minute flow; a call may wait %lld s for it, else it is answered 429 (how much is owed "
-	     "now is known to the data path only)",
+	     "now only the data path knows)",
 	     at->budget->name, usd_text(minute > INT64_MAX ? INT64_MAX : (int64_t)minute, usd),
-	     (long long)(s->pace.max_wait_ns / NS_PER_S));
+	     (long long)(at->step->pace.max_wait_ns / NS_PER_S));
 }
 
 static void slow_down(struct question *q, struct outcome *o)
@@ -336,39 +342,80 @@ static int block(struct question *q, struct outcome *o)
 	return BUR_OK;
 }
 
+static bool grow_with(struct question *q)
+{
+	char usd[AMOUNT_TEXT_MAX];
+
+	if (!explain_grow_with(q, &q->decision->room))
+		return false;
+	rung(q, "growing", "begins on less",
+	     "it begins on %llu output tokens, %s USD, all that fits (it waits a little first if others may give back)",
+	     (unsigned long long)q->bound.output_tokens, usd_text(q->bound.worst_nanousd, usd));
+	return true;
+}
+
+/* Of the whole call, also when it begins on less. */
+static bool count(struct question *q)
+{
+	struct bound begun = q->bound;
+	char usd[AMOUNT_TEXT_MAX];
+
+	q->bound = q->full;
+	if (q->has_count || !count_prompt(q)) {
+		q->bound = begun;
+		return false;
+	}
+	rung(q, "exact_count", "less", "the prompt has %llu tokens%s: at most %s USD",
+	     (unsigned long long)q->bound.input_tokens, q->count.exact ? "" : " by estimate",
+	     usd_text(q->bound.worst_nanousd, usd));
+	begin_growing(q);
+	return true;
+}
+
+/* BUR_OK: ask again. BUR_DENIED: that was the last word, *o is filled. */
+static int bend(struct question *q, struct outcome *o, unsigned *degrades)
+{
+	if (q->decision->n_blocked > 0 && count(q))
+		return BUR_OK;
+	if (!q->budgets)
+		q->budgets = explain_budgets(q);
+	if (q->decision->verdict != VERDICT_DEGRADE && grow_with(q))
+		return BUR_OK;
+	if (q->decision->verdict == VERDICT_DEGRADE)
+		return degrade(q, o, degrades);
+	if (o->clamped_to == 0 && clamp(q, o)) {
+		begin_growing(q);
+		return BUR_OK;
+	}
+	(void)block(q, o);
+	return BUR_DENIED;
+}
+
 /* From the first answer of the engine to the last. */
 static int climb(struct question *q, struct outcome *o)
 {
-	char usd[AMOUNT_TEXT_MAX], text[TEXT_MAX];
 	unsigned degrades = 0;
-	bool clamped = false;
-	int r = ask(q);
+	int r;
 
-	tell_bound(q, r);
-	if (r == BUR_DENIED && count_prompt(q)) {
-		r = ask(q);
-		rung(q, "exact_count", answer_word(q, r), "the prompt has %llu tokens%s: at most %s USD%s",
-		     (unsigned long long)q->bound.input_tokens, q->count.exact ? "" : " by estimate",
-		     usd_text(q->bound.worst_nanousd, usd), answer_text(q, r, text, sizeof(text)));
-	}
-	q->budgets = explain_budgets(q);
-	while (r == BUR_DENIED) {
-		if (q->decision->verdict == VERDICT_DEGRADE) {
-			r = degrade(q, o, &degrades);
-			if (r < 0)
-				return r == BUR_DENIED ? BUR_OK : r;
-		} else if (clamped || !clamp(q, o)) {
-			return block(q, o);
-		} else {
-			clamped = true;
-		}
-		r = ask(q);
-		if (r == BUR_DENIED && !clamped && degrades > 0 && !q->has_count && count_prompt(q))
+	tell_bound(q);
+	begin_growing(q);
+	r = ask(q);
+	for (int tries = 0; r == BUR_DENIED && tries < ASKED_MOST; tries++) {
+		tell_answer(q);
+		r = bend(q, o, &degrades);
+		if (r == BUR_DENIED)
+			return BUR_OK;
+		if (r == BUR_OK)
 			r = ask(q);
 	}
+	if (r == BUR_DENIED)
+		return block(q, o);
 	if (r < 0)
 		return r;
+	if (!q->budgets)
+		q->budgets = explain_budgets(q);
 	o->admitted = true;
+	rung(q, "hold", "fits", "%s", q->n_counters > 0 ? "in every budget" : "no budget matches");
 	slow_down(q, o);
 	return BUR_OK;
 }

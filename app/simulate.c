@@ -81,15 +81,6 @@ int sim_fly(struct sim *s, const struct sim_flight *flight)
 	return BUR_OK;
 }
 
-static void give_back(struct sim *s, const struct sim_flight *f)
-{
-	for (size_t i = 0; i < f->n_paces; i++) {
-		const struct sim_pace *p = &f->paces[i];
-
-		pace_give_back(&s->pace[p->meter], &p->rate, &p->limits, p->unit_worst - f->actual.nanousd, f->at_ns);
-	}
-}
-
 int sim_settle_first(struct sim *s)
 {
 	struct sim_flight *f = s->flights[0];
@@ -103,8 +94,8 @@ int sim_settle_first(struct sim *s)
 		s->not_simulated++;
 		r = engine_void(s->engine, &f->hold);
 	}
-	give_back(s, f);
-	free(f->paces);
+	pacing_give_back(s->pacing, f->claims, f->n_claims, f->actual.nanousd, f->at_ns);
+	free(f->claims);
 	free(f);
 	return r;
 }
@@ -248,20 +239,20 @@ static int begin(struct sim *s, char *reterr, size_t reterr_size)
 	if (r < 0)
 		return r;
 	s->engine = engine_new(s->set, &config);
-	s->pace = calloc(SIM_METERS_MAX, sizeof(*s->pace)); /* pages that are not used are not there */
+	s->pacing = pacing_table_new();
 	s->budgets = calloc(p->n_budgets + 1, sizeof(*s->budgets));
 	s->not_as_was = map_new(10 * SIM_METERS_MAX);
 	s->keys = map_new(SIM_NAMES_MAX + 1);
 	s->teams = map_new(SIM_NAMES_MAX + 1);
 	s->models = map_new(SIM_NAMES_MAX + 1);
-	return s->engine && s->pace && s->budgets && s->not_as_was && s->keys && s->teams && s->models ? BUR_OK
-												       : BUR_NOMEM;
+	return s->engine && s->pacing && s->budgets && s->not_as_was && s->keys && s->teams && s->models ? BUR_OK
+													 : BUR_NOMEM;
 }
 
 static void end(struct sim *s)
 {
 	for (size_t i = 0; i < s->n_flights; i++) {
-		free(s->flights[i]->paces);
+		free(s->flights[i]->claims);
 		free(s->flights[i]);
 	}
 	free(s->flights);
@@ -272,7 +263,7 @@ static void end(struct sim *s)
 	map_free(s->models, free);
 	json_decref(s->extra);
 	free(s->budgets);
-	free(s->pace);
+	pacing_table_free(s->pacing);
 	engine_free(s->engine);
 	budget_set_free(s->set);
 	free(s);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/rungs.h"
 #include "app/simulate_impl.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -198,6 +199,24 @@ static bool degrade(struct sim *s, struct course *c)
 	return engine_match(s->engine, &s->facts, &s->match) == BUR_OK;
 }
 
+/* That step is no rung for this call; others may be. */
+static void leave_rung(struct sim *s, const struct course *c)
+{
+	const struct decision *d = &s->decision;
+	size_t step = (size_t)(d->degrade_step - d->degrade_by->steps);
+
+	for (size_t i = 0; i < s->match.n; i++) {
+		const struct budget *b = NULL;
+		const char *scope = NULL;
+
+		engine_meter_name(s->engine, s->match.meter[i], &b, &scope);
+		if (c->degrades >= DEGRADES_MOST)
+			s->match.degrade[i] = 0;
+		else if (b == d->degrade_by)
+			s->match.degrade[i] &= (uint16_t) ~(1u << step);
+	}
+}
+
 /* --- fewer tokens ------------------------------------------------------------------------------------------------- */
 
 /* How many output tokens the room pays for, by what they cost in this call. */
@@ -220,7 +239,7 @@ static bool clamp(struct sim *s, struct course *c)
 	const struct decision *d = &s->decision;
 	int64_t input, whole, out = c->row->output_tokens, can, cut;
 
-	if (c->tried_clamp || !d->may_clamp || out <= 0)
+	if (c->tried_clamp || !d->may_clamp || out <= 0 || d->room.nanousd == 0 || d->room.tokens == 0)
 		return false;
 	c->tried_clamp = true;
 	if (sim_cost_as(s, c->row, c->model, 0, &input) < 0 || sim_cost_as(s, c->row, c->model, out, &whole) < 0 ||
@@ -269,7 +288,7 @@ static int climb(struct sim *s, struct course *c, struct hold *ret)
 			return r;
 		if (d->verdict == VERDICT_DEGRADE) {
 			if (!degrade(s, c))
-				memset(s->match.degrade, 0, sizeof(s->match.degrade));
+				leave_rung(s, c);
 			continue;
 		}
 		if (d->verdict == VERDICT_HELD && others_end_soon(s, c)) {
@@ -285,41 +304,9 @@ static int climb(struct sim *s, struct course *c, struct hold *ret)
 
 /* --- waiting ------------------------------------------------------------------------------------------------------ */
 
-static struct pace_rate rate_of(const struct reached *at)
-{
-	const struct budget_step *step = at->step;
-	int64_t left = at->limit - at->posted - at->held;
-
-	if (step->pace.per_minute_nanousd > 0)
-		return pace_rate_per_minute(step->pace.per_minute_nanousd);
-	return pace_rate_left(left, at->win_end - at->now_s, step->pace.factor_milli);
-}
-
-/* BUR_DENIED: it would have had to wait too long. */
-static int pace(struct sim *s, struct course *c, const struct reached *at, struct sim_flight *f)
-{
-	struct sim_pace *p = &f->paces[f->n_paces];
-	int64_t wait_ns = 0;
-	int retry_s = 0, r;
-
-	*p = (struct sim_pace){.meter = at->meter,
-			       .rate = rate_of(at),
-			       .limits = {at->step->pace.burst_ns, at->step->pace.max_wait_ns},
-			       .unit_worst = at->need};
-	r = pace_admit(&s->pace[at->meter], &p->rate, &p->limits, at->need, c->row->ts_admit_ns, &wait_ns, &retry_s);
-	if (r < 0)
-		return r;
-	f->n_paces++;
-	if (wait_ns > 0)
-		sim_tally_of(s, at->budget)->paced++;
-	c->delay_ns = wait_ns > c->delay_ns ? wait_ns : c->delay_ns;
-	return BUR_OK;
-}
-
 static int64_t throttle(struct sim *s, struct course *c, const struct reached *at)
 {
-	const struct pace_curve curve = {at->step->at_ppm, at->step->max_delay_ns};
-	int64_t delay = pace_curve_ns(&curve, at->u_ppm, stable_hash64(c->row->uid, sizeof(c->row->uid)));
+	int64_t delay = rungs_delay_ns(at, stable_hash64(c->row->uid, sizeof(c->row->uid)));
 	struct sim_tally *t = sim_tally_of(s, at->budget);
 
 	t->throttled += delay > 0;
@@ -328,27 +315,53 @@ static int64_t throttle(struct sim *s, struct course *c, const struct reached *a
 	return delay;
 }
 
-/* The longer of the delays holds. *ret_by: the budget that would have had it wait too long, else NULL. */
-static int slow_down(struct sim *s, struct course *c, struct sim_flight *f, const struct budget **ret_by)
+static void claim(struct sim_flight *f, const struct reached *at)
+{
+	struct pacing_claim c = {.uid = at->uid,
+				 .rate = rungs_rate(at),
+				 .limits = {at->step->pace.burst_ns, at->step->pace.max_wait_ns},
+				 .cost_nanousd = at->need};
+
+	if (at->budget->unit == UNIT_USD && c.rate.per_ns > 0)
+		f->claims[f->n_claims++] = c;
+}
+
+/* BUR_DENIED: it would have had to wait too long. */
+static int pace(struct sim *s, struct course *c, struct sim_flight *f)
+{
+	const struct decision *d = &s->decision;
+	int retry_s = 0, r;
+
+	for (size_t i = 0; i < d->n_reached; i++)
+		if (d->reached[i].step->action == STEP_PACE)
+			claim(f, &d->reached[i]);
+	if (f->n_claims == 0)
+		return BUR_OK;
+	r = pacing_take(s->pacing, f->claims, f->n_claims, c->row->ts_admit_ns, &c->delay_ns, &retry_s);
+	if (r < 0)
+		f->n_claims = 0;
+	for (size_t i = 0; r == BUR_OK && c->delay_ns > 0 && i < d->n_reached; i++)
+		sim_tally_of(s, d->reached[i].budget)->paced += d->reached[i].step->action == STEP_PACE;
+	s->all.paced += c->delay_ns > 0;
+	return r;
+}
+
+/* The longer of the delays holds. *ret_too_long: the pacing would have had it wait too long. */
+static int slow_down(struct sim *s, struct course *c, struct sim_flight *f, bool *ret_too_long)
 {
 	const struct decision *d = &s->decision;
 	int64_t throttled = 0;
 
-	*ret_by = NULL;
+	*ret_too_long = false;
 	if (d->n_reached == 0)
 		return BUR_OK;
-	f->paces = calloc(d->n_reached, sizeof(*f->paces));
-	if (!f->paces)
+	f->claims = calloc(d->n_reached, sizeof(*f->claims));
+	if (!f->claims)
 		return BUR_NOMEM;
-	for (size_t i = 0; i < d->n_reached; i++) {
-		const struct reached *at = &d->reached[i];
-
-		if (at->step->action == STEP_PACE && pace(s, c, at, f) < 0) {
-			*ret_by = at->budget;
-			return BUR_OK;
-		}
+	if (pace(s, c, f) < 0) {
+		*ret_too_long = true;
+		return BUR_OK;
 	}
-	s->all.paced += c->delay_ns > 0;
 	for (size_t i = 0; i < d->n_reached; i++)
 		if (d->reached[i].step->action == STEP_THROTTLE) {
 			int64_t delay = throttle(s, c, &d->reached[i]);
@@ -362,19 +375,23 @@ static int slow_down(struct sim *s, struct course *c, struct sim_flight *f, cons
 	return BUR_OK;
 }
 
-static int paced_out(struct sim *s, struct course *c, struct sim_flight *f, const struct budget *by)
+/* Of several budgets that pace, the data path does not say which one it was: it counts in each. */
+static int paced_out(struct sim *s, struct course *c, struct sim_flight *f)
 {
-	struct sim_tally *t = sim_tally_of(s, by);
+	const struct decision *d = &s->decision;
 	int r = engine_void(s->engine, &f->hold);
 
-	for (size_t i = 0; i < f->n_paces; i++)
-		pace_give_back(&s->pace[f->paces[i].meter], &f->paces[i].rate, &f->paces[i].limits,
-			       f->paces[i].unit_worst, c->row->ts_admit_ns);
-	free(f->paces);
+	free(f->claims);
 	s->all.paced_out++;
-	t->paced_out++;
-	t->blocked_nanousd += c->row->amount_nanousd;
-	note_first(t, c->row);
+	for (size_t i = 0; i < d->n_reached; i++) {
+		struct sim_tally *t = sim_tally_of(s, d->reached[i].budget);
+
+		if (d->reached[i].step->action != STEP_PACE)
+			continue;
+		t->paced_out++;
+		t->blocked_nanousd += c->row->amount_nanousd;
+		note_first(t, c->row);
+	}
 	return r == BUR_OK ? refused(s, c) : r;
 }
 
@@ -403,7 +420,7 @@ static int admitted(struct sim *s, struct course *c, struct sim_flight *f)
 static int hold(struct sim *s, struct course *c)
 {
 	struct sim_flight f = {0};
-	const struct budget *by = NULL;
+	bool too_long = false;
 	int r = climb(s, c, &f.hold);
 
 	if (r == BUR_DENIED)
@@ -413,14 +430,14 @@ static int hold(struct sim *s, struct course *c)
 		return BUR_OK;
 	}
 	if (r == BUR_OK)
-		r = slow_down(s, c, &f, &by);
+		r = slow_down(s, c, &f, &too_long);
 	if (r < 0)
 		return r;
-	if (by)
-		return paced_out(s, c, &f, by);
+	if (too_long)
+		return paced_out(s, c, &f);
 	r = admitted(s, c, &f);
 	if (r < 0)
-		free(f.paces);
+		free(f.claims);
 	return r;
 }
 

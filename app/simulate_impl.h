@@ -7,7 +7,7 @@
 #include "app/simulate.h"
 #include "base/map.h"
 #include "policy/engine.h"
-#include "policy/pace.h"
+#include "proxy/pacing.h"
 #include "store/past.h"
 
 #define SIM_METERS_MAX 1000000
@@ -30,21 +30,13 @@ struct sim_name {
 	int64_t saved_nanousd;
 };
 
-/* Given back to the pacing when the call is settled. */
-struct sim_pace {
-	uint32_t meter;
-	struct pace_rate rate;
-	struct pace_limits limits;
-	int64_t unit_worst;
-};
-
 /* An admitted call until it settles. */
 struct sim_flight {
 	int64_t at_ns, seq;
 	struct hold hold;
 	struct amounts actual;
-	size_t n_paces;
-	struct sim_pace *paces;
+	size_t n_claims;
+	struct pacing_claim *claims; /* given back to the pacing when it settles */
 };
 
 struct sim {
@@ -55,7 +47,7 @@ struct sim {
 	/* by time, then number: a heap */
 	struct sim_flight **flights;
 	size_t n_flights, cap_flights;
-	struct pace *pace;      /* by meter */
+	struct pacing_table *pacing;
 	struct map *not_as_was; /* uids of corrected calls that were refused or cost another amount */
 	struct sim_tally all;
 	struct sim_tally *budgets; /* by place in the set */
