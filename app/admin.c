@@ -17,6 +17,7 @@
 #include "app/ports.h"
 #include "app/prices.h"
 #include "app/settings.h"
+#include "app/version.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "store/audit.h"
@@ -67,6 +68,7 @@ static int answer_here(const struct cmd *cmd, const struct settings *s, struct b
 	struct explain explain = {.settings = s, .store = boot->store, .engine = boot->engine, .prices = &prices};
 	struct guards guards;
 	struct api_deps deps = {.store = boot->store,
+				.version = BURSAR_VERSION,
 				.budgets = boot->set,
 				.engine = boot->engine,
 				.prices = prices_api,

@@ -4,11 +4,12 @@
 
 #include "app/table.h"
 
-/* "detail" is a text, or the list of a 422. */
+/* "detail" is a text, or the list of a 422; the cost API says {"error":{"message":...}}. */
 static void tell_error(const struct cmd *cmd, int status, const json_t *answer)
 {
 	const json_t *detail = json_object_get(answer, "detail"), *first = json_array_get(detail, 0);
-	const char *text = json_string_value(detail);
+	const char *text =
+	    json_string_value(detail ? detail : json_object_get(json_object_get(answer, "error"), "message"));
 
 	if (first) {
 		const char *name = json_string_value(json_array_get(json_object_get(first, "loc"), 1));

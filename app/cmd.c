@@ -83,6 +83,14 @@ static const struct cmd commands[] = {
      "checks.\n\n" CONFIG_HELP "      --id ID         the same change with the same ID is made once\n"
      "      --take-back     a charge that is taken back\n",
      cmd_budgets},
+    {"forecast", "how fast budgets are spent, what their windows will cost, when they run out",
+     "usage: bursar forecast [BUDGET] [--format table|json|csv]\n\n"
+     "  bursar forecast\n"
+     "  bursar forecast team-a --format json\n\n"
+     "P10, P50 and P90: one time in ten, in two, and nine in ten the window ends at that or less. BURN names the rows\n"
+     "that are over their thresholds, and how many times faster than planned money goes there. What is computed how\n"
+     "stands in docs/foresight.md. Works with and without a running server.\n\n" CONFIG_HELP,
+     cmd_forecast},
     {"ledger", "show what was charged, newest first",
      "usage: bursar ledger [-n N] [--from DATE] [--to DATE] [--key K] [--user U] [--team T] [--project P]\n"
      "                     [--provider P] [--model M] [--cursor C] [--oldest-first] [--format table|json|csv]\n\n"

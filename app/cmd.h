@@ -25,6 +25,7 @@ int cmd_keys(const struct cmd *, int argc, char **argv);
 int cmd_budgets(const struct cmd *, int argc, char **argv);
 int cmd_explain(const struct cmd *, int argc, char **argv);
 int cmd_simulate(const struct cmd *, int argc, char **argv);
+int cmd_forecast(const struct cmd *, int argc, char **argv);
 int cmd_ledger(const struct cmd *, int argc, char **argv);
 int cmd_stop(const struct cmd *, int argc, char **argv);
 int cmd_resume(const struct cmd *, int argc, char **argv);

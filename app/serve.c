@@ -24,6 +24,7 @@
 #include "app/guards.h"
 #include "app/prices.h"
 #include "app/version.h"
+#include "app/watch.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -52,6 +53,7 @@ struct server {
 	struct prices prices;
 	struct explain explain;
 	struct guards guards;
+	struct watch *watch;
 	struct ca *ca;
 	struct proxy *proxy;
 	struct api *api;
@@ -366,6 +368,8 @@ static int start_admin(struct server *sv)
 				.guards = guards_api,
 				.guards_ctx = &sv->guards,
 				.guard = sv->guards.guard,
+				.version = BURSAR_VERSION,
+				.monitoring = true,
 				.ca_pem = ca_pem(sv->ca),
 				.hosts = sv->hosts};
 	int r;
@@ -472,6 +476,7 @@ static void on_tick(void *arg)
 
 	store_tick(sv->boot.store);
 	guards_tick(&sv->guards);
+	watch_tick(sv->watch);
 	log_flush();
 	loop_timer_set(sv->tick, TICK_NS);
 }
@@ -588,6 +593,9 @@ static int start_calls(struct server *sv)
 	r = store_start(sv->boot.store);
 	if (r < 0)
 		return fail(sv, "cannot start the ledger's writer", r);
+	sv->watch = watch_new(sv->boot.store, sv->boot.engine);
+	if (!sv->watch)
+		return fail(sv, "cannot read the ledger", BUR_NOMEM);
 	r = proxy_start(sv->proxy);
 	return r < 0 ? fail(sv, "cannot start the workers", r) : BUR_OK;
 }
@@ -634,6 +642,7 @@ static bool stop(struct server *sv)
 		open_holds = engine_open_holds(sv->boot.engine);
 	sv->guards.proxy = NULL;
 	guards_tick(&sv->guards); /* what happened with the last calls */
+	watch_free(sv->watch);
 	boot_close(&sv->boot);
 	guards_done(&sv->guards); /* the writer is done: its last corrections may be told here */
 	if (open_holds > 0)

@@ -1,0 +1,356 @@
+#include "app/watch.h"
+
+#include <jansson.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/foresight.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "policy/engine.h"
+#include "store/note.h"
+#include "store/store.h"
+
+#define VIEWS_MAX 4096
+#define WORK_NS (5 * NS_PER_MS) /* in one tick */
+#define COUNTERS_MAX (2 * WATCH_BUDGETS_MAX)
+#define SCOPES_KEPT (2 * FORESIGHT_SCOPES_MAX)
+#define BURN_KIND "budget.burn_rate"
+#define FORECAST_KIND "forecast.over"
+
+struct counter {
+	uint64_t uid;
+	unsigned firing;
+	int64_t since_s[BURN_ROWS];
+	int64_t over_win_start; /* the window for which forecast.over was told; -1: none */
+	uint64_t seen;          /* round */
+};
+struct scope {
+	struct series_scope scope;
+	struct anomaly_state state;
+	int64_t shift_day_s; /* told */
+	uint64_t seen;
+};
+struct watch {
+	struct store *store;
+	struct engine *engine;
+	sqlite3 *reader;
+	int64_t next_ns; /* monotonic */
+	uint64_t round;
+	int64_t now_s;
+	bool running;
+	struct meter_view *views; /* of this round; WATCH_BUDGETS_MAX */
+	size_t n_views, at_view;
+	struct foresight_scope *scopes; /* FORESIGHT_SCOPES_MAX */
+	size_t n_scopes, at_scope;
+	struct counter counters[COUNTERS_MAX];
+	size_t n_counters;
+	struct scope kept[SCOPES_KEPT];
+	size_t n_kept;
+};
+
+struct watch *watch_new(struct store *store, struct engine *engine)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->store = store;
+	w->engine = engine;
+	w->scopes = calloc(FORESIGHT_SCOPES_MAX, sizeof(*w->scopes));
+	if (w->scopes && store_reader(store, &w->reader) == BUR_OK)
+		return w;
+	watch_free(w);
+	return NULL;
+}
+
+void watch_free(struct watch *w)
+{
+	if (!w)
+		return;
+	(void)sqlite3_close(w->reader);
+	free(w->views);
+	free(w->scopes);
+	free(w);
+}
+
+/* --- telling ------------------------------------------------------------------------------------------------------ */
+
+static double usd(int64_t nanousd)
+{
+	return (double)nanousd / 1e9;
+}
+
+/* Takes payload over. true: it is on disk, now or since before. */
+static bool tell(struct watch *w, struct note *n, const char *message, json_t *payload)
+{
+	char *text;
+	int r;
+
+	if (payload)
+		(void)json_object_set_new(payload, "message", json_string(message));
+	text = payload ? json_dumps(payload, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+	json_decref(payload);
+	if (!text)
+		return false;
+	n->payload = slice_of(text);
+	n->at_ns = w->now_s * NS_PER_S;
+	r = store_note(w->store, n);
+	free(text);
+	if (r == BUR_OK)
+		log_msg(n->state == NOTE_BEGAN ? LOG_WARN : LOG_INFO, n->kind, "%s", message);
+	else if (r != BUR_ALREADY)
+		log_limited(LOG_ERROR, "watch.note", "%s could not be noted: %s", n->kind, bur_strerror(r));
+	return r == BUR_OK || r == BUR_ALREADY;
+}
+
+/* Name and scope of a counter, as the object of notes. */
+static struct slice object_of(const struct meter_view *v, char dst[600])
+{
+	int n = snprintf(dst, 600, "%s%s%s", v->budget->name, v->scope[0] ? " " : "", v->scope);
+
+	return slice_mem(dst, n < 0 ? 0 : n < 600 ? (size_t)n : 599);
+}
+
+/* --- budgets ------------------------------------------------------------------------------------------------------ */
+
+/* What was told before this program began. */
+static void recall(struct watch *w, struct counter *c, const struct meter_view *v)
+{
+	char text[600];
+	struct slice object = object_of(v, text);
+
+	for (int i = 0; i < BURN_ROWS; i++)
+		if (note_open(w->reader, BURN_KIND, object, i, &c->since_s[i]) == BUR_OK)
+			c->firing |= 1U << i;
+	if (note_open(w->reader, FORECAST_KIND, object, 0, &c->over_win_start) != BUR_OK)
+		c->over_win_start = -1;
+}
+
+static struct counter *counter_of(struct watch *w, const struct meter_view *v)
+{
+	struct counter *oldest = NULL, *c;
+
+	for (size_t i = 0; i < w->n_counters; i++) {
+		c = &w->counters[i];
+		if (c->uid == v->uid) {
+			c->seen = w->round;
+			return c;
+		}
+		if (!oldest || c->seen < oldest->seen)
+			oldest = c;
+	}
+	/* What makes room is known again from the notes when it comes back. */
+	c = w->n_counters < COUNTERS_MAX ? &w->counters[w->n_counters++] : oldest;
+	*c = (struct counter){.uid = v->uid, .seen = w->round, .over_win_start = -1};
+	recall(w, c, v);
+	return c;
+}
+
+static void tell_burn(struct watch *w, struct counter *c, const struct meter_view *v, const struct foresight *f, int i,
+		      bool began)
+{
+	static const char *const actions[] = {[BURN_TICKET] = "ticket", [BURN_PAGE] = "page", [BURN_TRIP] = "trip"};
+	const struct burn_figures *b = &f->burn.row[i];
+	const struct burn_row *row = &burn_default_rows[i];
+	char text[600], message[1024];
+	struct note n = {.kind = BURN_KIND, .object = object_of(v, text), .part = i};
+
+	n.state = began ? NOTE_BEGAN : NOTE_ENDED;
+	n.since_s = began ? w->now_s : c->since_s[i];
+	if (began)
+		(void)snprintf(message, sizeof(message),
+			       "budget %.*s is spent %.1f times as fast as planned: %.2f USD in %lld minutes",
+			       (int)n.object.n, n.object.p,
+			       b->long_burn_milli == INT64_MAX ? 1e9 : (double)b->long_burn_milli / 1e3,
+			       usd(b->long_nanousd), (long long)(b->long_s / 60));
+	else
+		(void)snprintf(message, sizeof(message), "budget %.*s: the fast spending (%s) is over", (int)n.object.n,
+			       n.object.p, row->name);
+	if (!tell(w, &n, message,
+		  json_pack("{s:s,s:s,s:s,s:s,s:I,s:o}", "budget", v->budget->name, "scope", v->scope, "row", row->name,
+			    "action", actions[row->action], "since", (json_int_t)n.since_s, "figures",
+			    foresight_budget_json(v, f))))
+		return; /* tried again at the next round */
+	c->firing ^= 1U << i;
+	c->since_s[i] = n.since_s;
+}
+
+static void tell_forecast(struct watch *w, struct counter *c, const struct meter_view *v, const struct foresight *f)
+{
+	char text[600], message[1024];
+	struct note n = {.kind = FORECAST_KIND, .object = object_of(v, text), .since_s = f->win_start_s};
+
+	if (c->over_win_start == f->win_start_s)
+		return;
+	n.state = NOTE_BEGAN;
+	(void)snprintf(message, sizeof(message),
+		       "budget %.*s will probably end at %.2f USD (80 %% between %.2f and %.2f), its limit is %.2f USD",
+		       (int)n.object.n, n.object.p, usd(f->forecast.p50_nanousd), usd(f->forecast.p10_nanousd),
+		       usd(f->forecast.p90_nanousd), usd(f->limit_nanousd));
+	if (tell(w, &n, message,
+		 json_pack("{s:s,s:s,s:o}", "budget", v->budget->name, "scope", v->scope, "figures",
+			   foresight_budget_json(v, f))))
+		c->over_win_start = f->win_start_s;
+}
+
+static void look_at_budget(struct watch *w, const struct meter_view *v)
+{
+	struct counter *c = counter_of(w, v);
+	struct foresight f;
+	int r;
+
+	if (v->posted == 0 && c->firing == 0)
+		return;
+	r = foresight_budget(w->reader, v, w->now_s, c->firing, &f);
+	if (r < 0) {
+		log_limited(LOG_ERROR, "watch.read", "cannot look ahead: %s", bur_strerror(r));
+		return;
+	}
+	for (int i = 0; i < BURN_ROWS; i++)
+		if ((f.burn.began | f.burn.ended) & 1U << i)
+			tell_burn(w, c, v, &f, i, f.burn.began & 1U << i);
+	if (f.has_forecast && f.over)
+		tell_forecast(w, c, v, &f);
+}
+
+/* --- scopes ------------------------------------------------------------------------------------------------------- */
+
+static struct scope *scope_of(struct watch *w, struct series_scope scope)
+{
+	struct scope *oldest = NULL, *s;
+
+	for (size_t i = 0; i < w->n_kept; i++) {
+		s = &w->kept[i];
+		if (s->scope.kind == scope.kind && s->scope.id == scope.id) {
+			s->seen = w->round;
+			return s;
+		}
+		if (!oldest || s->seen < oldest->seen)
+			oldest = s;
+	}
+	s = w->n_kept < SCOPES_KEPT ? &w->kept[w->n_kept++] : oldest;
+	*s = (struct scope){.scope = scope, .seen = w->round, .shift_day_s = -1};
+	return s;
+}
+
+static void tell_hour(struct watch *w, const struct foresight_scope *s, const struct foresight_anomaly *a)
+{
+	struct note n = {.kind = FORESIGHT_ANOMALY,
+			 .object = slice_of(s->object),
+			 .since_s = a->hour_s,
+			 .part = a->hour.level,
+			 .state = NOTE_BEGAN};
+	json_t *payload = foresight_hour_json(s, a);
+	char message[600];
+
+	if (payload)
+		(void)json_object_set_new(payload, "most_increased",
+					  foresight_parts_json(w->reader, s->scope, a->hour_s));
+	(void)snprintf(message, sizeof(message), "%s: %.2f USD in this hour so far, usually %.2f USD in a whole one",
+		       s->object, usd(a->hour.spent_nanousd), usd(a->hour.baseline.median_nanousd));
+	(void)tell(w, &n, message, payload);
+}
+
+static void tell_shift(struct watch *w, struct scope *kept, const struct foresight_scope *s,
+		       const struct foresight_anomaly *a)
+{
+	struct note n = {.kind = FORESIGHT_ANOMALY,
+			 .object = slice_of(s->object),
+			 .since_s = a->day_s,
+			 .part = FORESIGHT_PART_SHIFT,
+			 .state = NOTE_BEGAN};
+	char message[600];
+
+	if (kept->shift_day_s == a->day_s)
+		return;
+	(void)snprintf(message, sizeof(message), "%s: the last days cost %.2f USD a day more than usual", s->object,
+		       usd(a->shift.ewma_nanousd));
+	if (tell(w, &n, message, foresight_shift_json(s, a)))
+		kept->shift_day_s = a->day_s;
+}
+
+static void look_at_scope(struct watch *w, const struct foresight_scope *s)
+{
+	struct scope *kept = scope_of(w, s->scope);
+	struct foresight_anomaly a;
+	int r = foresight_anomaly(w->reader, s, &kept->state, w->now_s, &a);
+
+	if (r < 0) {
+		log_limited(LOG_ERROR, "watch.read", "cannot look for anomalies: %s", bur_strerror(r));
+		return;
+	}
+	if (a.hour.began && a.hour.level > 0)
+		tell_hour(w, s, &a);
+	if (a.shift.over)
+		tell_shift(w, kept, s, &a);
+}
+
+/* --- rounds ------------------------------------------------------------------------------------------------------- */
+
+/* Whole budgets first, then those of which most is used. */
+static int by_need(const void *a, const void *b)
+{
+	const struct meter_view *x = a, *y = b;
+	bool xs = x->scope[0] != '\0', ys = y->scope[0] != '\0';
+	double xu = x->limit > 0 ? (double)x->posted / (double)x->limit : 0,
+	       yu = y->limit > 0 ? (double)y->posted / (double)y->limit : 0;
+
+	if (xs != ys)
+		return xs - ys;
+	return xu > yu ? -1 : xu < yu;
+}
+
+static bool begin_round(struct watch *w)
+{
+	struct meter_view *all = calloc(VIEWS_MAX, sizeof(*all)), *fewer;
+	size_t n, kept = 0;
+	int scopes;
+
+	if (!all)
+		return false;
+	w->now_s = engine_time_s(w->engine, clock_wall_ns(), clock_mono_ns());
+	w->round++;
+	n = engine_snapshot(w->engine, w->now_s, all, VIEWS_MAX);
+	for (size_t i = 0; i < n && i < VIEWS_MAX; i++)
+		if (all[i].budget->unit == UNIT_USD && !all[i].closing)
+			all[kept++] = all[i];
+	qsort(all, kept, sizeof(*all), by_need);
+	w->n_views = kept < WATCH_BUDGETS_MAX ? kept : WATCH_BUDGETS_MAX;
+	fewer = realloc(all, (w->n_views ? w->n_views : 1) * sizeof(*all));
+	free(w->views);
+	w->views = fewer ? fewer : all;
+	scopes = foresight_scopes(w->reader, w->now_s, w->scopes);
+	w->n_scopes = scopes > 0 ? (size_t)scopes : 0;
+	w->at_view = w->at_scope = 0;
+	return true;
+}
+
+/* One thing to look at; false: the round is over. */
+static bool step(struct watch *w)
+{
+	if (w->at_view < w->n_views)
+		look_at_budget(w, &w->views[w->at_view++]);
+	else if (w->at_scope < w->n_scopes)
+		look_at_scope(w, &w->scopes[w->at_scope++]);
+	else
+		return false;
+	return true;
+}
+
+void watch_tick(struct watch *w)
+{
+	int64_t now = clock_mono_ns(), until = now + WORK_NS;
+
+	if (!w || (!w->running && now < w->next_ns))
+		return;
+	if (!w->running) {
+		w->next_ns = now + WATCH_INTERVAL_S * NS_PER_S;
+		w->running = begin_round(w);
+	}
+	while (w->running && clock_mono_ns() < until)
+		w->running = step(w);
+}
