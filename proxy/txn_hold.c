@@ -152,15 +152,30 @@ static enum step_result storage_refused(struct txn *t)
 	    "bursar cannot write its ledger now, so it spends nothing; see /health/ready on the admin port");
 }
 
-static int reserve(struct txn *t, struct decision *ret)
+static struct amounts needs(const struct txn *t)
 {
-	struct amounts worst = {.nanousd = t->bound.worst_nanousd,
+	return (struct amounts){.nanousd = t->bound.worst_nanousd,
 				.tokens = (int64_t)(t->bound.input_tokens + t->bound.output_tokens),
 				.requests = (int64_t)txn_requests(t)};
+}
+
+/* What would be decided now. A call that is about to be bent has not been refused: nobody is told so. */
+static int preview(struct txn *t, struct decision *ret)
+{
+	struct amounts worst = needs(t);
+
+	return engine_preview(engine_of(t), &t->worker->match, &worst, txn_engine_time_s(t), ret);
+}
+
+static int reserve(struct txn *t, struct decision *ret)
+{
+	struct amounts worst = needs(t);
+	int r;
 
 	ret->n_events = 0;
-	t->reserves++;
-	return engine_reserve(engine_of(t), &t->worker->match, &worst, txn_engine_time_s(t), &t->hold, ret);
+	r = engine_reserve(engine_of(t), &t->worker->match, &worst, txn_engine_time_s(t), &t->hold, ret);
+	txn_tell_events(t, ret->events, ret->n_events);
+	return r;
 }
 
 /* --- making it fit ------------------------------------------------------------------------------------------------ */
@@ -217,17 +232,30 @@ static enum fit bend(struct txn *t, const struct decision *d)
 	return t->end != TXN_END_NONE ? FIT_ENDED : FIT_NOT;
 }
 
-/* Reserves until the call fits or nothing can be done about it. FIT_DECIDED: *ret_err is the engine's last word. */
-static enum fit take_hold(struct txn *t, struct decision *d, int *ret_err)
+/* Bends the call until it fits or nothing can be done about it; then the engine has the last word. FIT_AGAIN: others
+ * took the room meanwhile. */
+static enum fit try_hold(struct txn *t, struct decision *d, int *ret_err)
 {
 	enum fit fit = FIT_AGAIN;
 
 	while (fit == FIT_AGAIN) {
-		*ret_err = reserve(t, d);
-		txn_tell_events(t, d->events, d->n_events);
-		fit = *ret_err == BUR_DENIED ? bend(t, d) : FIT_DECIDED;
+		t->reserves++;
+		fit = preview(t, d) == BUR_DENIED ? bend(t, d) : FIT_DECIDED;
 	}
-	return fit == FIT_NOT ? FIT_DECIDED : fit;
+	if (fit == FIT_LATER || fit == FIT_ENDED)
+		return fit;
+	*ret_err = reserve(t, d);
+	return *ret_err == BUR_DENIED && fit == FIT_DECIDED && t->reserves < RESERVES_MAX ? FIT_AGAIN : FIT_DECIDED;
+}
+
+static enum fit take_hold(struct txn *t, struct decision *d, int *ret_err)
+{
+	enum fit fit;
+
+	do {
+		fit = try_hold(t, d, ret_err);
+	} while (fit == FIT_AGAIN);
+	return fit;
 }
 
 /* --- the step ----------------------------------------------------------------------------------------------------- */

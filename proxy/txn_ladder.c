@@ -342,8 +342,9 @@ static bool degrade(struct txn *t, const struct decision *d)
 	}
 	if (t->degrades == 0 && model_has_a_place(t))
 		log_limited(LOG_WARN, "budget.degrade",
-			    "budget %s: %s cannot be called in place of %s: %s has no price of it", d->degrade_by->name,
-			    d->degrade_to, t->info.model, t->target.provider->name);
+			    "budget %s: %s cannot be called in place of %s: %s has no price of it, or it is called in "
+			    "another way",
+			    d->degrade_by->name, d->degrade_to, t->info.model, t->target.provider->name);
 	leave_rung(t, d);
 	return true;
 }

@@ -305,6 +305,44 @@ def test_another_model_is_called_and_billed(start, vendor, case):
         assert vendor.last_head()["target"].endswith(sent), vendor.last_head()
 
 
+def test_deployments_have_their_place_in_the_path(start, vendor):
+    path = "/azure/openai/deployments/gpt-4.1-mini/chat/completions?api-version=2025-04-01-preview"
+    caller = start(steps({"do": "degrade", "at": "0.0001%", "map": {"gpt-4.1-mini": "phi-4"}}, NOBODY_ALERTS, limit="1 USD"))
+    answer = caller(path, {"messages": ASK, "max_tokens": 100}, out=20)
+    assert answer.status == 200, answer.body
+    assert vendor.last_head()["target"].endswith("/openai/deployments/phi-4/chat/completions?api-version=2025-04-01-preview")
+    assert caller.bill(answer)["model"] == "phi-4" and answer["x-bursar-degraded-from"] == "gpt-4.1-mini"
+
+
+def test_long_prompts_are_counted_before_they_are_bent(start):
+    """In slices, while the worker serves others: the count belongs to the model that is called."""
+    text = "k9 x4 j7 w2 " * 8000  # more tokens than the vendor bills
+    path, model = "/openai" + CHAT, "gpt-4.1"
+    limit = 80000 * 400 + 600 * 1600
+    caller = start(steps({"do": "degrade", "at": "90%", "map": MAP}, {"do": "clamp", "at": "95%"}, NOBODY_ALERTS, limit=usd(limit)))
+    fits = caller(path, chat(600, model="gpt-4.1-mini", text=text), out=1)
+    assert fits.status == 200 and fits["x-bursar-clamped"] is None, fits.body
+    bent = start(steps({"do": "degrade", "at": "90%", "map": MAP}, {"do": "clamp", "at": "95%"}, NOBODY_ALERTS, limit=usd(limit)),
+                 name="bent")
+    answer = bent(path, chat(30000, model=model, text=text), out=30000)
+    assert answer.status == 200 and answer["x-bursar-degraded-from"] == model and answer["x-bursar-clamped"], answer.body
+    row, bill = bent.row(answer), bent.bill(answer)
+    assert bill["nanousd"] == nanousd(row["usd"]) <= nanousd(row["held_usd"]) <= limit and bill["max_out"] >= 600
+
+
+def test_a_call_that_is_bent_was_not_refused(start):
+    """Nobody is told of a block that did not happen."""
+    path = "/openai" + CHAT
+    limit = hold_of(start, path, chat(600))
+    caller = start(steps({"do": "clamp", "at": "50%"}, {"do": "block", "at": "100%"}, limit=usd(limit)))
+    assert caller(path, chat(30000), out=1).status == 200
+    caller.bursar.wait_settled()
+    assert not [e for e in caller.bursar.log_lines() if e["event"] == "budget.threshold"]
+    assert caller(path, chat(30000), out=30000).status == 200
+    assert caller(path, chat(30000), out=30000).status == 402
+    wait_for(lambda: [e for e in caller.bursar.log_lines() if e["event"] == "budget.threshold"], "the block to be told")
+
+
 def degrading(*more, at="0.0001%", limit="1 USD", map=MAP, **budget_more):
     return steps({"do": "degrade", "at": at, "map": map}, *more, NOBODY_ALERTS, limit=limit, **budget_more)
 
