@@ -130,55 +130,109 @@ static int64_t clamp(__int128 v, int64_t max)
 	return v < 0 ? 0 : v > max ? max : (int64_t)v;
 }
 
-/* As the engine does it: the limit is used first, then what ends with the window, then the rest, the soonest to expire
- * first. used[i] is what the window took of the i-th. */
-static void use_up(const struct group *g, int64_t win_start, int64_t posted, int64_t limit, int64_t *used)
+static int64_t ns_of(int64_t s)
 {
-	__int128 lasting = limit, expiring = 0, want;
+	return s > INT64_MAX / NS_PER_S ? INT64_MAX : s * NS_PER_S;
+}
 
-	for (size_t i = 0; i < g->n; i++) {
-		const struct operate_credit *c = &g->list[i].c;
+static int limit_at(const struct group *g, int64_t s, int64_t *ret)
+{
+	return operate_limit_at(g->db, slice_of(g->budget->name), ns_of(s), g->limit_now, ret);
+}
 
-		if (is_live(c, win_start) && ends_with_window(c))
+/* How much of the credits that expire or are carried over had been used, given what was spent at that instant: the
+ * limit is used first, then what ends with the window and what stays of expired credits (`stays`), then the rest. The
+ * i-th is the first that is not yet over. */
+static __int128 used_at(const struct group *g, size_t i, int64_t win_start, int64_t at_s, int64_t limit, int64_t posted,
+			int64_t stays)
+{
+	__int128 lasting = (__int128)limit + stays, rest = 0, used;
+
+	for (size_t k = 0; k < g->n; k++) {
+		const struct operate_credit *c = &g->list[k].c;
+
+		if (!is_live(c, win_start) || c->granted_ns > ns_of(at_s))
+			continue;
+		if (ends_with_window(c))
 			lasting += c->amount;
-		else if (is_live(c, win_start))
-			expiring += c->amount;
+		else if (k >= i)
+			rest += c->amount;
 	}
-	want = posted - lasting;
-	want = want > expiring ? expiring : want;
-	for (size_t i = 0; i < g->n; i++) {
-		const struct operate_credit *c = &g->list[i].c;
-		bool takes = is_live(c, win_start) && !ends_with_window(c);
+	used = posted - lasting;
+	return used > rest ? rest : used;
+}
 
-		used[i] = takes ? clamp(want, c->amount) : 0;
-		want -= used[i];
+/* As the engine does it: what was used of each credit when it ended in the window, the soonest first. used[i] stays 0
+ * for those that go on after until_s; *ret_next is the first of them. */
+static int use_expired(const struct group *g, int64_t win_start, int64_t until_s, int64_t *used, int64_t *ret_stays,
+		       size_t *ret_next)
+{
+	uint64_t uid = meter_uid(g->budget->name, g->list[0].c.scope);
+	int64_t limit, posted;
+	size_t i = 0;
+	int r = BUR_OK;
+
+	*ret_stays = 0;
+	for (; i < g->n && g->list[i].c.expires_s <= until_s && r == BUR_OK; i++) {
+		const struct operate_credit *c = &g->list[i].c;
+
+		used[i] = 0;
+		if (!is_live(c, win_start))
+			continue;
+		r = limit_at(g, c->expires_s, &limit);
+		if (r == BUR_OK)
+			r = operate_spent_before(g->db, uid, win_start, ns_of(c->expires_s), &posted);
+		if (r < 0)
+			break;
+		used[i] = clamp(used_at(g, i, win_start, c->expires_s, limit, posted, *ret_stays), c->amount);
+		*ret_stays += used[i];
 	}
+	*ret_next = i;
+	return r;
+}
+
+/* A window that is over takes from what is carried over. */
+static int use_window(struct group *g, int64_t win_start, int64_t end_s, int64_t posted, int64_t *used)
+{
+	int64_t limit, stays;
+	__int128 want;
+	size_t i;
+	int r = use_expired(g, win_start, end_s, used, &stays, &i);
+
+	if (r == BUR_OK)
+		r = limit_at(g, end_s, &limit);
+	if (r < 0)
+		return r;
+	want = used_at(g, i, win_start, end_s, limit, posted, stays);
+	for (; i < g->n; i++) {
+		struct operate_credit *c = &g->list[i].c;
+		int64_t taken;
+
+		if (!is_live(c, win_start) || ends_with_window(c))
+			continue;
+		taken = clamp(want, c->amount);
+		want -= taken;
+		c->amount -= taken;
+		g->list[i].changed |= taken > 0;
+	}
+	return BUR_OK;
 }
 
 static int past_window(void *ctx, int64_t win_start, int64_t posted)
 {
 	struct group *g = ctx;
-	int64_t start, end, limit, *used;
+	int64_t start, end, *used;
 	int r;
 
 	budget_window_at(g->budget, win_start, &start, &end);
 	if (start != win_start)
 		return BUR_OK; /* of another time zone or kind: the budget was edited */
-	r = operate_limit_at(g->db, slice_of(g->budget->name), end > INT64_MAX / NS_PER_S ? INT64_MAX : end * NS_PER_S,
-			     g->limit_now, &limit);
-	if (r < 0)
-		return r;
 	used = calloc(g->n, sizeof(*used));
 	if (!used)
 		return BUR_NOMEM;
-	use_up(g, win_start, posted, limit, used);
-	for (size_t i = 0; i < g->n; i++)
-		if (g->list[i].c.carry_over && used[i] > 0) {
-			g->list[i].c.amount -= used[i];
-			g->list[i].changed = true;
-		}
+	r = use_window(g, win_start, end, posted, used);
 	free(used);
-	return BUR_OK;
+	return r;
 }
 
 /* Windows that are over have taken their part. */
@@ -236,25 +290,16 @@ static int grant_expiring(const struct group *g, const struct operate_credit *c)
 	return granted(c, engine_credit(g->engine, c->budget, c->scope, &e, g->now_s, &change));
 }
 
-static int keep_posted(void *ctx, int64_t win_start, int64_t posted)
-{
-	(void)win_start;
-	*(int64_t *)ctx = posted;
-	return BUR_OK;
-}
-
 /* In the window that is open; what expired in it keeps what was used of it. */
 static int grant_window(struct group *g)
 {
-	int64_t posted = 0, *used = calloc(g->n, sizeof(*used));
+	int64_t stays, *used = calloc(g->n, sizeof(*used));
+	size_t next;
 	int r = BUR_NOMEM;
 
 	if (!used)
 		return r;
-	r = operate_each_spent(g->db, meter_uid(g->budget->name, g->list[0].c.scope), g->win_start, g->win_start + 1,
-			       keep_posted, &posted);
-	if (r == BUR_OK)
-		use_up(g, g->win_start, posted, g->limit_now, used);
+	r = use_expired(g, g->win_start, g->now_s, used, &stays, &next);
 	for (size_t i = 0; i < g->n && r == BUR_OK; i++) {
 		const struct operate_credit *c = &g->list[i].c;
 
@@ -263,7 +308,7 @@ static int grant_window(struct group *g)
 		if (ends_with_window(c))
 			r = grant_figure(g, c, c->amount);
 		else
-			r = c->expires_s > g->now_s ? grant_expiring(g, c) : grant_figure(g, c, used[i]);
+			r = i >= next ? grant_expiring(g, c) : grant_figure(g, c, used[i]);
 		r = r == BUR_NOTFOUND ? BUR_OK : r;
 	}
 	free(used);

@@ -66,7 +66,8 @@ struct operate_credit {
 	int64_t amount; /* above 0: what was left of it when the window win_start began */
 	int64_t win_start, expires_s;
 	bool carry_over;
-	int64_t before; /* credit in force until now, for the log */
+	int64_t granted_ns; /* reading only */
+	int64_t before;     /* credit in force until now, for the log */
 };
 /* Writes the credit and its row in the audit log. */
 int operate_credit(struct store *, const struct operation *, struct operate_credit *inout, struct operated *ret)
@@ -82,6 +83,10 @@ int operate_credits_left(struct store *, const struct operate_credit *, size_t n
 /* The windows of a counter that began in [from_s, to_s) and have spend, ascending. */
 int operate_each_spent(struct sqlite3 *reader, uint64_t meter_uid, int64_t from_s, int64_t to_s,
 		       int (*visit)(void *ctx, int64_t win_start, int64_t posted), void *ctx) NONNULL(1, 5) MUST_USE;
+
+/* What calls that were admitted before that instant cost in the window; charges count from when they were made. */
+int operate_spent_before(struct sqlite3 *reader, uint64_t meter_uid, int64_t win_start, int64_t ts_ns, int64_t *ret)
+    NONNULL(1, 5) MUST_USE;
 
 /* --- charges and corrections -------------------------------------------------------------------------------------- */
 

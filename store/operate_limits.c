@@ -344,7 +344,7 @@ int operate_each_credit(struct sqlite3 *db, int (*visit)(void *ctx, const struct
 {
 	sqlite3_stmt *st = NULL;
 	int rc = db_prepare(db,
-			    "SELECT id,budget,scope,unit,amount_n,win_start,expires_s,carry FROM credit"
+			    "SELECT id,budget,scope,unit,amount_n,win_start,expires_s,carry,ts FROM credit"
 			    " ORDER BY budget,scope,id",
 			    &st),
 	    r = BUR_OK;
@@ -357,7 +357,8 @@ int operate_each_credit(struct sqlite3 *db, int (*visit)(void *ctx, const struct
 						 .amount = sqlite3_column_int64(st, 4),
 						 .win_start = sqlite3_column_int64(st, 5),
 						 .expires_s = sqlite3_column_int64(st, 6),
-						 .carry_over = sqlite3_column_int(st, 7) != 0};
+						 .carry_over = sqlite3_column_int(st, 7) != 0,
+						 .granted_ns = sqlite3_column_int64(st, 8)};
 
 		r = visit(ctx, &c);
 		rc = SQLITE_OK;
@@ -421,4 +422,28 @@ int operate_each_spent(struct sqlite3 *db, uint64_t meter_uid, int64_t from_s, i
 		r = visit(ctx, sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1));
 	(void)sqlite3_finalize(st);
 	return r < 0 ? r : rc == SQLITE_DONE || rc == SQLITE_ROW ? BUR_OK : db_err(rc);
+}
+
+int operate_spent_before(struct sqlite3 *db, uint64_t meter_uid, int64_t win_start, int64_t ts_ns, int64_t *ret)
+{
+	sqlite3_stmt *st = NULL;
+	/* a seal is never younger than its rows: none up to the last one before the window can be of it */
+	int rc = db_prepare(db,
+			    "SELECT coalesce(sum(amount),0) FROM posting JOIN ledger USING(seq) WHERE seq>coalesce("
+			    "(SELECT seq_to FROM ledger_seal WHERE ts<?3 ORDER BY ts DESC, seq_to DESC LIMIT 1),0)"
+			    " AND meter_uid=?1 AND win_start=?2 AND ts_admit<?4",
+			    &st);
+
+	*ret = 0;
+	if (rc != SQLITE_OK)
+		return db_err(rc);
+	(void)sqlite3_bind_int64(st, 1, (int64_t)meter_uid);
+	(void)sqlite3_bind_int64(st, 2, win_start);
+	(void)sqlite3_bind_int64(st, 3, win_start > INT64_MAX / 1000000000 ? INT64_MAX : win_start * 1000000000);
+	(void)sqlite3_bind_int64(st, 4, ts_ns);
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		*ret = sqlite3_column_int64(st, 0);
+	(void)sqlite3_finalize(st);
+	return rc == SQLITE_ROW ? BUR_OK : db_err(rc);
 }
