@@ -402,7 +402,7 @@ int guards_load(struct guards *g)
 		return r;
 	r = store_reader(g->store, &db);
 	if (r == BUR_OK)
-		r = open_counters(g, db, clock_wall_ns() / NS_PER_S);
+		r = open_counters(g, db, engine_time_s(g->engine, clock_wall_ns(), clock_mono_ns()));
 	(void)sqlite3_close(db);
 	if (r == BUR_OK)
 		r = switches_each(g->store, SLICE("cost/"), load_cost, g);
