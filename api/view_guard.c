@@ -74,6 +74,8 @@ static void ask_with_body(struct api *api, struct api_call *call, const char *ac
 	} else if (only_known_fields(call, ask, known)) {
 		if (call->param.n > 0)
 			(void)json_object_set_new(ask, "name", body_text(call->param));
+		if (call->actor.n > 0)
+			(void)json_object_set_new(ask, "actor", body_text(call->actor));
 		run(api, call, action, ask);
 	}
 	json_decref(ask);

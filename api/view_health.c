@@ -5,6 +5,7 @@
 #include "api/reply.h"
 #include "api/views.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "policy/engine.h"
 #include "store/store.h"
 
@@ -34,6 +35,21 @@ static void add_reason(json_t *reasons, const char *code, const char *text)
 	(void)json_array_append_new(reasons, json_pack("{s:s,s:o}", "code", code, "text", body_text(slice_of(text))));
 }
 
+/* How many kill switches are set. A stop is somebody's will: it makes nobody unready. */
+static json_int_t stops_set(struct api *api)
+{
+	const char *field = "";
+	json_t *answer = NULL;
+	char err[512];
+	json_int_t n = 0;
+
+	if (api->deps.guards &&
+	    api->deps.guards(api->deps.guards_ctx, "stops", NULL, &answer, &field, err, sizeof(err)) == BUR_OK)
+		n = (json_int_t)json_array_size(json_object_get(answer, "stops"));
+	json_decref(answer);
+	return n;
+}
+
 /* Open to everybody, so it says what is wrong but nothing about paths, names or money. */
 void view_ready(struct api *api, struct api_call *call)
 {
@@ -52,8 +68,8 @@ void view_ready(struct api *api, struct api_call *call)
 		add_reason(reasons, "draining", "the process is ending");
 	ready = json_array_size(reasons) == 0;
 	body_send(call, ready ? 200 : 503,
-		  json_pack("{s:s,s:s,s:I,s:I,s:I,s:o,s:o}", "status", ready ? "ready" : "not_ready", "storage",
+		  json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:o}", "status", ready ? "ready" : "not_ready", "storage",
 			    state_name(h.state), "journal_slots", (json_int_t)h.slots, "journal_slots_used",
 			    (json_int_t)h.slots_used, "open_holds", (json_int_t)engine_open_holds(api->deps.engine),
-			    "timestamp", body_time(clock_wall_ns()), "reasons", reasons));
+			    "stops", stops_set(api), "timestamp", body_time(clock_wall_ns()), "reasons", reasons));
 }

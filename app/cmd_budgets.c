@@ -33,6 +33,21 @@ static const struct table_column ledger_columns[] = {
     {"FLAGS", "flags", false},
 };
 
+/* What is stopped by hand is no budget, but whoever looks at these wonders. */
+static void tell_stops(const struct cmd *cmd, const char *config)
+{
+	struct admin_question q = {.config = config, .method = "GET", .target = "/api/v1/stops", .needs_data = true};
+	json_t *answer;
+	size_t n;
+
+	if (ask_json(cmd, &q, &answer) != EXIT_OK)
+		return;
+	n = json_array_size(json_object_get(answer, "stops"));
+	if (n > 0)
+		(void)fprintf(stderr, "%zu kill switch%s set: `bursar stop --list`\n", n, n == 1 ? " is" : "es are");
+	json_decref(answer);
+}
+
 int budgets_list(const struct cmd *cmd, const char *config, const char *name, const char *format_text)
 {
 	struct admin_question q = {.config = config, .method = "GET", .needs_data = true};
@@ -56,6 +71,8 @@ int budgets_list(const struct cmd *cmd, const char *config, const char *name, co
 		return r;
 	r = table_print(stdout, json_object_get(answer, "budgets"), budget_columns, ARRAY_LEN(budget_columns), format);
 	json_decref(answer);
+	if (r == EXIT_OK && format == TABLE_TEXT)
+		tell_stops(cmd, config);
 	return r;
 }
 

@@ -144,7 +144,9 @@ int guards_store_events(struct guards *g, const struct guard_event *events, size
 		changes[i] =
 		    (struct switch_change){.name = to->name,
 					   .json = to->json,
-					   .kind = e->kind == GUARD_LOOP ? "runaway" : "breaker",
+					   .kind = e->kind == GUARD_LOOP   ? "runaway"
+						   : e->kind == GUARD_COST ? "breaker.cost"
+									   : "breaker.upstream",
 					   .payload = to->payload,
 					   .uid = e->uid,
 					   .at_ns = now_ns + (int64_t)i,

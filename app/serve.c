@@ -327,6 +327,13 @@ static void use_keys(void *ctx, struct principal_dir *callers)
 	proxy_set_principals(sv->proxy, callers);
 }
 
+static void cut_over(void *ctx, const char *budget_name)
+{
+	struct server *sv = ctx;
+
+	proxy_cut_over(sv->proxy, slice_of(budget_name));
+}
+
 static size_t read_gauges(void *ctx, struct api_gauge dst[API_GAUGES_MAX])
 {
 	struct server *sv = ctx;
@@ -360,6 +367,7 @@ static int start_admin(struct server *sv)
 				.budgets = sv->boot.set,
 				.use_keys = use_keys,
 				.read_gauges = read_gauges,
+				.cut_over = cut_over,
 				.ctx = sv,
 				.prices = prices_api,
 				.prices_ctx = &sv->prices,
@@ -477,6 +485,7 @@ static void on_tick(void *arg)
 	store_tick(sv->boot.store);
 	guards_tick(&sv->guards);
 	watch_tick(sv->watch);
+	proxy_tick(sv->proxy);
 	log_flush();
 	loop_timer_set(sv->tick, TICK_NS);
 }

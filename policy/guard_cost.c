@@ -46,15 +46,25 @@ static void tell(struct guard *g, const struct cost_place *p, const struct break
 
 /* --- places ------------------------------------------------------------------------------------------------------- */
 
+/* People say how much in the window; at least a nano-dollar, for 0 is off. */
+static int64_t per_hour(int64_t nanousd, int64_t window_s)
+{
+	__int128 v = (__int128)nanousd * HOUR_S / window_s;
+
+	if (nanousd <= 0)
+		return 0;
+	return v < 1 ? 1 : v > INT64_MAX ? INT64_MAX : (int64_t)v;
+}
+
 static struct breaker_cost_config config_of(const struct budget *b)
 {
 	struct breaker_cost_config c = breaker_cost_defaults(b->unit == UNIT_USD ? b->limit : 0);
 	const struct budget_breaker *w = &b->breaker;
 
 	c.max_request_nanousd = w->max_request_nanousd;
-	c.velocity_nanousd_per_hour = w->velocity_nanousd;
 	if (w->velocity_window_s > 0)
 		c.velocity_window_s = w->velocity_window_s;
+	c.velocity_nanousd_per_hour = per_hour(w->velocity_nanousd, c.velocity_window_s);
 	c.trip_on_burn = w->trip_on_burn;
 	c.trip_on_anomaly = w->trip_on_anomaly;
 	c.latch = w->latch;

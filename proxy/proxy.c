@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "proxy/ca.h"
 #include "proxy/client.h"
+#include "proxy/once.h"
 #include "proxy/pacing.h"
 #include "proxy/uploads.h"
 #include "proxy/worker.h"
@@ -71,9 +72,21 @@ static int make_via(struct proxy *p)
 	return BUR_OK;
 }
 
+/* Only where some vendor is said to bill repeats once. */
+static int make_once(struct proxy *p)
+{
+	for (size_t i = 0; i < p->config.n_providers && !p->once; i++)
+		if (p->config.providers[i].bills_once_by && !(p->once = once_new()))
+			return BUR_NOMEM;
+	return BUR_OK;
+}
+
 static int build(struct proxy *p, char *err, size_t err_size)
 {
 	int r = make_via(p);
+
+	if (r == BUR_OK)
+		r = make_once(p);
 
 	if (r == BUR_OK)
 		r = census_init(&p->census, (size_t)p->config.limits.max_connections,
@@ -107,6 +120,7 @@ int proxy_new(const struct proxy_config *cfg, const struct proxy_deps *deps, str
 	p->config = *cfg;
 	p->deps = *deps;
 	pthread_mutex_init(&p->snapshots_lock, NULL);
+	cut_init(&p->cutting);
 	p->next_principals = principal_dir_ref(deps->principals);
 	p->next_book = price_book_ref(deps->book);
 	p->next_stops = stop_set_ref(deps->stops);
@@ -238,6 +252,8 @@ void proxy_free(struct proxy *p)
 	price_book_unref(p->next_book);
 	stop_set_unref(p->next_stops);
 	uploads_free(p->uploads);
+	once_free(p->once);
+	cut_done(&p->cutting);
 	pacing_table_free(p->pacing);
 	census_done(&p->census);
 	pthread_mutex_destroy(&p->snapshots_lock);

@@ -131,6 +131,11 @@ void proxy_set_book(struct proxy *, struct price_book *) NONNULL(1, 2);
 /* What is stopped from now on; NULL: nothing. Takes a reference. `cut`: running calls that match a stop which says so
  * are ended. Any thread. */
 void proxy_set_stops(struct proxy *, struct stop_set *, bool cut) NONNULL(1);
+/* Running streams that hold in counters of this budget end, the youngest first, until what is spent and held is within
+ * the limit again. Returns at once. Any thread. */
+void proxy_cut_over(struct proxy *, struct slice budget_name) NONNULL(1);
+/* Now and then (each 200 ms): what waits for other things to happen goes on. Control thread. */
+void proxy_tick(struct proxy *) NONNULL(1);
 /* By which the watch for loops knows a key, as it stands in the ledger; 0: nobody. Any thread. */
 uint64_t proxy_loop_id(struct slice key_name);
 /* Stop accepting, close idle connections, let calls finish. */

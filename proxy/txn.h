@@ -132,6 +132,7 @@ struct txn {
 	struct waiting *waiting; /* NULL: it is neither throttled nor paced */
 	/* what stops calls beside their budgets (txn_guard.c); NULL: nothing watches this call */
 	struct guarded *guarded;
+	uint64_t once_key;  /* calls with the same one are one bill, see once.h; 0: none */
 	uint32_t sdk_retry; /* which try of its SDK this is; 0: the first, or it does not say */
 	/* a hold that grows with the answer (txn_grow.c); NULL: the hold is for all of it */
 	struct growing *growing;
@@ -339,6 +340,9 @@ void txn_guard_end(struct txn *, int64_t actual_nanousd);
 void txn_guard_answer(struct txn *, const struct h1_head *);
 /* The user of a client that may name one, when it is another than its key's; empty: the key's. */
 struct slice txn_guard_user(const struct txn *);
+
+/* txn_once.c: when the body is there. Sets once_key where the vendor bills repeats of this call once. */
+void txn_once_find(struct txn *);
 
 /* txn_stop.c: kill switches; nothing is asked of them while nothing is stopped. */
 /* False: refused, *ret is what becomes of the call. `facts` of the call, or NULL: as far as its head tells them. */

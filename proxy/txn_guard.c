@@ -244,6 +244,7 @@ bool txn_guard_admit(struct txn *t, enum step_result *ret)
 
 	if (!txn_stop_admits(t, &w->facts, ret))
 		return false;
+	txn_once_find(t);
 	if (!guard_of(t))
 		return true;
 	if (!cfg->upstream_breaker && !w->match.has_breaker && cfg->runaway_action == RUNAWAY_OFF)

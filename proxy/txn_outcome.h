@@ -26,4 +26,14 @@ bool txn_is_by_tokens(const struct txn *, const struct price_model *);
 /* Is the answer about what was asked for? One that names another call must not change what that one costs. */
 bool txn_is_as_asked(const struct txn *);
 
+/* txn_once.c: a call that the vendor bills once with others of the same idempotency key. */
+struct txn_once {
+	bool claimed;       /* the table is locked for it until txn_once_end */
+	uint64_t other_key; /* under which the bill can be fetched too; 0: none */
+};
+/* Is the bill put down by this call, or does it belong to an earlier one? Then the outcome says so. */
+struct txn_once txn_once_begin(struct txn *, struct outcome *);
+/* The row is in the writer's hands. */
+void txn_once_end(struct txn *, const struct txn_once *);
+
 #endif

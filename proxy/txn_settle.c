@@ -192,10 +192,12 @@ static void learn(const struct txn *t, const struct outcome *o)
 static void settle_sent(struct txn *t)
 {
 	struct outcome o = {0};
+	struct txn_once once;
 	struct call_end end;
 
 	memset(txn_usage(t), 0, sizeof(*txn_usage(t)));
 	txn_find_outcome(t, &o);
+	once = txn_once_begin(t, &o);
 	note_overrun(t, &o);
 	learn(t, &o);
 	if (txn_usage(t)->stream)
@@ -210,6 +212,7 @@ static void settle_sent(struct txn *t)
 	fill_cell(t, &o, &end.cell);
 	end.settled_ns = loop_wall_ns(t->worker->loop);
 	store_call_settle(t->worker->proxy->deps.store, t->worker->index, t->slot, &end);
+	txn_once_end(t, &once);
 	link_bills(t, &o);
 	settle_hold(t, &o);
 }

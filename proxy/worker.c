@@ -118,6 +118,7 @@ static void woken(void *ctx)
 	struct worker *w = ctx;
 
 	take_snapshots(w);
+	cut_turn(w);
 	if (atomic_load(&w->proxy->draining) && !w->draining) {
 		w->draining = true;
 		for (size_t i = 0; i < w->proxy->config.n_listen; i++) {

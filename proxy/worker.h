@@ -23,12 +23,14 @@
 #include "net/pool.h"
 #include "net/tls.h"
 #include "proxy/census.h"
+#include "proxy/cut.h"
 #include "proxy/proxy.h"
 
 #define LISTEN_MAX 16
 #define SCRATCH_BYTES 65536
 
 struct client;
+struct once;
 struct txn;
 TAILQ_HEAD(client_list, client);
 TAILQ_HEAD(txn_list, txn);
@@ -51,6 +53,7 @@ struct worker {
 	struct price_book *book;
 	struct stop_set *stops; /* NULL: nothing is stopped */
 	uint64_t cut_round;     /* of proxy->cut_round: running calls were looked at */
+	uint64_t cut_seen;      /* of proxy->cutting.round */
 	bool draining, ending;
 	uint64_t next_request;
 	struct prompt_caches prompt_caches;
@@ -98,6 +101,8 @@ struct proxy {
 	uint64_t cut_round; /* counts the stops that end running calls */
 	pthread_mutex_t snapshots_lock;
 	struct pacing_table *pacing; /* of budgets that pace their calls */
+	struct cutting cutting;
+	struct once *once; /* bills under idempotency keys; NULL: no provider has such */
 	struct uploads *uploads;     /* files that batches may be made of */
 	_Atomic int64_t body_bytes;  /* waiting request bodies, all workers */
 	_Atomic bool draining, ending;
