@@ -345,7 +345,7 @@ static struct slice target_without_key(struct txn *t)
 	struct slice part, rest = t->target.query;
 	char *out, *at;
 
-	if (!memmem(rest.p, rest.n, "key=", 4))
+	if (rest.n == 0 || !memmem(rest.p, rest.n, "key=", 4))
 		return t->target.path_query;
 	at = out = arena_alloc(&t->arena, t->target.path_query.n + 1);
 	if (!out)
