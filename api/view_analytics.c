@@ -259,7 +259,7 @@ static json_t *by_hour(struct sqlite3 *db, const struct range *r)
 	size_t n = (size_t)((r->to_s - first) / HOUR_S + 1);
 	json_t *o = json_object();
 	struct civil c;
-	char text[4];
+	char text[16];
 
 	hours = n <= SERIES_HOURS_MAX ? malloc(n * sizeof(*hours)) : NULL;
 	if (!hours || series_hours(db, SERIES_EVERYTHING, first, n, hours) < 0)

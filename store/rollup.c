@@ -236,8 +236,7 @@ int rollup_write(struct rollup *u, int64_t now_ns)
 
 /* --- checking ----------------------------------------------------------------------------------------------------- */
 
-/* Rows of one side that the other has not; a sum that is all zero is as good as none. */
-static int differing(sqlite3 *db, const char *sql, uint64_t *ret_n)
+static int count_of(sqlite3 *db, const char *sql, uint64_t *ret_n)
 {
 	sqlite3_stmt *st = NULL;
 	int rc = db_prepare(db, sql, &st);
@@ -250,23 +249,39 @@ static int differing(sqlite3 *db, const char *sql, uint64_t *ret_n)
 	return rc == SQLITE_ROW ? SQLITE_OK : rc;
 }
 
-#define BOTH_WAYS(a, b) "SELECT (SELECT count(*) FROM (" a " EXCEPT " b "))+(SELECT count(*) FROM (" b " EXCEPT " a "))"
+/* The ledger is summed up once. Sums that are not as they should be are counted, and sums that should not be there. */
+#define DIFFERING(truth, table, where, key, differs)                                                                   \
+	"WITH t AS MATERIALIZED (" truth ") SELECT (SELECT count(*) FROM t LEFT JOIN " table " r ON " key              \
+	" WHERE coalesce(" differs ",1))+max(0,(SELECT count(*) FROM " table " WHERE " where                           \
+	")-(SELECT count(*) FROM t))"
+#define SLOT_KEY "r.kind=t.kind AND r.id=t.id AND r.slot=t.slot"
+#define SLOT_DIFFERS                                                                                                   \
+	"(r.amount_n,r.calls,r.failed,r.failed_n,r.input_tokens,r.output_tokens,r.cached_tokens,r.took_ms)<>(t.a,t.b," \
+	"t.c,t.d,t.e,t.f,t.g,t.h)"
 
 int rollup_compare(struct sqlite3 *db, uint64_t *ret_n)
 {
 	static const char *const sql[] = {
-	    BOTH_WAYS("SELECT * FROM rollup WHERE kind<>8", "SELECT * FROM (" ROLLUP_OF_LEDGER ")"),
-	    BOTH_WAYS("SELECT * FROM rollup WHERE kind=8", "SELECT * FROM (" ROLLUP_OF_POSTINGS ")"),
-	    BOTH_WAYS("SELECT * FROM rollup_minute WHERE minute>=" ROLLUP_LAST_NS "/60000000000-4*1440",
-		      "SELECT * FROM (" ROLLUP_MINUTES ")"),
-	    BOTH_WAYS("SELECT * FROM rollup_part WHERE hour>=" ROLLUP_LAST_NS "/3600000000000-57*24",
-		      "SELECT * FROM (" ROLLUP_PARTS ")"),
+	    DIFFERING(
+		"SELECT * FROM (SELECT 0 AS kind,0 AS id,0 AS slot,0 AS a,0 AS b,0 AS c,0 AS d,0 AS e,0 AS f,0 AS g,"
+		"0 AS h WHERE false UNION ALL " ROLLUP_OF_LEDGER ")",
+		"rollup", "kind<>8", SLOT_KEY, SLOT_DIFFERS),
+	    DIFFERING(
+		"SELECT * FROM (SELECT 0 AS kind,0 AS id,0 AS slot,0 AS a,0 AS b,0 AS c,0 AS d,0 AS e,0 AS f,0 AS g,"
+		"0 AS h WHERE false UNION ALL " ROLLUP_OF_POSTINGS ")",
+		"rollup", "kind=8", SLOT_KEY, SLOT_DIFFERS),
+	    DIFFERING(ROLLUP_MINUTES, "rollup_minute", "minute>=" ROLLUP_LAST_NS "/60000000000-4*1440",
+		      "r.uid=t.uid AND r.minute=t.minute", "r.amount_n<>t.amount_n"),
+	    DIFFERING(ROLLUP_PARTS, "rollup_part", "hour>=" ROLLUP_LAST_NS "/3600000000000-57*24",
+		      "r.hour=t.hour AND r.key_id=t.key_id AND r.model_id=t.model_id AND r.user_id=t.user_id AND"
+		      " r.team_id=t.team_id",
+		      "(r.amount_n,r.calls)<>(t.amount_n,t.calls)"),
 	};
 	int rc = SQLITE_OK;
 
 	*ret_n = 0;
 	for (size_t i = 0; i < ARRAY_LEN(sql) && rc == SQLITE_OK; i++)
-		rc = differing(db, sql[i], ret_n);
+		rc = count_of(db, sql[i], ret_n);
 	return rc;
 }
 

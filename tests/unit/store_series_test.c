@@ -245,6 +245,16 @@ static void random_calls_with_failing_commits(void **state)
 
 static void differences_are_found_and_mended(void **state)
 {
+	static const char *const changes[] = {
+	    "UPDATE rollup SET failed=1 WHERE kind=1",
+	    "UPDATE rollup SET took_ms=took_ms+1 WHERE kind=7",
+	    "UPDATE rollup SET amount_n=6 WHERE kind=8 AND id=2",
+	    "DELETE FROM rollup WHERE kind=0",
+	    "INSERT INTO rollup VALUES(5,77,1,1,1,0,0,0,0,0,0)",
+	    "UPDATE rollup_minute SET amount_n=amount_n+1 WHERE uid=2",
+	    "DELETE FROM rollup_part",
+	    "UPDATE rollup SET amount_n=6 WHERE kind=7", /* the last one is mended at the start */
+	};
 	struct store_config cfg = test_config(dir);
 	struct store *s = must_open(&cfg, NULL);
 	struct verify_report rep;
@@ -254,12 +264,21 @@ static void differences_are_found_and_mended(void **state)
 	assert_int_equal(store_start(s), BUR_OK);
 	spend(s, "ann", clock_wall_ns(), 5, 200);
 	store_close(s);
-	sql_change(dir, "UPDATE rollup SET amount_n=6 WHERE kind=7");
-	db = raw_db(dir, false);
-	assert_int_equal(ledger_verify(db, NULL, NULL, &rep), BUR_OK);
-	assert_int_equal(rep.sum_errors, 1);
-	assert_non_null(strstr(rep.first_error, "sums by time"));
-	(void)sqlite3_close(db);
+	assert_verified(dir);
+	for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+		if (i > 0)
+			sql_change(
+			    dir, "DELETE FROM rollup; DELETE FROM rollup_minute; DELETE FROM rollup_part;" ROLLUP_FILL);
+		assert_verified(dir);
+		sql_change(dir, changes[i]);
+		db = raw_db(dir, false);
+		assert_int_equal(ledger_verify(db, NULL, NULL, &rep), BUR_OK);
+		if (rep.sum_errors != 1)
+			print_message("not found: %s\n", changes[i]);
+		assert_int_equal(rep.sum_errors, 1);
+		assert_non_null(strstr(rep.first_error, "sums by time"));
+		(void)sqlite3_close(db);
+	}
 	s = must_open(&cfg, NULL);
 	assert_equal_to_ledger(s);
 	store_close(s);
@@ -279,7 +298,7 @@ static void older_databases_are_summed_up(void **state)
 	sql_change(dir, "DROP TABLE rollup");
 	sql_change(dir, "DROP TABLE rollup_minute");
 	sql_change(dir, "DROP TABLE rollup_part");
-	sql_change(dir, "PRAGMA user_version=3");
+	sql_change(dir, ROLLUP_TABLES ROLLUP_FILL); /* the step of the schema */
 	s = must_open(&cfg, NULL);
 	assert_int_equal(sql_int(dir, "SELECT sum(calls) FROM rollup WHERE kind=7"), 20);
 	assert_equal_to_ledger(s);
