@@ -67,15 +67,15 @@ static const struct cmd commands[] = {
      "       bursar budgets charge NAME AMOUNT --reason TEXT [--scope S] [--take-back]\n"
      "       bursar budgets refund|adjust CALL AMOUNT --reason TEXT\n"
      "       bursar budgets audit [NAME] [-n N] [--cursor C] [--format table|json|csv]\n\n"
-     "  bursar budgets                                                what is left, and which step is reached\n"
-     "  bursar budgets raise search 80 USD --reason \"launch week\"     the limit is 80 USD from the next call on\n"
-     "  bursar budgets lower search 30 USD --reason \"launch is over\"\n"
-     "  bursar budgets credit search 5 USD --scope user=ann --reason \"demo\"          5 USD more, this window\n"
-     "  bursar budgets credit search 50 USD --expires 30d --carry-over --reason top-up\n"
-     "  bursar budgets charge search 12.40 USD --reason \"calls beside the proxy\"\n"
-     "  bursar budgets refund 8123 0.40 USD --reason \"vendor's goodwill\"   row 8123 of `bursar ledger`, or its id\n"
-     "  bursar budgets adjust 8123 1.30 USD --reason \"vendor's invoice\"    what the call really costs\n"
-     "  bursar budgets audit                                          who changed what, when, why\n\n"
+     "  bursar budgets                                                   what is left, which step is reached\n"
+     "  bursar budgets raise search 80 USD --reason \"launch week\"        from the next call on\n"
+     "  bursar budgets lower search 30 USD --reason \"launch is over\"     running calls go on (see lower_mode)\n"
+     "  bursar budgets credit search 5 USD --reason demo                 5 USD more in this window\n"
+     "  bursar budgets credit search 5 USD --reason demo --scope user=ann --expires 30d --carry-over\n"
+     "  bursar budgets charge search 12.40 USD --reason \"other bill\"     spent beside the proxy\n"
+     "  bursar budgets refund 8123 0.40 USD --reason goodwill            of row 8123 of `bursar ledger`, or its id\n"
+     "  bursar budgets adjust 8123 1.30 USD --reason invoice             what the call really costs\n"
+     "  bursar budgets audit                                             who changed what, when, why\n\n"
      "A limit holds until the configuration's own is edited. Credit is for one counter (--scope, as in the list) and\n"
      "ends with its window, or sooner (--expires); with --carry-over what is left goes on into the next windows. "
      "Works\n"
@@ -155,7 +155,8 @@ static const struct cmd commands[] = {
     {"verify", "recompute the whole ledger: seals, sums, prices",
      "usage: bursar verify [-c FILE] [--format table|json]\n\n"
      "Checks the chain of seals, that counters equal the sums of their rows, that each row's cost is what its price\n"
-     "book says, and the chain of the audit log. Reads only.\n\n" CONFIG_HELP "\nexit codes: 0 all equal, 1 something differs\n",
+     "book says, and the chain of the audit log. Reads only.\n\n" CONFIG_HELP
+     "\nexit codes: 0 all equal, 1 something differs\n",
      cmd_verify},
     {"price", "what a call costs",
      "usage: bursar price PROVIDER MODEL --in N --out N [--cached N] [--cache-write N] [--use NAME=N]...\n"

@@ -156,6 +156,52 @@ def test_credit_that_is_carried_over_pays_for_what_is_above_the_limit_only_once(
     assert pay(bursar).status == 402
 
 
+def test_credit_without_room_leaves_nothing(start_bursar):
+    """A counter has 32 credits that expire; of one more there is nothing left but its story."""
+    bursar = start_bursar({"budgets": [budget("1 USD", window="day")]})
+    for _ in range(32):
+        change(bursar, "budgets/all/credit", amount="1 USD", expires="30d", carry_over=True)
+    assert refused(bursar, "budgets/all/credit", amount="1 USD", expires="30d", carry_over=True, id="x") == 409
+    assert bursar.budget()["credit"] == "32"
+    assert [row["action"] for row in audit(bursar)[:3]] == ["credit.undone", "credit", "credit"]
+    change(bursar, "budgets/all/credit", amount="1 USD", id="x2")  # for this window there is
+    bursar.kill9()
+    bursar.start()
+    assert bursar.budget()["credit"] == "33"
+    assert verified(bursar)["ok"]
+
+
+def test_limits_and_charges_under_load(vendor, start_bursar):
+    """What was promised is the most that is spent, however it changes meanwhile."""
+    bursar = start_bursar({"budgets": [budget("0.001 USD")], "workers": 2})
+    over = threading.Event()
+
+    def client():
+        while not over.is_set():
+            call(bursar.proxy, "/openai" + CHAT, chat(max_tokens=50), headers={"x-vendor-out": "50"})
+
+    clients = [threading.Thread(target=client) for _ in range(8)]
+    for c in clients:
+        c.start()
+    promised = USD // 1000
+    for i in range(20):
+        wait_for(lambda: promised - nanousd(bursar.budget()["spent"]) < USD // 1000, "the money to go")
+        promised += USD // 1000
+        if i % 2:
+            change(bursar, "budgets/all/credit", amount="0.001 USD", id=f"c{i}")
+        else:
+            limit = nanousd(bursar.budget()["limit"]) + USD // 1000
+            change(bursar, "budgets/all/limit", limit=f"{limit / USD:.9f} USD", id=f"l{i}")
+        assert vendor.totals()["nanousd"] <= promised
+    over.set()
+    for c in clients:
+        c.join(60)
+    bursar.wait_settled()
+    assert vendor.totals()["nanousd"] == nanousd(bursar.budget()["spent"]) <= promised
+    bursar.stop()
+    assert verified(bursar)["ok"]
+
+
 def test_what_makes_no_sense_is_refused(start_bursar):
     bursar = start_bursar({"budgets": [budget("1 USD"), budget("9 USD", name="roll", window="rolling 24h")]})
     for path, body, status in [
