@@ -22,11 +22,17 @@ struct entry {
 /* Lengths of a model's answers: four classes for each doubling. When they are full, all are halved. */
 #define CLASSES 84 /* up to 2^21 tokens */
 #define SEEN_MAX 1000
+/* One that goes on and on is not waited for. */
+#define COHORT_ENOUGH (LEARN_COHORT - 1)
 
 struct lengths {
 	uint64_t hash; /* 0: free */
 	uint32_t seen; /* of all classes */
 	uint16_t classes[CLASSES];
+	/* those that are looked at now */
+	uint32_t ticket;
+	uint8_t begun, ended;
+	uint8_t cohort[CLASSES];
 };
 
 struct learn {
@@ -218,7 +224,7 @@ static struct lengths *claim_lengths(struct learn *l, uint64_t hash)
 	for (size_t i = 0; i < probes; i++) {
 		struct lengths *e = &l->lengths[(hash + i) % l->n];
 
-		if (e->seen < least->seen)
+		if (e->seen + e->begun < least->seen + least->begun)
 			least = e;
 	}
 	*least = (struct lengths){.hash = hash};
@@ -234,14 +240,47 @@ static void fade(struct lengths *e)
 	}
 }
 
-void learn_output_add(struct learn *l, struct slice provider, struct slice model, uint64_t tokens)
+uint32_t learn_output_begin(struct learn *l, struct slice provider, struct slice model)
 {
 	struct lengths *e = claim_lengths(l, key_hash(provider, model, SCRIPT_LATIN));
 
-	if (e->seen == SEEN_MAX)
+	if (e->ticket == 0)
+		e->ticket = 1;
+	if (e->begun == LEARN_COHORT)
+		return 0;
+	e->begun++;
+	return e->ticket;
+}
+
+/* Who has not ended is longer than all who have. */
+static void cohort_close(struct lengths *e)
+{
+	size_t last = 0;
+
+	if (e->seen + LEARN_COHORT > SEEN_MAX)
 		fade(e);
-	e->classes[class_of(tokens)]++;
-	e->seen++;
+	for (size_t i = 0; i < CLASSES; i++) {
+		last = e->cohort[i] > 0 ? i : last;
+		e->classes[i] = (uint16_t)(e->classes[i] + e->cohort[i]);
+	}
+	last += last + 1 < CLASSES;
+	e->classes[last] = (uint16_t)(e->classes[last] + LEARN_COHORT - e->ended);
+	e->seen += LEARN_COHORT;
+	memset(e->cohort, 0, sizeof(e->cohort));
+	e->begun = e->ended = 0;
+	e->ticket++;
+}
+
+void learn_output_end(struct learn *l, struct slice provider, struct slice model, uint32_t ticket, uint64_t tokens)
+{
+	struct lengths *e = (struct lengths *)(uintptr_t)find_lengths(l, key_hash(provider, model, SCRIPT_LATIN));
+
+	if (!e || ticket == 0 || ticket != e->ticket || e->ended == e->begun)
+		return;
+	e->cohort[class_of(tokens)]++;
+	e->ended++;
+	if (e->ended >= COHORT_ENOUGH)
+		cohort_close(e);
 }
 
 bool learn_output(const struct learn *l, struct slice provider, struct slice model, uint32_t share_ppm, uint64_t *ret)
@@ -250,7 +289,7 @@ bool learn_output(const struct learn *l, struct slice provider, struct slice mod
 	uint64_t want, sum = 0;
 	size_t i;
 
-	if (!e || e->seen < LEARN_OUTPUTS_MIN)
+	if (!e || e->seen == 0)
 		return false;
 	want = ((uint64_t)e->seen * share_ppm + ONE_PPM - 1) / ONE_PPM;
 	for (i = 0; i + 1 < CLASSES; i++) {

@@ -14,7 +14,7 @@
 #include "meter/prompt.h"
 
 #define LEARN_ANSWERS_MIN 50 /* before that the table of prompt.h counts */
-#define LEARN_OUTPUTS_MIN 20
+#define LEARN_COHORT 32
 #define LEARN_OWN_MIN 200 /* tokens; shorter prompts say more of the framing than of the text */
 
 struct learn;
@@ -37,10 +37,14 @@ void learn_add(struct learn *, struct slice provider, struct slice model, enum s
 /* False: fewer than LEARN_ANSWERS_MIN answers, or none; *ret is as far as it goes. */
 bool learn_get(const struct learn *, struct slice provider, struct slice model, enum script, struct learned *ret)
     NONNULL(1, 5) MUST_USE;
-/* A whole answer of that many output tokens. */
-void learn_output_add(struct learn *, struct slice provider, struct slice model, uint64_t tokens) NONNULL(1);
-/* That many tokens, or at most a quarter more, were enough for this share of the latest answers. False: fewer than
- * LEARN_OUTPUTS_MIN are known. */
+/* An answer has begun; its length will be told. Returns its ticket, or 0: it is not among those that are looked at.
+ * Short answers end first: so the lengths of the next LEARN_COHORT that begin are taken together, once nearly all of
+ * them are known. */
+uint32_t learn_output_begin(struct learn *, struct slice provider, struct slice model) NONNULL(1) MUST_USE;
+/* It ended after that many output tokens. */
+void learn_output_end(struct learn *, struct slice provider, struct slice model, uint32_t ticket, uint64_t tokens)
+    NONNULL(1);
+/* That many tokens, or up to a quarter fewer, were enough for this share of the latest answers. False: not known. */
 bool learn_output(const struct learn *, struct slice provider, struct slice model, uint32_t share_ppm, uint64_t *ret)
     NONNULL(1, 5) MUST_USE;
 /* An estimate by what was learned, in place of the table's. Exact counts stay. */

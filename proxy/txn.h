@@ -322,6 +322,9 @@ void txn_grow_begin(struct txn *);
 bool txn_grow_begin_with(struct txn *, const struct amounts *room);
 /* After each piece of the answer went to the tap. False: the money is gone; the call must be cut off. */
 bool txn_grow_on(struct txn *);
+/* The answer has begun; it is over: how long answers are is learned from it. */
+void txn_grow_first(struct txn *);
+void txn_grow_last(struct txn *, uint64_t output_tokens);
 /* Then: which budgets, and how far it got. */
 const char *txn_grow_why(const struct txn *);
 /* The hold becomes that of the whole call, which then needs not be watched. False: there is no money for it. */

@@ -56,6 +56,7 @@ static void open_tap(struct txn *t, const struct h1_head *h)
 	o.content_type = type ? type->value : SLICE_NONE;
 	o.content_encoding = coding;
 	count_words(t, &o);
+	txn_grow_first(t);
 	tap_edge_init(&t->edge, t->target.api.kind, o.content_type);
 	t->answer_coded = coding.n > 0 && !slice_ieq(coding, SLICE("identity"));
 	t->tap = tap_new(&o);

@@ -20,8 +20,9 @@
 #define START_MIN 128
 #define START_MAX 16384
 #define START_SHARE_PPM 950000
-/* A call that begins with less than this beyond the allowance is not worth its input. */
-#define BEGIN_MIN 32
+/* A call that could begin only with less than this beyond the allowance is not worth its input... */
+#define BEGIN_MIN 8
+#define BEGIN_SHARE 64 /* ...or, for a long prompt, with less than one token for so many of its own. */
 #define GROW_MIN 1024
 /* The hold grows when so much or less of it is left... */
 #define AHEAD_TOKENS 256
@@ -33,6 +34,7 @@ struct growing {
 	uint64_t out;    /* output tokens that the hold pays */
 	uint64_t ask_at; /* not before so many were seen */
 	bool fits;       /* the hold pays the whole call: there is nothing to watch */
+	uint32_t ticket; /* see learn_output_begin */
 	bool waits;      /* it could have begun on little, but waits for what others hold */
 	char *why;       /* the money is gone: for people */
 };
@@ -196,6 +198,11 @@ static uint64_t start_tokens(const struct txn *t)
 	return usual * answers(t) + txn_grow_allowance(t);
 }
 
+static uint64_t least_tokens(const struct txn *t)
+{
+	return txn_grow_allowance(t) + most(BEGIN_MIN * answers(t), t->full_bound.input_tokens / BEGIN_SHARE);
+}
+
 static bool set_out(struct txn *t, uint64_t out)
 {
 	struct growing *g = t->growing;
@@ -276,16 +283,13 @@ static bool others_hold(struct txn *t)
 bool txn_grow_begin_with(struct txn *t, const struct amounts *room)
 {
 	const struct bound nothing = {0};
-	uint64_t floor = txn_grow_allowance(t) + BEGIN_MIN * answers(t), now = t->bound.output_tokens, usual, out;
-	bool others;
+	uint64_t floor = least_tokens(t), now = t->bound.output_tokens, out;
 
 	if (!may_grow(t) || room->requests < (int64_t)txn_requests(t) || now <= floor || !make(t) || t->growing->waits)
 		return false;
-	others = others_hold(t);
-	usual = most(floor, least(now, start_tokens(t)) / 2);
 	out = most_that_fits(t, floor, now - 1, &nothing, room);
+	t->growing->waits = out < floor || others_hold(t);
 	/* refused, it shall be by the least that would do: it waits for what others hold, or there is nothing for it */
-	t->growing->waits = out < floor || (out < usual && others);
 	if (out < floor)
 		out = floor;
 	else if (t->growing->waits)
@@ -396,6 +400,23 @@ static void explain(struct txn *t, const struct decision *d, uint64_t seen)
 const char *txn_grow_why(const struct txn *t)
 {
 	return t->growing && t->growing->why ? t->growing->why : "the budget is used up";
+}
+
+void txn_grow_first(struct txn *t)
+{
+	if (t->growing && t->worker->learn && t->answer_status >= 200 && t->answer_status <= 299)
+		t->growing->ticket =
+		    learn_output_begin(t->worker->learn, vendor_of(t), slice_of(price_model_id(t->price)));
+}
+
+void txn_grow_last(struct txn *t, uint64_t output_tokens)
+{
+	const struct growing *g = t->growing;
+	uint64_t n = t->end == TXN_END_BUDGET_CUT && g ? most(output_tokens, g->out) : output_tokens;
+
+	if (g && g->ticket > 0)
+		learn_output_end(t->worker->learn, vendor_of(t), slice_of(price_model_id(t->price)), g->ticket,
+				 n / answers(t));
 }
 
 /* Nothing of the answer can be counted: only the whole hold will do. */

@@ -168,25 +168,15 @@ static void link_bills(struct txn *t, const struct outcome *o)
 			    txn_usage(t)->dedupe_key);
 }
 
-static struct slice vendor_of(const struct txn *t)
+/* What we counted of a prompt of text only, beside what the vendor did. */
+static void learn(const struct txn *t, const struct outcome *o)
 {
 	const struct proxy_provider *p = t->target.provider;
 
-	return slice_of(p->price_id ? p->price_id : p->name);
-}
-
-/* What we counted of a prompt of text only, beside what the vendor did; and how long a stream's answer was. */
-static void learn(const struct txn *t, const struct outcome *o)
-{
-	struct learn *l = t->worker->learn;
-
-	if (!l || o->source != SOURCE_USAGE || !t->price)
+	if (t->counted_tokens == 0 || o->source != SOURCE_USAGE || !t->worker->learn || t->info.images > 0)
 		return;
-	if (t->counted_tokens > 0 && t->info.images == 0)
-		learn_add(l, vendor_of(t), slice_of(price_model_id(t->price)), t->counted_script, t->counted_tokens,
-			  o->input_tokens);
-	if (txn_usage(t)->stream && t->info.candidates <= 1)
-		learn_output_add(l, vendor_of(t), slice_of(price_model_id(t->price)), o->output_tokens);
+	learn_add(t->worker->learn, slice_of(p->price_id ? p->price_id : p->name), slice_of(price_model_id(t->price)),
+		  t->counted_script, t->counted_tokens, o->input_tokens);
 }
 
 static void settle_sent(struct txn *t)
@@ -200,6 +190,7 @@ static void settle_sent(struct txn *t)
 	once = txn_once_begin(t, &o);
 	note_overrun(t, &o);
 	learn(t, &o);
+	txn_grow_last(t, o.output_tokens);
 	if (txn_usage(t)->stream)
 		t->row_flags |= ROW_STREAM;
 	t->cost_nanousd = o.fetched ? 0 : o.actual_nanousd;

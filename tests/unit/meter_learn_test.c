@@ -122,6 +122,36 @@ static void test_apply(void **state)
 	learn_free(l);
 }
 
+static void add_cohort(struct learn *l, uint64_t (*length)(unsigned i), bool shortest_first)
+{
+	uint32_t ticket = 0;
+
+	for (unsigned i = 0; i < LEARN_COHORT; i++) {
+		ticket = learn_output_begin(l, P, M);
+		assert_int_not_equal(ticket, 0);
+	}
+	assert_int_equal(learn_output_begin(l, P, M), 0);
+	for (unsigned i = 0; i < LEARN_COHORT; i++)
+		learn_output_end(l, P, M, ticket, length(shortest_first ? i : LEARN_COHORT - 1 - i));
+}
+
+static uint64_t hundred(unsigned i)
+{
+	(void)i;
+	return 100;
+}
+
+static uint64_t tens(unsigned i)
+{
+	return 10 * (i + 1);
+}
+
+static uint64_t three(unsigned i)
+{
+	(void)i;
+	return 3;
+}
+
 /* The class in which the wanted share ends; what is long ago fades. */
 static void test_outputs(void **state)
 {
@@ -129,22 +159,43 @@ static void test_outputs(void **state)
 	uint64_t n = 0;
 
 	(void)state;
-	for (uint64_t i = 1; i < LEARN_OUTPUTS_MIN; i++)
-		learn_output_add(l, P, M, 100);
 	assert_false(learn_output(l, P, M, 900000, &n));
-	learn_output_add(l, P, M, 100);
+	add_cohort(l, hundred, true);
 	assert_true(learn_output(l, P, M, 900000, &n));
 	assert_int_equal(n, 111); /* 96 to 111 */
-	for (uint64_t i = 0; i < 100; i++)
-		learn_output_add(l, P, M, i == 0 ? UINT64_MAX : 10 * i);
-	assert_true(learn_output(l, P, M, 500000, &n) && n >= 400 && n <= 520);
-	assert_true(learn_output(l, P, M, 950000, &n) && n >= 930 && n <= 1160);
-	assert_true(learn_output(l, P, M, 1000000, &n) && n > 1000000);
-	for (int i = 0; i < 20000; i++)
-		learn_output_add(l, P, M, 3);
-	assert_true(learn_output(l, P, M, 999000, &n));
-	assert_int_equal(n, 3);
 	assert_false(learn_output(l, M, P, 500000, &n));
+	for (int i = 0; i < 100; i++)
+		add_cohort(l, three, true);
+	assert_true(learn_output(l, P, M, 999000, &n));
+	assert_true(n <= 4);
+	learn_free(l);
+}
+
+/* Short answers end first, and say nothing of the others; one that does not end is longer than all. */
+static void test_cohorts(void **state)
+{
+	struct learn *l = learn_new(16);
+	uint32_t ticket = 0;
+	uint64_t n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < LEARN_COHORT; i++)
+		ticket = learn_output_begin(l, P, M);
+	for (unsigned i = 0; i < LEARN_COHORT - 2; i++)
+		learn_output_end(l, P, M, ticket, 10);
+	assert_false(learn_output(l, P, M, 900000, &n));
+	learn_output_end(l, P, M, ticket, 1000);
+	assert_true(learn_output(l, P, M, 900000, &n) && n == 11);
+	assert_true(learn_output(l, P, M, 960000, &n) && n == 1023);
+	assert_true(learn_output(l, P, M, 1000000, &n) && n == 1279);
+	learn_output_end(l, P, M, ticket, 5); /* too late */
+	assert_true(learn_output(l, P, M, 1000000, &n) && n == 1279);
+	learn_free(l);
+	l = learn_new(16);
+	add_cohort(l, tens, false);
+	assert_true(learn_output(l, P, M, 500000, &n) && n >= 160 && n <= 191);
+	learn_output_end(l, P, M, 0, 5);
+	learn_output_end(l, P, M, 77, 5);
 	learn_free(l);
 }
 
@@ -153,6 +204,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_converges), cmocka_unit_test(test_steady), cmocka_unit_test(test_not_taken),
 	    cmocka_unit_test(test_bounded),   cmocka_unit_test(test_apply),  cmocka_unit_test(test_outputs),
+	    cmocka_unit_test(test_cohorts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
