@@ -201,6 +201,10 @@ oracle-threads: install-test $(BUILD)/$(PERTURB_TEST)  ## eight threads, THREAD_
 	@$(MAKE) --no-print-directory -s -j$(JOBS) $(TSAN) $(TSAN_BUILD)/$(PERTURB_TEST)
 	BURSAR_THREADS_OPS=$$(($(THREAD_OPS) / 10)) $(TSAN_BUILD)/$(PERTURB_TEST)
 
+.PHONY: mutants
+mutants: install-test $(BUILD)/libbase.a  ## faults of a hand in the engine: which tests notice? Fails when one survives
+	@JOBS=$(JOBS) python3 tests/mutants/run.py $(BUILD)
+
 callgrind: programs  ## instructions for one call, whole process
 	@python3 tests/bench/callgrind.py
 

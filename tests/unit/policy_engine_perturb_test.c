@@ -468,13 +468,11 @@ static void r4_3_counters_are_made_once(void **state)
 static _Atomic(int) ended;
 
 /* Everybody tries to end everybody's holds. */
-static void *end_all(void *arg)
+static void end_each(void)
 {
 	struct amounts actual = usd(1);
 	struct settlement s;
 
-	rng = (uint64_t)(*(int *)arg + 1) * UINT64_C(0x9e3779b97f4a7c15);
-	(void)pthread_barrier_wait(&w.barrier);
 	for (size_t i = 0; i < ARRAY_LEN(w.holds); i++) {
 		int r = next_random() % 3 == 0 ? engine_mark_sent(w.e, &w.holds[i]) : BUR_OK;
 
@@ -483,6 +481,16 @@ static void *end_all(void *arg)
 			atomic_fetch_add(&ended, engine_void(w.e, &w.holds[i]) == BUR_OK);
 		else
 			atomic_fetch_add(&ended, engine_settle(w.e, &w.holds[i], &actual, &s) == BUR_OK);
+	}
+}
+
+static void *end_all(void *arg)
+{
+	rng = (uint64_t)(*(int *)arg + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	for (long round = 0; round < w.rounds; round++) {
+		(void)pthread_barrier_wait(&w.barrier);
+		end_each();
+		(void)pthread_barrier_wait(&w.barrier);
 	}
 	return NULL;
 }
@@ -495,21 +503,26 @@ static void i5_each_hold_ends_once(void **state)
 	pthread_t threads[THREADS];
 	struct decision d;
 	int numbers[THREADS];
-	size_t left;
 	struct match m;
 
 	(void)state;
 	world_begin(&b, 1);
-	atomic_store(&ended, 0);
+	w.rounds *= 10;
 	assert_int_equal(engine_match(w.e, &f, &m), BUR_OK);
-	for (size_t i = 0; i < ARRAY_LEN(w.holds); i++)
-		assert_int_equal(engine_reserve(w.e, &m, &worst, NOON, &w.holds[i], &d), BUR_OK);
 	start(threads, numbers, end_all);
-	(void)pthread_barrier_wait(&w.barrier);
+	for (long round = 0; round < w.rounds; round++) {
+		size_t before = engine_open_holds(w.e), left;
+
+		atomic_store(&ended, 0);
+		for (size_t i = 0; i < ARRAY_LEN(w.holds); i++)
+			assert_int_equal(engine_reserve(w.e, &m, &worst, NOON, &w.holds[i], &d), BUR_OK);
+		(void)pthread_barrier_wait(&w.barrier);
+		(void)pthread_barrier_wait(&w.barrier);
+		left = engine_open_holds(w.e) - before; /* never sent, and never voided */
+		assert_int_equal((size_t)atomic_load(&ended) + left, ARRAY_LEN(w.holds));
+		engine_check(w.e);
+	}
 	join(threads);
-	left = engine_open_holds(w.e); /* never sent, and never voided */
-	assert_int_equal((size_t)atomic_load(&ended) + left, ARRAY_LEN(w.holds));
-	engine_check(w.e);
 	world_end();
 }
 
