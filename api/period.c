@@ -1,18 +1,19 @@
 /* The day and the month that the cost API speaks of. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/body.h"
 #include "api/figures.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "policy/engine_meter.h"
+#include "policy/engine_page.h"
 #include "store/ledger.h"
 #include "store/series.h"
 
 #define DAY_S 86400
 #define SLOT_S 900
-#define VIEWS_MAX 4096
+#define PAGE 64
 
 const char *period_name(enum period_kind kind)
 {
@@ -50,23 +51,27 @@ static void take_view(struct period *p, const struct meter_view *v)
 		p->limit_nanousd = INT64_MAX;
 }
 
-static int find_budgets(struct api *api, int64_t now_s, struct period ret[PERIODS])
+/* Budgets without `per` have one counter, which is there from the start. */
+static void find_budgets(struct api *api, int64_t now_s, struct period ret[PERIODS])
 {
-	struct meter_view *views = calloc(VIEWS_MAX, sizeof(*views));
-	size_t n;
+	uint64_t uids[PAGE];
+	struct meter_view v;
+	size_t n, from = 0;
 
-	if (!views)
-		return BUR_NOMEM;
-	/* Counters of budgets without `per` are made first, so that they are among these. */
-	n = engine_snapshot(api->deps.engine, now_s, views, VIEWS_MAX);
-	for (size_t i = 0; i < n && i < VIEWS_MAX; i++) {
-		if (is_global(&views[i], WINDOW_DAY))
-			take_view(&ret[PERIOD_DAY], &views[i]);
-		else if (is_global(&views[i], WINDOW_MONTH))
-			take_view(&ret[PERIOD_MONTH], &views[i]);
+	/* They come first; the first that is another's ends it. */
+	while ((n = engine_uids(api->deps.engine, from, uids, PAGE)) > 0) {
+		for (size_t i = 0; i < n; i++) {
+			if (engine_meter_view(api->deps.engine, uids[i], now_s, &v) < 0)
+				continue;
+			if (v.budget->n_per > 0)
+				return;
+			if (is_global(&v, WINDOW_DAY))
+				take_view(&ret[PERIOD_DAY], &v);
+			else if (is_global(&v, WINDOW_MONTH))
+				take_view(&ret[PERIOD_MONTH], &v);
+		}
+		from += n;
 	}
-	free(views);
-	return BUR_OK;
 }
 
 /* --- figures of the ledger ---------------------------------------------------------------------------------------- */
@@ -113,12 +118,12 @@ static int complete(struct api *api, struct sqlite3 *db, int64_t now_s, struct p
 
 int period_find(struct api *api, struct sqlite3 *db, int64_t now_s, struct period ret[PERIODS])
 {
-	int r;
+	int r = BUR_OK;
 
 	memset(ret, 0, PERIODS * sizeof(ret[0]));
 	ret[PERIOD_DAY].kind = PERIOD_DAY;
 	ret[PERIOD_MONTH].kind = PERIOD_MONTH;
-	r = find_budgets(api, now_s, ret);
+	find_budgets(api, now_s, ret);
 	for (int i = 0; i < PERIODS && r == BUR_OK; i++)
 		r = complete(api, db, now_s, &ret[i]);
 	return r;

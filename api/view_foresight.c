@@ -8,9 +8,11 @@
 #include "api/views.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "policy/engine_meter.h"
+#include "policy/engine_page.h"
 #include "store/note.h"
 
-#define VIEWS_MAX 4096
+#define PAGE 256
 #define SHOWN_MAX 200 /* counters in one answer */
 #define NOTES_SHOWN 100
 
@@ -87,27 +89,35 @@ static bool wanted(const struct meter_view *v, struct slice name)
 	       (v->budget->group && slice_eq(name, slice_of(v->budget->group)));
 }
 
-static int add_budgets(struct api *api, struct sqlite3 *db, struct slice name, int64_t now_s, json_t *rows,
-		       size_t *ret_more)
+static int add_budget(struct sqlite3 *db, const struct meter_view *v, int64_t now_s, json_t *rows)
 {
-	struct meter_view *views = calloc(VIEWS_MAX, sizeof(*views));
-	size_t n = views ? engine_snapshot(api->deps.engine, now_s, views, VIEWS_MAX) : 0;
 	struct foresight f;
-	int r = views ? BUR_OK : BUR_NOMEM;
+	int r = foresight_budget(db, v, now_s, 0, &f);
 
-	*ret_more = n > VIEWS_MAX ? n - VIEWS_MAX : 0;
-	for (size_t i = 0; i < n && i < VIEWS_MAX && r == BUR_OK; i++) {
-		if (!wanted(&views[i], name))
-			continue;
-		if (json_array_size(rows) == SHOWN_MAX) {
-			++*ret_more;
-			continue;
+	if (r == BUR_OK && json_array_append_new(rows, foresight_budget_json(v, &f)) != 0)
+		r = BUR_NOMEM;
+	return r;
+}
+
+static int add_budgets(struct api *api, struct sqlite3 *db, struct slice name, int64_t now_s, json_t *rows,
+		       bool *ret_more)
+{
+	struct engine *e = api->deps.engine;
+	uint64_t uids[PAGE];
+	struct meter_view v;
+	size_t n, from = 0;
+	int r = BUR_OK;
+
+	*ret_more = false;
+	for (; r == BUR_OK && !*ret_more && (n = engine_uids(e, from, uids, PAGE)) > 0; from += n) {
+		for (size_t i = 0; i < n && r == BUR_OK && !*ret_more; i++) {
+			if (engine_meter_view(e, uids[i], now_s, &v) < 0 || !wanted(&v, name))
+				continue;
+			*ret_more = json_array_size(rows) == SHOWN_MAX;
+			if (!*ret_more)
+				r = add_budget(db, &v, now_s, rows);
 		}
-		r = foresight_budget(db, &views[i], now_s, 0, &f);
-		if (r == BUR_OK && json_array_append_new(rows, foresight_budget_json(&views[i], &f)) != 0)
-			r = BUR_NOMEM;
 	}
-	free(views);
 	return r;
 }
 
@@ -116,7 +126,7 @@ static void send_budgets(struct api *api, struct api_call *call, struct slice na
 	int64_t now_ns = figure_now_ns(api);
 	struct sqlite3 *db = reply_reader(api, call);
 	json_t *rows;
-	size_t more;
+	bool more;
 	int r;
 
 	if (!db)
@@ -129,8 +139,7 @@ static void send_budgets(struct api *api, struct api_call *call, struct slice na
 		figure_error(api, call, 404, "INVALID_PARAMETERS", "No budget in USD has this name", NULL);
 	else
 		figure_send(api, call, 200,
-			    json_pack("{s:o,s:O,s:I}", "at", body_time(now_ns), "budgets", rows, "not_shown",
-				      (json_int_t)more));
+			    json_pack("{s:o,s:O,s:b}", "at", body_time(now_ns), "budgets", rows, "more", more));
 	json_decref(rows);
 }
 
@@ -176,9 +185,10 @@ json_t *foresight_hour_json(const struct foresight_scope *s, const struct foresi
 {
 	const struct anomaly_baseline *b = &a->hour.baseline;
 
-	return json_pack("{s:o,s:o,s:i,s:s,s:o,s:o,s:o,s:o,s:I,s:o}", "scope", body_text(slice_of(s->object)), "hour",
-			 body_time(a->hour_s * NS_PER_S), "level", a->hour.level, "baseline", basis_name(b->basis),
-			 "spent", body_usd(a->hour.spent_nanousd), "x", body_usd(a->hour.scaled_nanousd), "m",
+	return json_pack("{s:o,s:o,s:i,s:b,s:s,s:o,s:o,s:o,s:o,s:I,s:o}", "scope", body_text(slice_of(s->object)),
+			 "hour", body_time(a->hour_s * NS_PER_S), "level", a->hour.level, "over",
+			 a->hour.z_milli >= ANOMALY_Z1_MILLI, "baseline", basis_name(b->basis), "spent",
+			 body_usd(a->hour.spent_nanousd), "x", body_usd(a->hour.scaled_nanousd), "m",
 			 body_usd(b->median_nanousd), "s", body_usd(a->hour.scale_nanousd), "n",
 			 (json_int_t)b->n_samples, "z", figure_number((double)a->hour.z_milli / 1e3, 3));
 }

@@ -10,11 +10,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "policy/engine.h"
+#include "policy/engine_meter.h"
+#include "policy/engine_page.h"
 #include "store/note.h"
 #include "store/store.h"
 
-#define VIEWS_MAX 4096
+#define PAGE 64
 #define WORK_NS (5 * NS_PER_MS) /* in one tick */
 #define COUNTERS_MAX (2 * WATCH_BUDGETS_MAX)
 #define SCOPES_KEPT (2 * FORESIGHT_SCOPES_MAX)
@@ -42,6 +43,9 @@ struct watch {
 	uint64_t round;
 	int64_t now_s;
 	bool running;
+	size_t at_counter; /* of the engine */
+	bool listed;
+	double least;             /* need of the least of the views, when there is no more room */
 	struct meter_view *views; /* of this round; WATCH_BUDGETS_MAX */
 	size_t n_views, at_view;
 	struct foresight_scope *scopes; /* FORESIGHT_SCOPES_MAX */
@@ -61,7 +65,8 @@ struct watch *watch_new(struct store *store, struct engine *engine)
 	w->store = store;
 	w->engine = engine;
 	w->scopes = calloc(FORESIGHT_SCOPES_MAX, sizeof(*w->scopes));
-	if (w->scopes && store_reader(store, &w->reader) == BUR_OK)
+	w->views = calloc(WATCH_BUDGETS_MAX, sizeof(*w->views));
+	if (w->scopes && w->views && store_reader(store, &w->reader) == BUR_OK)
 		return w;
 	watch_free(w);
 	return NULL;
@@ -292,47 +297,65 @@ static void look_at_scope(struct watch *w, const struct foresight_scope *s)
 /* --- rounds ------------------------------------------------------------------------------------------------------- */
 
 /* Whole budgets first, then those of which most is used. */
-static int by_need(const void *a, const void *b)
+static double need_of(const struct meter_view *v)
 {
-	const struct meter_view *x = a, *y = b;
-	bool xs = x->scope[0] != '\0', ys = y->scope[0] != '\0';
-	double xu = x->limit > 0 ? (double)x->posted / (double)x->limit : 0,
-	       yu = y->limit > 0 ? (double)y->posted / (double)y->limit : 0;
+	double used = v->limit > 0 ? (double)v->posted / (double)v->limit : 0;
 
-	if (xs != ys)
-		return xs - ys;
-	return xu > yu ? -1 : xu < yu;
+	return v->scope[0] ? used : 1e18;
 }
 
-static bool begin_round(struct watch *w)
+/* Of all counters those that need it most; they are looked through a page at a time. */
+static void keep(struct watch *w, const struct meter_view *v)
 {
-	struct meter_view *all = calloc(VIEWS_MAX, sizeof(*all)), *fewer;
-	size_t n, kept = 0;
+	size_t least = 0;
+
+	if (w->n_views < WATCH_BUDGETS_MAX) {
+		w->views[w->n_views++] = *v;
+		return;
+	}
+	if (need_of(v) <= w->least)
+		return;
+	for (size_t i = 1; i < w->n_views; i++)
+		if (need_of(&w->views[i]) < need_of(&w->views[least]))
+			least = i;
+	w->least = need_of(&w->views[least]);
+	if (need_of(v) > w->least)
+		w->views[least] = *v;
+}
+
+static bool take_page(struct watch *w)
+{
+	uint64_t uids[PAGE];
+	struct meter_view v;
+	size_t n = engine_uids(w->engine, w->at_counter, uids, PAGE);
+
+	for (size_t i = 0; i < n; i++)
+		if (engine_meter_view(w->engine, uids[i], w->now_s, &v) == BUR_OK && v.budget->unit == UNIT_USD)
+			keep(w, &v);
+	w->at_counter += n;
+	return n > 0;
+}
+
+static void begin_round(struct watch *w)
+{
 	int scopes;
 
-	if (!all)
-		return false;
+	w->running = true;
 	w->now_s = engine_time_s(w->engine, clock_wall_ns(), clock_mono_ns());
 	w->round++;
-	n = engine_snapshot(w->engine, w->now_s, all, VIEWS_MAX);
-	for (size_t i = 0; i < n && i < VIEWS_MAX; i++)
-		if (all[i].budget->unit == UNIT_USD && !all[i].closing)
-			all[kept++] = all[i];
-	qsort(all, kept, sizeof(*all), by_need);
-	w->n_views = kept < WATCH_BUDGETS_MAX ? kept : WATCH_BUDGETS_MAX;
-	fewer = realloc(all, (w->n_views ? w->n_views : 1) * sizeof(*all));
-	free(w->views);
-	w->views = fewer ? fewer : all;
 	scopes = foresight_scopes(w->reader, w->now_s, w->scopes);
 	w->n_scopes = scopes > 0 ? (size_t)scopes : 0;
-	w->at_view = w->at_scope = 0;
-	return true;
+	w->n_views = w->at_counter = w->at_view = w->at_scope = 0;
+	w->listed = false;
+	w->least = -1;
 }
 
 /* One thing to look at; false: the round is over. */
 static bool step(struct watch *w)
 {
-	if (w->at_view < w->n_views)
+	if (!w->listed)
+		w->listed = !take_page(w);
+	else if (w->at_view < w->n_views)
 		look_at_budget(w, &w->views[w->at_view++]);
 	else if (w->at_scope < w->n_scopes)
 		look_at_scope(w, &w->scopes[w->at_scope++]);
@@ -349,7 +372,7 @@ void watch_tick(struct watch *w)
 		return;
 	if (!w->running) {
 		w->next_ns = now + WATCH_INTERVAL_S * NS_PER_S;
-		w->running = begin_round(w);
+		begin_round(w);
 	}
 	while (w->running && clock_mono_ns() < until)
 		w->running = step(w);

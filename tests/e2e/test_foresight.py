@@ -146,3 +146,42 @@ def test_series_of_a_killed_server_are_whole(start_bursar):
     assert data(bursar, "/api/v1/budget/status")["daily"]["record_count"] == 4
     bursar.stop()
     assert json.loads(bursar.cli("verify", "--format", "json").stdout)["sum_errors"] == 0
+
+
+def test_a_wild_hour_and_a_month_that_will_be_over_are_told_once(start_bursar):
+    """Eight quiet days at ten in the morning, each by a server of its own time; on the ninth twenty times as much."""
+    bursar = start_bursar({"budgets": [budget("9 USD", name="monthly", window="month")]}, start=False)
+
+    def at(instant):
+        bursar.stop()
+        bursar.popen_options = {"env": {**os.environ, "BURSAR_FAKE_NOW": instant}}
+        bursar.start()
+
+    for day in range(1, 9):
+        at(f"2026-10-{day:02d}T10:05:00Z")
+        spend(bursar, 1, tokens=32000)
+    quiet = data(bursar, "/api/v1/anomalies")["hours"][0]
+    assert quiet["scope"] == "everything" and quiet["level"] == 0
+    at("2026-10-09T10:10:00Z")
+    spend(bursar, 20, tokens=32000)
+    at("2026-10-09T10:20:00Z")
+    wait_for(lambda: {"spend.anomaly", "forecast.over"} <= {n[0] for n in notes(bursar)}, "both to be told")
+    wild = data(bursar, "/api/v1/anomalies")["hours"][0]
+    assert wild["level"] == 2 and wild["baseline"] == "hour_of_day" and wild["n"] >= 7
+    assert wild["most_increased"][0]["model"] == "gpt-4.1"
+    told = [json.loads(n[3]) for n in notes(bursar) if n[0] == "spend.anomaly"]
+    everything = [n for n in told if n["scope"] == "everything"]
+    assert len(everything) == 1 and everything[0]["level"] == 2 and everything[0]["most_increased"]
+    assert {"x", "m", "s", "n", "z"} <= everything[0].keys()
+    over = [json.loads(n[3]) for n in notes(bursar) if n[0] == "forecast.over"]
+    assert len(over) == 1 and over[0]["figures"]["forecast"]["over"] is True
+    at("2026-10-09T10:25:00Z")  # the same again, and nothing is told twice
+    wait_for(lambda: data(bursar, "/api/v1/anomalies")["hours"][0]["level"] == 2, "the same verdict")
+
+    def scopes():
+        return [json.loads(n[3])["scope"] for n in notes(bursar) if n[0] == "spend.anomaly"]
+
+    wait_for(lambda: "model:gpt-4.1" in scopes(), "every scope to be told")
+    spend(bursar, 1, tokens=16)
+    assert len(set(scopes())) == len(scopes())
+    assert len([n for n in notes(bursar) if n[0] == "forecast.over"]) == 1
