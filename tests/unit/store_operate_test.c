@@ -410,6 +410,8 @@ static void every_later_change_of_the_log_shows(void **state)
 	    "UPDATE audit SET hash=x'00' WHERE seq=3",
 	    "DELETE FROM audit WHERE seq=1",
 	    "DELETE FROM audit WHERE seq=2",
+	    "DELETE FROM audit WHERE seq=3",
+	    "DELETE FROM audit",
 	};
 
 	(void)state;
