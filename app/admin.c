@@ -65,8 +65,9 @@ static int answer_here(const struct cmd *cmd, const struct settings *s, struct b
 		       const struct admin_question *q, int *ret_status, struct buf *out)
 {
 	struct prices prices = {.settings = s, .store = boot->store};
-	struct explain explain = {.settings = s, .store = boot->store, .engine = boot->engine, .prices = &prices};
 	struct guards guards;
+	struct explain explain = {
+	    .settings = s, .store = boot->store, .engine = boot->engine, .prices = &prices, .guards = &guards};
 	struct api_deps deps = {.store = boot->store,
 				.version = BURSAR_VERSION,
 				.budgets = boot->set,

@@ -8,11 +8,14 @@
 #include "app/prices.h"
 #include "policy/engine.h"
 
+struct guards;
+
 struct explain {
 	const struct settings *settings;
 	struct store *store;
 	struct engine *engine;
-	struct prices *prices; /* its book is loaded when first needed */
+	struct prices *prices;       /* its book is loaded when first needed */
+	const struct guards *guards; /* whose stops are told; NULL: none */
 };
 
 /* For struct api_deps: the question and the answer of POST /api/v1/explain, which api/view_explain.c describes. `ctx`

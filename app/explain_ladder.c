@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/explain_impl.h"
+#include "app/guards.h"
 #include "app/rungs.h"
 #include "base/error.h"
 #include "meter/envelope.h"
@@ -517,6 +518,26 @@ static void judge_key(struct question *q, struct outcome *o)
 	o->blocked = NULL;
 }
 
+/* A kill switch. */
+static bool is_stopped(struct question *q, struct outcome *o)
+{
+	const struct stop *s = q->e->guards ? stop_set_find(q->e->guards->stops, &q->facts, false) : NULL;
+	char when[TIME_TEXT_MAX];
+	struct tz *utc = NULL;
+	bool all;
+
+	if (!s || tz_load("UTC", &utc) < 0)
+		return false;
+	all = s->what == STOP_EVERYTHING;
+	(void)time_format(utc, s->since_ns / NS_PER_S, when);
+	tz_free(utc);
+	rung(q, "stop", "refused", "%s%s%s", all ? "everything" : stop_word(s->what), all ? "" : " ", s->value);
+	(void)refuse(o, REFUSE_STOPPED, "%s%s%s stopped by %s on %s: %s", all ? "all calls" : stop_word(s->what),
+		     all ? "" : " ", all ? "were" : s->value, s->actor, when, s->reason);
+	o->blocked = NULL;
+	return true;
+}
+
 static int decide(struct question *q, struct outcome *o)
 {
 	int r;
@@ -650,6 +671,7 @@ int explain_ladder(struct question *q, json_t **ret_decision)
 			   q->info.model);
 	if (r < 0)
 		return r;
+	(void)is_stopped(q, &o);
 	judge_key(q, &o);
 	*ret_decision = o.admitted ? admitted_json(q, &o) : refused_json(q, &o);
 	return *ret_decision ? BUR_OK : BUR_NOMEM;

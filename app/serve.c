@@ -382,8 +382,11 @@ static int start_admin(struct server *sv)
 				.hosts = sv->hosts};
 	int r;
 
-	sv->explain = (struct explain){
-	    .settings = sv->settings, .store = sv->boot.store, .engine = sv->boot.engine, .prices = &sv->prices};
+	sv->explain = (struct explain){.settings = sv->settings,
+				       .store = sv->boot.store,
+				       .engine = sv->boot.engine,
+				       .prices = &sv->prices,
+				       .guards = &sv->guards};
 	collect_hosts(sv);
 	deps.n_hosts = sv->n_hosts;
 	sv->api = api_new(&deps);

@@ -270,3 +270,15 @@ def test_simulate_says_what_it_cannot_do(start_bursar, tmp_path):
                        (["--from", "2026-02-01", "--to", "2026-01-01"], 2), (["--format", "xml"], 2), (["--from", "yesterday"], 2)):
         done = subprocess.run([str(BURSAR), "simulate", "-c", str(empty), *args], capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == code and done.stderr, (args, done)
+
+
+def test_a_stop_is_told_as_the_application_sees_it(start_bursar):
+    bursar = start_bursar({"budgets": BUDGETS})
+    key = bursar.create_key("ann", "--team", "red")
+    bursar.cli("stop", "--team", "red", "--reason", "a leak")
+    body = chat()
+    told, answer = asked(bursar, "ann", body)["decision"], send(bursar, key, body)
+    assert told["status"] == answer.status == 402
+    assert told["message"] == answer.json()["error"]["message"] and "a leak" in told["message"]
+    bursar.cli("resume", "--team", "red", "--reason", "mended")
+    assert asked(bursar, "ann", body)["decision"]["admitted"]
