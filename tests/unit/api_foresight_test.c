@@ -428,6 +428,40 @@ static void d36_health(void **state)
 	end();
 }
 
+/* Fifteen complete days (confidence 0.5 in the first half hour), the last seven of them dearer; alerts of the last
+ * hour. The last two rows of D3.6 have confidences that no ledger gives with their trends. */
+static void health_case(double used, double last_days, int alerts, double overall, const char *want)
+{
+	int64_t today = at("2025-08-20T00:00:00Z");
+	json_t *o;
+
+	begin("2025-08-20T00:20:00Z", 50 * USD, 1000 * USD);
+	restore("daily", WINDOW_DAY, nano(used / 2));
+	for (int i = 1; i <= 15; i++)
+		spend(today - i * DAY_S + HOUR_S, nano(i <= 7 ? last_days : 4));
+	for (int i = 0; i < alerts; i++)
+		assert_int_equal(store_note(f.store, &(struct note){.kind = "forecast.over",
+								    .object = SLICE("x"),
+								    .since_s = i,
+								    .state = NOTE_BEGAN,
+								    .at_ns = (f.now_s - 60) * NS_PER_S,
+								    .payload = SLICE("{}")}),
+				 BUR_OK);
+	o = status();
+	number_is(o, "data.projections.daily.confidence", 0.5);
+	number_is(o, "data.health_score.overall_score", overall);
+	text_is(o, "data.health_score.health_status", want);
+	json_decref(o);
+	end();
+}
+
+static void d36_more_health(void **state)
+{
+	(void)state;
+	health_case(75, 4.5, 1, 70.9, "good");
+	health_case(90, 4, 3, 59.3, "warning");
+}
+
 static void month_case(const char *now, const double *days, size_t n, double cost, double projected, double confidence)
 {
 	int64_t today = at(now) / DAY_S * DAY_S;
@@ -810,6 +844,7 @@ int main(void)
 	    cmocka_unit_test(status_of_a_period),
 	    cmocka_unit_test(d33_day_projections),
 	    cmocka_unit_test(d36_health),
+	    cmocka_unit_test(d36_more_health),
 	    cmocka_unit_test(d34_month_projections),
 	    cmocka_unit_test(d35_spikes),
 	    cmocka_unit_test(d37_trends_and_forecast),
