@@ -47,6 +47,7 @@ static const struct cmd commands[] = {
      cmd_env},
     {"ca", "make, show or export the certificate authority",
      "usage: bursar ca init [-c FILE] [--force] | status | export\n\n"
+     "  bursar ca export > bursar-ca.pem         for programs that are to trust it\n\n"
      "  init      makes one for the hosts of providers and intercept rules; --force replaces the old one, and every\n"
      "            client must then trust the new root\n"
      "  status    subject, validity, fingerprint, hosts\n"
@@ -57,6 +58,9 @@ static const struct cmd commands[] = {
      "       bursar keys create [NAME] [--user U] [--team T] [--project P] [--tag K=V]... [--role call|viewer|admin]\n"
      "                          [--expires DATE] [--may-set-user] [--format table|json]\n"
      "       bursar keys revoke NAME\n\n"
+     "  bursar keys create ann --user ann --team search --tag env=prod\n"
+     "  bursar keys create dashboard --role viewer --expires 2027-01-01\n"
+     "  bursar keys revoke ann                                             refused from the next call on\n\n"
      "A key's text is shown once, when it is made; only its digest is kept. Keys of role `call` open the proxy,\n"
      "`viewer` and `admin` open the admin listener. Works with and without a running server.\n\n" CONFIG_HELP,
      cmd_keys},
@@ -94,6 +98,9 @@ static const struct cmd commands[] = {
     {"ledger", "show what was charged, newest first",
      "usage: bursar ledger [-n N] [--from DATE] [--to DATE] [--key K] [--user U] [--team T] [--project P]\n"
      "                     [--provider P] [--model M] [--cursor C] [--oldest-first] [--format table|json|csv]\n\n"
+     "  bursar ledger --team search --from 2026-11-01\n"
+     "  bursar ledger -n 1000 --format csv > calls.csv\n"
+     "  bursar explain --call ID                 all about one row\n\n"
      "  -n N                rows; default 20, at most 1000\n"
      "      --cursor C      go on after the page that ended with this cursor\n" CONFIG_HELP,
      cmd_ledger},
@@ -137,6 +144,9 @@ static const struct cmd commands[] = {
      "usage: bursar stop --key K | --user U | --team T | --project P | --provider V | --model M | --everything\n"
      "                   --reason TEXT [--cut]\n"
      "       bursar stop --list [--format table|json|csv]\n\n"
+     "  bursar stop --key ann --reason \"key leaked\" --cut\n"
+     "  bursar stop --model 'gpt-5*' --reason \"too dear today\"\n"
+     "  bursar stop --list\n\n"
      "New calls are refused from now on (402, with the reason), also after a restart, until `bursar resume`. A name\n"
      "that ends in * stands for all that begin so. Works with and without a running server.\n\n"
      "      --cut           running calls that match end too, and are charged what was used\n" CONFIG_HELP,
@@ -150,6 +160,8 @@ static const struct cmd commands[] = {
     {"breakers", "show breakers of upstreams and of money; open or close one",
      "usage: bursar breakers [--format table|json|csv]\n"
      "       bursar breakers open|close|half-open NAME --reason TEXT [--stay]\n\n"
+     "  bursar breakers\n"
+     "  bursar breakers close NAME --reason \"the loop is mended\"     NAME as in the list\n\n"
      "      --stay          open a cost breaker until a person closes it, not for its cool-down\n" CONFIG_HELP,
      cmd_breakers},
     {"verify", "recompute the whole ledger: seals, sums, prices",
