@@ -147,6 +147,13 @@ static void store_pending(struct guards *g)
 		log_limited(LOG_ERROR, "breaker.store", "changes of breakers cannot be stored: %s", bur_strerror(r));
 }
 
+int64_t guards_now_s(struct guards *g)
+{
+	int64_t wall_ns = clock_wall_ns();
+
+	return engine_time_s(g->engine, wall_ns, clock_mono_ns());
+}
+
 static bool plan_of(void *ctx, uint64_t uid, int64_t now_s, int64_t *ret_limit, int64_t *ret_start, int64_t *ret_end)
 {
 	struct meter_view v;
@@ -168,7 +175,7 @@ void guards_tick(struct guards *g)
 	metric_set(&metric_stops, (int64_t)stop_set_len(g->stops));
 	if (now_ns - g->looked_ns >= LOOK_NS) {
 		g->looked_ns = now_ns;
-		guard_cost_tick(g->guard, clock_wall_ns() / NS_PER_S, plan_of, g->engine);
+		guard_cost_tick(g->guard, guards_now_s(g), plan_of, g->engine);
 	}
 	if (g->n_pending < GUARDS_PENDING_MAX)
 		take(g);

@@ -15,7 +15,7 @@ struct proxy;
 struct settings;
 
 #define GUARDS_PENDING_MAX 256
-#define GUARDS_SCOPES_MAX 4096
+#define GUARDS_SCOPES_MAX GUARD_COST_MAX
 
 struct guards {
 	struct store *store;
@@ -28,7 +28,7 @@ struct guards {
 	/* what happened and is not stored yet */
 	struct guard_event *pending;
 	size_t n_pending;
-	char **scopes; /* of restored breakers whose counters the engine does not know yet */
+	char **scopes; /* of breakers whose counters the engine does not know yet */
 	size_t n_scopes;
 };
 
@@ -47,6 +47,8 @@ void guards_done(struct guards *) NONNULL(1);
 int guards_api(void *ctx, const char *action, const json_t *ask, json_t **ret, const char **ret_field, char *reterr,
 	       size_t reterr_size) NONNULL(1, 2, 4, 5, 6);
 
+/* The time as the engine believes it. */
+int64_t guards_now_s(struct guards *) NONNULL(1);
 /* guards_store.c: what happened, into the store. BUR_OK or why not. */
 int guards_store_events(struct guards *, const struct guard_event *, size_t n) NONNULL(1) MUST_USE;
 int guards_load(struct guards *) NONNULL(1) MUST_USE;

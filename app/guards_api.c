@@ -341,7 +341,7 @@ static int force(struct guards *g, struct ask *a, enum breaker_state to, json_t 
 		return BUR_NOTFOUND;
 	hand = (struct guard_hand){a->reason, a->actor};
 	if (slice_eq(kind, SLICE("cost")))
-		r = guard_cost_force(g->guard, rest, to, stay, &hand, clock_wall_ns() / NS_PER_S);
+		r = guard_cost_force(g->guard, rest, to, stay, &hand, guards_now_s(g));
 	else if (slice_eq(kind, SLICE("upstream")))
 		r = guard_upstream_force(g->guard, rest, to, &hand, clock_mono_ns());
 	else

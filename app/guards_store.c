@@ -166,6 +166,27 @@ int guards_store_events(struct guards *g, const struct guard_event *events, size
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
+/* A counter that has spent nothing in its present window is not in the engine yet. */
+static int open_by_name(struct guards *g, uint64_t uid, const char *name, const struct budget **ret)
+{
+	for (size_t i = 0; i < g->settings->n_budgets; i++) {
+		const struct budget *b = &g->settings->budgets[i];
+		size_t n = strlen(b->name);
+		struct guard_counter c = {.uid = uid, .budget = b};
+
+		if (!b->breaker.on || strncmp(name, b->name, n) != 0 || name[n] != ':' ||
+		    meter_uid(b->name, slice_of(name + n + 1)) != uid || g->n_scopes == GUARDS_SCOPES_MAX)
+			continue;
+		c.scope = g->scopes[g->n_scopes] = strdup(name + n + 1);
+		if (!c.scope)
+			return BUR_NOMEM;
+		g->n_scopes++;
+		*ret = b;
+		return guard_cost_open(g->guard, &c);
+	}
+	return BUR_NOTFOUND;
+}
+
 struct loading {
 	struct guards *g;
 	struct stop list[STOPS_MAX];
@@ -244,26 +265,6 @@ static int load_stops(struct guards *g)
 	return r;
 }
 
-/* A counter that has spent nothing in its present window is not in the engine yet. */
-static int open_by_name(struct guards *g, uint64_t uid, const char *name)
-{
-	for (size_t i = 0; i < g->settings->n_budgets; i++) {
-		const struct budget *b = &g->settings->budgets[i];
-		size_t n = strlen(b->name);
-		struct guard_counter c = {.uid = uid, .budget = b};
-
-		if (!b->breaker.on || strncmp(name, b->name, n) != 0 || name[n] != ':' ||
-		    meter_uid(b->name, slice_of(name + n + 1)) != uid || g->n_scopes == GUARDS_SCOPES_MAX)
-			continue;
-		c.scope = g->scopes[g->n_scopes] = strdup(name + n + 1);
-		if (!c.scope)
-			return BUR_NOMEM;
-		g->n_scopes++;
-		return guard_cost_open(g->guard, &c);
-	}
-	return BUR_NOTFOUND;
-}
-
 static bool restore(struct guards *g, uint64_t uid, const json_t *o)
 {
 	int state = (int)json_integer_value(json_object_get(o, "state"));
@@ -278,13 +279,14 @@ static bool restore(struct guards *g, uint64_t uid, const json_t *o)
 static int load_cost(void *ctx, struct slice name, struct slice json, int64_t ts_ns)
 {
 	struct guards *g = ctx;
+	const struct budget *b;
 	char hex[20];
 	uint64_t uid;
 	json_t *o = value_of(name, json);
 	(void)ts_ns;
 	(void)slice_to_cstr(slice_sub(name, 5, name.n), hex, sizeof(hex));
 	uid = strtoull(hex, NULL, 16);
-	if (o && (restore(g, uid, o) || (open_by_name(g, uid, text_of(o, "name")) == BUR_OK && restore(g, uid, o))))
+	if (o && (restore(g, uid, o) || (open_by_name(g, uid, text_of(o, "name"), &b) == BUR_OK && restore(g, uid, o))))
 		log_msg(LOG_WARN, "breaker.kept", "the cost breaker %s is not closed yet", text_of(o, "name"));
 	json_decref(o);
 	return BUR_OK;
@@ -395,6 +397,42 @@ static int open_counters(struct guards *g, sqlite3 *db, int64_t now_s)
 	return r;
 }
 
+static bool wants_hours(const struct guards *g)
+{
+	for (size_t i = 0; i < g->settings->n_budgets; i++)
+		if (g->settings->budgets[i].breaker.on && g->settings->budgets[i].breaker.trip_on_anomaly)
+			return true;
+	return false;
+}
+
+/* Those that have not spent in their present window: what is usual for them is known all the same. */
+static int open_quiet_counters(struct guards *g, sqlite3 *db, int64_t now_s)
+{
+	static const char sql[] = "SELECT uid,budget||':'||scope FROM meter_def WHERE scope<>''";
+	const struct budget *b, *known;
+	sqlite3_stmt *st = NULL;
+	const char *scope;
+	int rc, r = BUR_OK;
+
+	if (!wants_hours(g))
+		return BUR_OK;
+	rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+	while (rc == SQLITE_OK && r == BUR_OK && sqlite3_step(st) == SQLITE_ROW) {
+		uint64_t uid = (uint64_t)sqlite3_column_int64(st, 0);
+		const char *name = (const char *)sqlite3_column_text(st, 1);
+
+		if (!name || engine_meter_of(g->engine, uid, &known, &scope) == BUR_OK)
+			continue;
+		r = open_by_name(g, uid, name, &b);
+		if (r == BUR_OK && b->unit == UNIT_USD && b->breaker.trip_on_anomaly)
+			r = load_past(g, db, uid, true, now_s);
+		else if (r == BUR_NOTFOUND || r == BUR_FULL)
+			r = BUR_OK;
+	}
+	(void)sqlite3_finalize(st);
+	return rc == SQLITE_OK ? r : BUR_IO;
+}
+
 int guards_load(struct guards *g)
 {
 	sqlite3 *db = NULL;
@@ -404,7 +442,9 @@ int guards_load(struct guards *g)
 		return r;
 	r = store_reader(g->store, &db);
 	if (r == BUR_OK)
-		r = open_counters(g, db, engine_time_s(g->engine, clock_wall_ns(), clock_mono_ns()));
+		r = open_counters(g, db, guards_now_s(g));
+	if (r == BUR_OK)
+		r = open_quiet_counters(g, db, guards_now_s(g));
 	(void)sqlite3_close(db);
 	if (r == BUR_OK)
 		r = switches_each(g->store, SLICE("cost/"), load_cost, g);

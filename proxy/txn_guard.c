@@ -26,11 +26,6 @@ static struct guard *guard_of(const struct txn *t)
 	return t->worker->proxy->deps.guard;
 }
 
-static int64_t now_s(const struct txn *t)
-{
-	return loop_wall_ns(t->worker->loop) / NS_PER_S;
-}
-
 /* False: no memory, the call is refused. */
 static bool guarded_get(struct txn *t, enum step_result *ret)
 {
@@ -168,7 +163,7 @@ static bool cost_admits(struct txn *t, enum step_result *ret)
 
 	if (n == 0)
 		return true;
-	r = guard_cost_admit(guard_of(t), counters, n, worst_of(t), now_s(t), &t->guarded->cost, &why);
+	r = guard_cost_admit(guard_of(t), counters, n, worst_of(t), txn_engine_time_s(t), &t->guarded->cost, &why);
 	if (r == BUR_DENIED)
 		*ret = cost_refused(t, &why);
 	else if (r < 0)
@@ -311,7 +306,7 @@ void txn_guard_answer(struct txn *t, const struct h1_head *h)
 	if (h->status < 400 || !t->guarded)
 		return;
 	f = h1_find_name(h, SLICE("retry-after"));
-	s = f ? wait_of(f->value, now_s(t)) : 0;
+	s = f ? wait_of(f->value, loop_wall_ns(t->worker->loop) / NS_PER_S) : 0;
 	t->guarded->retry_after_ns = s > 0 ? s * NS_PER_S : 0;
 }
 
@@ -359,7 +354,8 @@ void txn_guard_end(struct txn *t, int64_t actual_nanousd)
 	if (!g)
 		return;
 	memcpy(&jitter, t->uid + 8, sizeof(jitter));
-	guard_cost_settle(guard_of(t), &g->cost, actual_nanousd, now_s(t));
+	if (g->cost.n > 0)
+		guard_cost_settle(guard_of(t), &g->cost, actual_nanousd, txn_engine_time_s(t));
 	if (g->in_loop)
 		end_loop(t, actual_nanousd);
 	guard_upstream_report(guard_of(t), &g->upstream, outcome_of(t), g->retry_after_ns, jitter,

@@ -783,7 +783,7 @@ class House:
 @pytest.fixture
 def house(vendor443, intercepting):
     tls = {"cert": str(vendor443.dir / "leaf.pem"), "key": str(vendor443.dir / "leaf.key")}
-    return House(intercepting({"tls": tls, "limits": {"drain_client": "5s"}}), vendor443.ca)
+    return House(intercepting({"tls": tls, "limits": {"drain_client": "5s"}, "breakers": {"upstream": False}}), vendor443.ca)
 
 
 def all_at_once(do, plans):

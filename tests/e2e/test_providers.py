@@ -160,7 +160,8 @@ class Line:
 def shared(tmp_path_factory):
     directory = tmp_path_factory.mktemp("providers")
     vendor = harness.Vendor(directory / "vendor")
-    bursar = harness.Bursar(directory / "bursar", vendor, sellers(vendor))
+    # tests that fail a vendor on purpose come one after the other
+    bursar = harness.Bursar(directory / "bursar", vendor, sellers(vendor) | {"breakers": {"upstream": False}})
     yield vendor, bursar
     code = bursar.stop()
     vendor.stop()
