@@ -191,7 +191,7 @@ json_t *figure_body(struct api *api, struct api_call *call, const char *const *k
 	const char *name;
 	size_t i;
 
-	if (!slice_starts(call->content_type, SLICE("application/json"))) {
+	if (!slice_istarts(call->content_type, SLICE("application/json"))) {
 		figure_invalid(api, call, "content-type", "The body must be application/json");
 		return NULL;
 	}

@@ -35,13 +35,14 @@ struct fixture {
 	struct store *store;
 	struct budget_set *set;
 	struct engine *engine;
-	struct tz *utc;
+	struct tz *tz;
 	struct api *api;
 	struct arena arena;
 	struct api_call call;
 	int64_t now_s;
 };
 static struct fixture f;
+static const char *zone = "UTC"; /* of the budgets */
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
@@ -74,8 +75,8 @@ static void make_engine(int64_t day_limit, int64_t month_limit)
 	struct engine_config config = {.max_meters = 100};
 	char err[200];
 
-	defs[0].window = (struct window_spec){.kind = WINDOW_DAY, .month_anchor = 1, .tz = f.utc};
-	defs[1].window = (struct window_spec){.kind = WINDOW_MONTH, .month_anchor = 1, .tz = f.utc};
+	defs[0].window = (struct window_spec){.kind = WINDOW_DAY, .month_anchor = 1, .tz = f.tz};
+	defs[1].window = (struct window_spec){.kind = WINDOW_MONTH, .month_anchor = 1, .tz = f.tz};
 	assert_int_equal(budget_set_new(defs, day_limit ? 2 : 0, &f.set, err, sizeof(err)), BUR_OK);
 	f.engine = engine_new(f.set, &config);
 	assert_non_null(f.engine);
@@ -106,7 +107,7 @@ static void begin(const char *now, int64_t day_limit, int64_t month_limit)
 	f.now_s = at(now);
 	(void)snprintf(f.dir, sizeof(f.dir), "/tmp/bursar-foresight-XXXXXX");
 	assert_non_null(mkdtemp(f.dir));
-	assert_int_equal(tz_load("UTC", &f.utc), BUR_OK);
+	assert_int_equal(tz_load(zone, &f.tz), BUR_OK);
 	open_store();
 	make_engine(day_limit, month_limit);
 	deps.store = f.store;
@@ -124,7 +125,7 @@ static void end(void)
 	api_free(f.api);
 	engine_free(f.engine);
 	budget_set_free(f.set);
-	tz_free(f.utc);
+	tz_free(f.tz);
 	store_close(f.store);
 	(void)nftw(f.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
@@ -135,7 +136,7 @@ static void spend_as(int64_t at_s, int64_t nanousd, const char *key, const char 
 {
 	struct call c = {.hard = true};
 	struct call_end e = {.settled_ns = (at_s + 1) * NS_PER_S};
-	struct window_spec w = {.kind = WINDOW_DAY, .month_anchor = 1, .tz = f.utc};
+	struct window_spec w = {.kind = WINDOW_DAY, .month_anchor = 1, .tz = f.tz};
 	int64_t stop;
 	uint32_t slot;
 
@@ -171,7 +172,7 @@ static void spend(int64_t at_s, int64_t nanousd)
 
 static void restore(const char *budget, enum window_kind kind, int64_t posted)
 {
-	struct window_spec w = {.kind = kind, .month_anchor = 1, .tz = f.utc};
+	struct window_spec w = {.kind = kind, .month_anchor = 1, .tz = f.tz};
 	int64_t start, stop;
 
 	window_at(&w, f.now_s, &start, &stop);
@@ -402,6 +403,26 @@ static void d33_day_projections(void **state)
 	o = status();
 	number_is(o, "data.projections.daily.projected_cost", 0);
 	text_is(o, "data.projections.daily.method", "no_data");
+	json_decref(o);
+	end();
+}
+
+/* The day of 25 hours in New York, 5 hours after its midnight; one complete hour has cost. */
+static void d33_long_day(void **state)
+{
+	json_t *o;
+
+	(void)state;
+	zone = "America/New_York";
+	begin("2025-11-02T09:00:00Z", 500 * USD, 1000 * USD);
+	zone = "UTC";
+	spend(at("2025-11-02T08:10:00Z"), 10 * USD);
+	o = status();
+	text_is(o, "data.daily.date", "2025-11-02");
+	number_is(o, "data.projections.daily.hours_elapsed", 5);
+	number_is(o, "data.projections.daily.hours_remaining", 20);
+	number_is(o, "data.projections.daily.projected_cost", 50);
+	number_is(o, "data.monthly.days_in_period", 30);
 	json_decref(o);
 	end();
 }
@@ -662,7 +683,7 @@ static void forecasts_and_burn(void **state)
 	/* minutes are kept for the last days only: this one is about the present */
 	begin("2025-08-06T13:00:00Z", 500 * USD, 1000 * USD);
 	f.now_s = now;
-	w.tz = f.utc;
+	w.tz = f.tz;
 	window_at(&w, now, &month, &stop);
 	for (int64_t day = now / DAY_S - 60; day < now / DAY_S; day++)
 		for (int h = 0; h < 4; h++)
@@ -843,6 +864,7 @@ int main(void)
 	    cmocka_unit_test(d31_checks),
 	    cmocka_unit_test(status_of_a_period),
 	    cmocka_unit_test(d33_day_projections),
+	    cmocka_unit_test(d33_long_day),
 	    cmocka_unit_test(d36_health),
 	    cmocka_unit_test(d36_more_health),
 	    cmocka_unit_test(d34_month_projections),
