@@ -201,12 +201,36 @@ static void send_done(struct api_call *call, const char *key, struct slice name,
 	body_send(call, 200, o);
 }
 
+/* A budget with several limits has a name for each of them. */
+static void send_unknown(struct api *api, struct api_call *call)
+{
+	const struct budget_set *set = api->deps.budgets;
+	char text[512] = "No such budget";
+	size_t n = strlen(text);
+
+	for (size_t i = 0; set && i < budget_set_len(set); i++) {
+		const struct budget *b = budget_set_at(set, i);
+		int w;
+
+		if (!b->group || !slice_eq(call->param, slice_of(b->group)))
+			continue;
+		w = snprintf(text + n, sizeof(text) - n, "%s%s",
+			     strchr(text, ':') ? ", " : "; its limits are: ", b->name);
+		if (w < 0 || (size_t)w >= sizeof(text) - n) {
+			text[n] = '\0'; /* whole names */
+			break;
+		}
+		n += (size_t)w;
+	}
+	reply_error(call, 404, text);
+}
+
 static const struct budget *find_budget(struct api *api, struct api_call *call)
 {
 	const struct budget *b = api_budget(api, call->param);
 
 	if (!b)
-		reply_error(call, 404, "No such budget");
+		send_unknown(api, call);
 	return b;
 }
 

@@ -116,6 +116,15 @@ def test_lowering_leaves_running_calls_alone(vendor, start_bursar):
     assert nanousd(bursar.budget()["spent"]) == vendor.totals()["nanousd"]
 
 
+def test_a_budget_of_several_limits_names_them(start_bursar):
+    limits = [{"window": "day", "limit": "1 USD"}, {"window": "month", "limit": "1000 requests"}]
+    bursar = start_bursar({"budgets": [{"name": "team", "limits": limits}]})
+    done = bursar.cli("budgets", "raise", "team", "5", "--reason", "r", check=False)
+    assert done.returncode == 1 and "team/day, team/month/requests" in done.stderr
+    out = bursar.cli("budgets", "raise", "team/month/requests", "2000", "--reason", "r").stdout
+    assert out == "team/month/requests: 1000 requests -> 2000 requests\n"
+
+
 # --- credits ---------------------------------------------------------------------------------------------------------
 
 
