@@ -1,6 +1,6 @@
 /* explain_impl.h - what the files of `explain` share; nobody else includes it. explain.c the question |
  * explain_counters.c its budgets and their figures | explain_ladder.c rung by rung to the decision |
- * explain_grow.c streams that begin on less | explain_call.c a
+ * explain_grow.c streams that begin on less | explain_answer.c what the application sees | explain_call.c a
  * call of the past. */
 #ifndef APP_EXPLAIN_IMPL_H
 #define APP_EXPLAIN_IMPL_H
@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "meter/bound.h"
+#include "meter/envelope.h"
 #include "meter/generic_call.h"
 #include "policy/principal.h"
 #include "proxy/route.h"
@@ -67,6 +68,18 @@ struct question {
 	json_t *rungs, *budgets; /* budgets: as the call was asked, before a rung changed it */
 };
 
+/* What is decided in the end. */
+struct explained {
+	bool admitted;
+	enum refusal_reason reason;
+	char message[2400];
+	int retry_after_s;
+	const struct decision *blocked; /* the budgets that block; NULL: none do */
+	char degraded_from[MODEL_NAME_MAX + 1];
+	uint64_t clamped_to;
+	int64_t delay_ns;
+};
+
 json_t *explain_usd(int64_t nanousd);
 json_t *explain_amount(enum amount_unit, int64_t);
 json_t *explain_time(const struct tz *, int64_t unix_s); /* null where there is no end */
@@ -85,6 +98,10 @@ json_t *explain_others(const struct question *);
 /* --- explain_ladder.c --- */
 /* Fills rungs; *ret_decision: what the application would see. BUR_OK, BUR_NOMEM. */
 int explain_ladder(struct question *, json_t **ret_decision) MUST_USE;
+
+/* --- explain_answer.c --- */
+/* The decision as an application would see it: header fields, or a refusal in the vendor's words. NULL: no memory. */
+json_t *explain_answer(struct question *, const struct explained *);
 
 /* --- explain_grow.c --- */
 bool explain_may_grow(const struct question *);

@@ -8,25 +8,13 @@
 #include "app/guards.h"
 #include "app/rungs.h"
 #include "base/error.h"
-#include "meter/envelope.h"
 #include "proxy/route.h"
 
 #define DEGRADES_MOST 3
-#define PACE_NO_JITTER 100000 /* the middle of a tenth more or less, in ppm */
+#define PACE_NO_JITTER 100000       /* the middle of a tenth more or less, in ppm */
+#define COUNTED_AT_ONCE (64 * 1024) /* bytes of a body */
 #define ASKED_MOST 16
 #define TEXT_MAX 600
-
-/* What is decided in the end. */
-struct outcome {
-	bool admitted;
-	enum refusal_reason reason;
-	char message[4 * TEXT_MAX];
-	int retry_after_s;
-	const struct decision *blocked; /* the budgets that block; NULL: none do */
-	char degraded_from[MODEL_NAME_MAX + 1];
-	uint64_t clamped_to;
-	int64_t delay_ns;
-};
 
 static void rung(struct question *q, const char *name, const char *result, const char *fmt, ...) PRINTF_LIKE(4, 5);
 static void rung(struct question *q, const char *name, const char *result, const char *fmt, ...)
@@ -40,8 +28,8 @@ static void rung(struct question *q, const char *name, const char *result, const
 	(void)json_array_append_new(q->rungs, json_pack("{s:s,s:s,s:s}", "rung", name, "result", result, "text", text));
 }
 
-static int refuse(struct outcome *o, enum refusal_reason reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
-static int refuse(struct outcome *o, enum refusal_reason reason, const char *fmt, ...)
+static int refuse(struct explained *o, enum refusal_reason reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static int refuse(struct explained *o, enum refusal_reason reason, const char *fmt, ...)
 {
 	va_list args;
 
@@ -161,11 +149,34 @@ static void tell_answer(struct question *q)
 		rung(q, "hold", "does not fit", "in %s", names);
 }
 
+static void tell_count(struct question *q)
+{
+	char usd[AMOUNT_TEXT_MAX];
+
+	rung(q, "exact_count", "less", "the prompt has %llu tokens%s: at most %s USD",
+	     (unsigned long long)q->bound.input_tokens, q->count.exact ? "" : " by estimate",
+	     usd_text(q->bound.worst_nanousd, usd));
+}
+
+/* Would twice the whole call still fit? Then nobody looks at single tokens of its prompt. */
+static bool is_plenty(struct question *q)
+{
+	struct amounts twice = {.nanousd = q->bound.worst_nanousd,
+				.tokens = (int64_t)(q->bound.input_tokens + q->bound.output_tokens)};
+
+	if (amount_add(twice.nanousd, twice.nanousd, &twice.nanousd) < 0 ||
+	    amount_add(twice.tokens, twice.tokens, &twice.tokens) < 0)
+		return false;
+	return engine_preview(q->engine, &q->match, &twice, q->now_s, q->decision) == BUR_OK;
+}
+
 /* A stream of unknown length begins on a usual answer. */
 static void begin_growing(struct question *q)
 {
 	char usd[AMOUNT_TEXT_MAX];
 
+	if (explain_may_grow(q) && !q->has_count && q->body.n <= COUNTED_AT_ONCE && !is_plenty(q) && count_prompt(q))
+		tell_count(q);
 	if (explain_grow_begin(q))
 		rung(q, "growing", "begins on less",
 		     "the stream begins on %llu output tokens, %s USD, and its hold grows with its words",
@@ -213,7 +224,7 @@ static int call_other(struct question *q, const struct price_model *price, bool 
 }
 
 /* BUR_OK: ask again. BUR_DENIED: the caller said that it takes no other model. */
-static int degrade(struct question *q, struct outcome *o, unsigned *degrades)
+static int degrade(struct question *q, struct explained *o, unsigned *degrades)
 {
 	const struct decision *d = q->decision;
 	const struct price_model *price;
@@ -252,7 +263,7 @@ static int degrade(struct question *q, struct outcome *o, unsigned *degrades)
 }
 
 /* True: ask again. */
-static bool clamp(struct question *q, struct outcome *o)
+static bool clamp(struct question *q, struct explained *o)
 {
 	const struct decision *d = q->decision;
 	struct bound_room room = {d->room.nanousd, d->room.tokens};
@@ -310,7 +321,7 @@ static void pace(struct question *q, const struct reached *at)
 	     (long long)(at->step->pace.max_wait_ns / NS_PER_S));
 }
 
-static void slow_down(struct question *q, struct outcome *o)
+static void slow_down(struct question *q, struct explained *o)
 {
 	const struct decision *d = q->decision;
 
@@ -328,7 +339,7 @@ static void slow_down(struct question *q, struct outcome *o)
 
 /* --- the decision ------------------------------------------------------------------------------------------------- */
 
-static int block(struct question *q, struct outcome *o)
+static int block(struct question *q, struct explained *o)
 {
 	bool held = q->decision->verdict == VERDICT_HELD;
 	char names[300];
@@ -359,22 +370,19 @@ static bool grow_with(struct question *q)
 static bool count(struct question *q)
 {
 	struct bound begun = q->bound;
-	char usd[AMOUNT_TEXT_MAX];
 
 	q->bound = q->full;
 	if (q->has_count || !count_prompt(q)) {
 		q->bound = begun;
 		return false;
 	}
-	rung(q, "exact_count", "less", "the prompt has %llu tokens%s: at most %s USD",
-	     (unsigned long long)q->bound.input_tokens, q->count.exact ? "" : " by estimate",
-	     usd_text(q->bound.worst_nanousd, usd));
+	tell_count(q);
 	begin_growing(q);
 	return true;
 }
 
 /* BUR_OK: ask again. BUR_DENIED: that was the last word, *o is filled. */
-static int bend(struct question *q, struct outcome *o, unsigned *degrades)
+static int bend(struct question *q, struct explained *o, unsigned *degrades)
 {
 	if (q->decision->n_blocked > 0 && count(q))
 		return BUR_OK;
@@ -393,7 +401,7 @@ static int bend(struct question *q, struct outcome *o, unsigned *degrades)
 }
 
 /* From the first answer of the engine to the last. */
-static int climb(struct question *q, struct outcome *o)
+static int climb(struct question *q, struct explained *o)
 {
 	unsigned degrades = 0;
 	int r;
@@ -424,7 +432,7 @@ static int climb(struct question *q, struct outcome *o)
 /* --- before the engine -------------------------------------------------------------------------------------------- */
 
 /* No upper price: hard budgets refuse it. */
-static int no_bound(struct question *q, struct outcome *o, const char *why)
+static int no_bound(struct question *q, struct explained *o, const char *why)
 {
 	if (q->match.any_hard) {
 		rung(q, "price", "refused", "no upper price, which a hard budget needs: %s", why);
@@ -437,7 +445,7 @@ static int no_bound(struct question *q, struct outcome *o, const char *why)
 }
 
 /* No price at all: only budgets that say so by name let it pass. */
-static int without_price(struct question *q, struct outcome *o)
+static int without_price(struct question *q, struct explained *o)
 {
 	enum unknown_model policy = q->match.any_hard ? q->match.unknown_model : UNKNOWN_DEFAULT;
 	struct slice vendor = explain_vendor(q);
@@ -463,7 +471,7 @@ static int without_price(struct question *q, struct outcome *o)
 	return climb(q, o);
 }
 
-static int by_rule(struct question *q, struct outcome *o)
+static int by_rule(struct question *q, struct explained *o)
 {
 	struct generic_call *c = generic_call_new(q->rule);
 	int r;
@@ -484,7 +492,7 @@ static int by_rule(struct question *q, struct outcome *o)
 	return climb(q, o);
 }
 
-static int by_model(struct question *q, struct outcome *o)
+static int by_model(struct question *q, struct explained *o)
 {
 	const char *why = "";
 
@@ -507,7 +515,7 @@ static int by_model(struct question *q, struct outcome *o)
 }
 
 /* An outstanding key is refused before any budget is asked; the budgets are shown all the same. */
-static void judge_key(struct question *q, struct outcome *o)
+static void judge_key(struct question *q, struct explained *o)
 {
 	bool expired = q->key.not_after_s != 0 && q->key.not_after_s <= q->now_s;
 
@@ -519,7 +527,7 @@ static void judge_key(struct question *q, struct outcome *o)
 }
 
 /* A kill switch. */
-static bool is_stopped(struct question *q, struct outcome *o)
+static bool is_stopped(struct question *q, struct explained *o)
 {
 	const struct stop *s = q->e->guards ? stop_set_find(q->e->guards->stops, &q->facts, false) : NULL;
 	char when[TIME_TEXT_MAX];
@@ -538,7 +546,7 @@ static bool is_stopped(struct question *q, struct outcome *o)
 	return true;
 }
 
-static int decide(struct question *q, struct outcome *o)
+static int decide(struct question *q, struct explained *o)
 {
 	int r;
 
@@ -568,98 +576,11 @@ static int decide(struct question *q, struct outcome *o)
 	return by_model(q, o);
 }
 
-/* --- what the application would see ------------------------------------------------------------------------------- */
-
-static int list_blocked(struct question *q, const struct decision *d, struct refusal_budget *list)
-{
-	char when[TIME_TEXT_MAX];
-
-	for (size_t i = 0; i < d->n_blocked; i++) {
-		const struct blocked *b = &d->blocked[i];
-
-		list[i] = (struct refusal_budget){.name = slice_of(b->budget->name),
-						  .window = slice_of(b->budget->window_name),
-						  .scope = slice_of(b->scope),
-						  .unit = slice_of(explain_unit(b->budget->unit)),
-						  .limit = b->limit,
-						  .posted = b->posted,
-						  .held = b->held,
-						  .need = b->need};
-		if (b->budget->window.kind == WINDOW_TOTAL && b->budget->rolling_s == 0)
-			continue;
-		list[i].resets_at = arena_dup(&q->arena, slice_of(time_format(b->budget->window.tz, b->win_end, when)));
-		if (!list[i].resets_at.p)
-			return BUR_NOMEM;
-	}
-	return BUR_OK;
-}
-
-static int write_refusal(struct question *q, const struct outcome *o, struct buf *message, struct buf *body)
-{
-	struct refusal_budget list[MATCH_MAX];
-	struct refusal f = {.reason = o->reason, .retry_after_s = o->retry_after_s, .request_id = SLICE("req_…")};
-	int r = BUR_OK;
-
-	if (o->blocked) {
-		r = list_blocked(q, o->blocked, list);
-		if (r == BUR_OK)
-			r = refusal_budget_message(list, o->blocked->n_blocked, message);
-		f.budgets = list;
-		f.n_budgets = o->blocked->n_blocked;
-	} else {
-		r = buf_append_slice(message, slice_of(o->message));
-	}
-	f.message = buf_slice(message);
-	return r == BUR_OK ? envelope_write(q->api.family, &f, body) : r;
-}
-
-static json_t *refused_json(struct question *q, const struct outcome *o)
-{
-	int wanted = o->reason == REFUSE_BUDGET_EXCEEDED ? q->provider->block_status : 0;
-	int status = envelope_status(q->api.family, o->reason, wanted);
-	struct buf message, body;
-	json_t *answer = NULL, *out = NULL;
-
-	buf_init(&message, 16384);
-	buf_init(&body, 65536);
-	if (write_refusal(q, o, &message, &body) == BUR_OK) {
-		answer = json_loadb(buf_slice(&body).p, buf_len(&body), 0, NULL);
-		out = json_pack("{s:b,s:i,s:s,s:o,s:b,s:o,s:o}", "admitted", 0, "status", status, "code",
-				refusal_code(o->reason), "message",
-				json_stringn(buf_slice(&message).p, buf_len(&message)), "retry",
-				refusal_may_retry(o->reason), "retry_after_s",
-				o->retry_after_s ? json_integer(o->retry_after_s) : json_null(), "body",
-				answer ? answer : json_null());
-	}
-	buf_done(&message);
-	buf_done(&body);
-	return out;
-}
-
-static json_t *admitted_json(const struct question *q, const struct outcome *o)
-{
-	json_t *fields = json_object();
-	json_t *out = json_pack("{s:b,s:s,s:o,s:o,s:f,s:O}", "admitted", 1, "model", q->info.model, "held_usd",
-				explain_usd(q->worst.nanousd), "max_out",
-				q->info.has_max_out ? json_integer((json_int_t)q->info.max_out) : json_null(),
-				"delay_s", (double)(o->delay_ns / NS_PER_MS) / 1000, "headers", fields);
-
-	if (o->degraded_from[0])
-		(void)json_object_set_new(fields, "x-bursar-degraded-from", json_string(o->degraded_from));
-	if (o->clamped_to)
-		(void)json_object_set_new(fields, "x-bursar-clamped",
-					  json_sprintf("%s=%llu",
-						       q->info.max_out_field ? q->info.max_out_field : "max_tokens",
-						       (unsigned long long)o->clamped_to));
-	if (q->decision->over_budget)
-		(void)json_object_set_new(fields, "x-bursar-over-budget", json_string("1"));
-	json_decref(fields);
-	return out;
-}
+/* --- all of it ---------------------------------------------------------------------------------------------------- */
 
 int explain_ladder(struct question *q, json_t **ret_decision)
 {
-	struct outcome o = {.admitted = false, .reason = REFUSE_INTERNAL};
+	struct explained o = {.admitted = false, .reason = REFUSE_INTERNAL};
 	int r = decide(q, &o);
 
 	if (r == BUR_FULL)
@@ -673,6 +594,6 @@ int explain_ladder(struct question *q, json_t **ret_decision)
 		return r;
 	(void)is_stopped(q, &o);
 	judge_key(q, &o);
-	*ret_decision = o.admitted ? admitted_json(q, &o) : refused_json(q, &o);
+	*ret_decision = explain_answer(q, &o);
 	return *ret_decision ? BUR_OK : BUR_NOMEM;
 }

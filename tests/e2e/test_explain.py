@@ -142,6 +142,19 @@ def test_near_the_limit_the_prompt_is_counted(start_bursar):
     assert bursar.ledger()[0]["held_usd"] == told["decision"]["held_usd"]
 
 
+@pytest.mark.parametrize("limit", ["0.05 USD", "1000 USD"])
+def test_streams_begin_on_what_is_told(start_bursar, limit):
+    bursar = start_bursar({"budgets": [budget(limit, name="all", window="day")]})
+    key = bursar.create_key("ann")
+    body = chat(stream=True)
+    del body["max_tokens"]
+    told = asked(bursar, "ann", body)
+    assert "growing" in [r["rung"] for r in told["ladder"]]
+    assert send(bursar, key, body, **{"x-vendor-out": "10"}).status == 200
+    bursar.wait_settled()
+    assert bursar.ledger()[0]["held_usd"] == told["decision"]["held_usd"]
+
+
 def test_a_past_call_to_the_last_nano_dollar(start_bursar):
     bursar = start_bursar({"budgets": BUDGETS})
     key = bursar.create_key("ann", "--team", "red")
