@@ -388,6 +388,8 @@ static void explain(struct txn *t, const struct decision *d, uint64_t seen)
 	char when[MATCH_MAX][TIME_TEXT_MAX];
 	struct buf text;
 
+	free(g->why);
+	g->why = NULL;
 	for (size_t i = 0; i < d->n_blocked; i++)
 		list[i] = refusal_budget_of(&d->blocked[i], when[i]);
 	buf_init(&text, 8192);
@@ -437,7 +439,7 @@ bool txn_grow_whole(struct txn *t)
 	if (!g || g->fits || t->hold.state != HOLD_SENT)
 		return true;
 	d.n_blocked = d.n_events = 0;
-	if (extend(t, t->full_bound.output_tokens, &d) == BUR_DENIED && !g->why)
+	if (extend(t, t->full_bound.output_tokens, &d) == BUR_DENIED)
 		explain(t, &d, 0);
 	txn_tell_events(t, d.events, d.n_events);
 	return g->fits;
@@ -469,6 +471,9 @@ bool txn_grow_on(struct txn *t)
 		return true;
 	grow(t, seen, need, &d);
 	if (need <= g->out)
+		return true;
+	/* a whole answer where a stream was asked for: it is made and billed, and there is nothing left to save */
+	if (t->edge.form == EDGE_FORM_NONE)
 		return true;
 	explain(t, &d, seen);
 	return false;

@@ -278,3 +278,32 @@ def test_a_compressed_answer_that_was_not_asked_for_breaks_off(start_bursar):
         assert any(x["event"] == "budget.cut" for x in bursar.log_lines())
     finally:
         upstream.stop()
+
+
+def test_a_whole_answer_where_a_stream_was_asked_for_is_passed_on(start_bursar):
+    """It is made and billed: to break it off would save nothing."""
+    text = "word " * 3000
+    body = json.dumps({"object": "chat.completion", "model": "gpt-4.1-mini",
+                       "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+                       "usage": {"prompt_tokens": 5, "completion_tokens": 3001, "total_tokens": 3006}}).encode()
+
+    def script(self, c):
+        if self.read_request(c) is None:
+            return
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        c.sendall(head.encode() + body[:9000])
+        time.sleep(0.05)
+        c.sendall(body[9000:])
+
+    upstream = ScriptedVendor(script)
+    try:
+        bursar = start_bursar({
+            "providers": {"openai": {"base_url": f"http://127.0.0.1:{upstream.plain}"}},
+            "budgets": [budget(f"{2000 * OUT / 1e9:.9f} USD", **BLOCK)]})
+        answer = call(bursar.proxy, "/openai" + CHAT, stream_of(), timeout=60)
+        assert answer.status == 200 and answer.body == body
+        bursar.wait_settled()
+        (row,) = bursar.ledger()
+        assert nanousd(row["usd"]) == 5 * 400 + 3001 * OUT and "overrun" in row["flags"]
+    finally:
+        upstream.stop()
