@@ -319,9 +319,16 @@ static int load_upstream(void *ctx, struct slice name, struct slice json, int64_
 	return r == BUR_NOTFOUND ? BUR_OK : r; /* its set is full: it cannot be watched */
 }
 
+/* Quarantines, and those that are over. */
+struct loops {
+	struct guards *g;
+	char over[SWITCHES_MAX][SWITCH_NAME_MAX];
+	size_t n;
+};
+
 static int load_loop(void *ctx, struct slice name, struct slice json, int64_t ts_ns)
 {
-	struct guards *g = ctx;
+	struct loops *l = ctx;
 	struct guard_loop_view v = {0};
 	json_t *o = value_of(name, json);
 	int64_t left = json_integer_value(json_object_get(o, "until_ns")) - clock_wall_ns();
@@ -338,9 +345,29 @@ static int load_loop(void *ctx, struct slice name, struct slice json, int64_t ts
 		left = RUNAWAY_QUARANTINE_MAX_NS;
 	v.until_ns = clock_mono_ns() + left;
 	if (o && left > 0)
-		r = guard_loop_restore(g->guard, &v, clock_mono_ns());
+		r = guard_loop_restore(l->g->guard, &v, clock_mono_ns());
+	else if (l->n < SWITCHES_MAX)
+		(void)slice_to_cstr(name, l->over[l->n++], SWITCH_NAME_MAX);
 	json_decref(o);
 	return r == BUR_FULL ? BUR_OK : r;
+}
+
+static int load_loops(struct guards *g)
+{
+	struct switch_change gone[SWITCHES_MAX] = {{0}};
+	struct loops *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return BUR_NOMEM;
+	l->g = g;
+	r = switches_each(g->store, SLICE("loop/"), load_loop, l);
+	for (size_t i = 0; i < l->n; i++)
+		gone[i].name = l->over[i];
+	if (r == BUR_OK)
+		r = switches_put(g->store, gone, l->n);
+	free(l);
+	return r;
 }
 
 /* --- what was spent ----------------------------------------------------------------------------------------------- */
@@ -451,6 +478,6 @@ int guards_load(struct guards *g)
 	if (r == BUR_OK)
 		r = switches_each(g->store, SLICE("upstream/"), load_upstream, g);
 	if (r == BUR_OK)
-		r = switches_each(g->store, SLICE("loop/"), load_loop, g);
+		r = load_loops(g);
 	return r;
 }

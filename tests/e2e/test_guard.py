@@ -2,13 +2,14 @@
 
 import json
 import re
+import sqlite3
 import threading
 import time
 
 import pytest
 
 from harness import (CHAT, MESSAGES, PREFIX, GENERATE, ScriptedVendor, Wire, budget, call, chat, field, gemini, messages,
-                     nanousd, request_bytes, wait_for)
+                     nanousd, open_tunnel, request_bytes, wait_for)
 
 OPENAI = "/openai" + CHAT
 REASON = "leaked on a forum"
@@ -28,6 +29,14 @@ def events(bursar, name):
 
 def breaker(bursar, name):
     return {b["name"]: b for b in bursar.api("/api/v1/breakers")["breakers"]}.get(name)
+
+
+def outbox(bursar, kind):
+    db = sqlite3.connect(f"file:{bursar.data}/bursar.db?mode=ro", uri=True)
+    try:
+        return [json.loads(p) for (p,) in db.execute("SELECT payload FROM outbox WHERE kind=? ORDER BY id", (kind,))]
+    finally:
+        db.close()
 
 
 # --- kill switches ----------------------------------------------------------------------------------------------------
@@ -142,6 +151,33 @@ def test_a_stop_survives_kill_9_and_is_shown(bursar):
     bursar.cli("resume", "--everything", "--reason", "over")
     bursar.start()
     assert ask(bursar).status == 200
+
+
+def test_a_user_that_the_client_names_can_be_stopped(bursar):
+    bursar.api("/api/v1/stops", "POST", {"user": "carl", "reason": REASON})
+    assert ask(bursar, headers={"x-litellm-end-user-id": "carl"}).status == 402
+    assert ask(bursar, headers={"x-litellm-end-user-id": "dora"}).status == 200
+
+
+def test_tunnels_of_a_stopped_key(vendor443, intercepting, names):
+    """Inside an intercepted one the call is refused in the vendor's words; a blind one is not opened, and cut ends it."""
+    names.names["vendor.test"] = "127.0.0.2"
+    bursar = intercepting({"hosts": [{"host": "vendor.test", "do": "tunnel"}]})
+    key = bursar.create_key("ann")
+    blind, head = open_tunnel(bursar.proxy, "vendor.test:443", vendor443.ca, credential=f"user:{key}")
+    assert head[0] == 200
+    bursar.api("/api/v1/stops", "POST", {"key": "ann", "reason": REASON, "cut": True})
+    assert not blind.more()  # ended
+    w, head = open_tunnel(bursar.proxy, "api.openai.com:443", bursar.ca_pem, credential=f"user:{key}")
+    assert head[0] == 200
+    w.send(request_bytes(CHAT, chat(), host="api.openai.com", headers={"authorization": "Bearer sk-own"}))
+    a = w.read_answer()
+    assert a.status == 402 and a.json()["error"]["code"] == "stopped"
+    _, head = open_tunnel(bursar.proxy, "vendor.test:443", vendor443.ca, credential=f"user:{key}")
+    assert head[0] == 402
+    bursar.api("/api/v1/stops", "DELETE", {"key": "ann", "reason": "over"})
+    _, head = open_tunnel(bursar.proxy, "vendor.test:443", vendor443.ca, credential=f"user:{key}")
+    assert head[0] == 200
 
 
 def test_a_stop_with_cut_ends_running_streams(vendor, bursar):
@@ -278,6 +314,9 @@ def test_a_call_that_is_too_dear_opens_the_cost_breaker(vendor, start_bursar):
     assert (b["state"], b["cause"], b["refused"]) == ("open", "single_call", 2)
     (event,) = events(bursar, "breaker.cost")
     assert event["to"] == "open" and event["threshold"] == 10_000_000 and event["value"] > 10_000_000
+    wait_for(lambda: outbox(bursar, "breaker.cost"), "its event")
+    (told,) = outbox(bursar, "breaker.cost")
+    assert (told["name"], told["to"], told["threshold"]) == ("all", "open", 10_000_000) and told["until"]
     # it is open after a restart too, and a person can close it
     bursar.kill9()
     bursar.start()
@@ -340,6 +379,8 @@ def test_a_loop_puts_its_key_in_quarantine_and_resume_lifts_it(vendor, start_bur
     assert ask(bursar, chat(text="something else"), headers=by_key(key)).status == 429
     (event,) = events(bursar, "runaway")
     assert (event["key"], event["cause"]) == ("ann", "repeat")
+    wait_for(lambda: outbox(bursar, "runaway"), "its event")
+    assert [e["name"] for e in outbox(bursar, "runaway")] == ["ann"]
     (row,) = bursar.api("/api/v1/breakers")["quarantine"]
     assert row["key"] == "ann"
     bursar.kill9()
