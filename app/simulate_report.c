@@ -160,8 +160,7 @@ static json_t *assumptions(void)
 	static const char *const texts[] = {
 	    "callers would not have tried again after a refusal, and would have sent the same calls after a delay",
 	    "calls that were refused at the time are not in the ledger, so they are not here either",
-	    "budgets of tokens and requests are judged by what calls used, as the ledger has no bound of it; budgets "
-	    "of USD by what calls held",
+	    "budgets of USD are judged by what calls held; of tokens and requests by what calls used",
 	    "windows that were open at the beginning start with what was really spent in them; pacing starts fresh",
 	    "degraded calls are taken to use the same tokens, at today's prices of the other model",
 	    "clamped calls are an upper estimate: they are judged by the input that was billed, not by its bound",
