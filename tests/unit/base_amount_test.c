@@ -48,6 +48,21 @@ static void test_worked_example(void **state)
 	assert_int_equal(cost_format_usd(&sum, text, 11), BUR_TOOBIG);
 }
 
+/* Where the exact fraction needs more than 64 bits. */
+static void test_large_costs_are_rounded_up(void **state)
+{
+	struct cost_sum sum = {0};
+	int64_t nanousd;
+
+	(void)state;
+	assert_int_equal(cost_add(&sum, UINT64_C(1000000000000000), 1000, 1), BUR_OK);
+	assert_int_equal(cost_ceil_nanousd(&sum, &nanousd), BUR_OK);
+	assert_int_equal(nanousd, INT64_C(1000000000000000));
+	assert_int_equal(cost_add(&sum, 1, 1, 3600000), BUR_OK);
+	assert_int_equal(cost_ceil_nanousd(&sum, &nanousd), BUR_OK);
+	assert_int_equal(nanousd, INT64_C(1000000000000001));
+}
+
 static void test_rounding(void **state)
 {
 	struct cost_sum sum = {0};
@@ -230,9 +245,10 @@ static void test_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_checked_sums), cmocka_unit_test(test_worked_example), cmocka_unit_test(test_rounding),
-	    cmocka_unit_test(test_cost_limits),  cmocka_unit_test(test_decimals),       cmocka_unit_test(test_usd_text),
-	    cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_checked_sums), cmocka_unit_test(test_worked_example),
+	    cmocka_unit_test(test_rounding),     cmocka_unit_test(test_large_costs_are_rounded_up),
+	    cmocka_unit_test(test_cost_limits),  cmocka_unit_test(test_decimals),
+	    cmocka_unit_test(test_usd_text),     cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests_name("base_amount", tests, NULL, NULL);

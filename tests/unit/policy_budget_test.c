@@ -240,6 +240,60 @@ static void bad_steps(void **state)
 	assert_refused(&b, 1, "`b`", "steps");
 }
 
+static void bad_kinds_and_figures(void **state)
+{
+	struct budget b = budget_of("b", 1);
+
+	(void)state;
+	b.unit = (enum amount_unit)(UNIT_REQUESTS + 1);
+	assert_refused(&b, 1, "`b`", "unit");
+	b = budget_of("b", 1);
+	b.mode = (enum budget_mode)(MODE_SHADOW + 1);
+	assert_refused(&b, 1, "`b`", "mode");
+	b = budget_of("b", 1);
+	b.unknown_model = (enum unknown_model)(UNKNOWN_CHARGE + 1);
+	assert_refused(&b, 1, "`b`", "unknown_model");
+	b = budget_of("b", 1);
+	b.unknown_charge_nanousd = -1;
+	assert_refused(&b, 1, "`b`", "unknown_model");
+	b = budget_of("b", 1);
+	b.group = "";
+	assert_refused(&b, 1, "`b`", "group");
+	b = budget_of("b", 1);
+	b.parent = "\x7f";
+	assert_refused(&b, 1, "`b`", "parent");
+	b = budget_of("b", 1);
+	b.window.kind = (enum window_kind)(WINDOW_TOTAL + 1);
+	assert_refused(&b, 1, "`b`", "window");
+	b = budget_of("b", 1);
+	b.window.month_anchor = 29;
+	assert_refused(&b, 1, "`b`", "28");
+	b = budget_of("b", 1);
+	b.fiscal_month = 13;
+	assert_refused(&b, 1, "`b`", "fiscal");
+	b = budget_of("b", 1);
+	b.rolling_s = 61;
+	assert_refused(&b, 1, "`b`", "rolling");
+	b.rolling_s = INT64_C(367) * DAY_S;
+	assert_refused(&b, 1, "`b`", "rolling");
+	assert_refused(&b, BUDGETS_MAX + 1, "4097", "4096");
+}
+
+static void the_longest_rolling_window_is_known(void **state)
+{
+	struct budget defs[3] = {budget_of("a", 1), budget_of("b", 1), budget_of("c", 1)};
+	struct budget_set *set = set_of(defs, 1);
+
+	(void)state;
+	assert_int_equal(budget_set_longest_rolling_s(set), 0);
+	budget_set_free(set);
+	defs[1].rolling_s = DAY_S;
+	defs[2].rolling_s = HOUR_S;
+	set = set_of(defs, 3);
+	assert_int_equal(budget_set_longest_rolling_s(set), DAY_S + DAY_S / 60);
+	budget_set_free(set);
+}
+
 static void assert_bad_step(const struct budget_step *s, enum amount_unit unit, const char *what)
 {
 	struct budget b = budget_of("b", 1);
@@ -565,6 +619,8 @@ int main(void)
 	    cmocka_unit_test(bad_numbers),
 	    cmocka_unit_test(bad_names),
 	    cmocka_unit_test(bad_steps),
+	    cmocka_unit_test(bad_kinds_and_figures),
+	    cmocka_unit_test(the_longest_rolling_window_is_known),
 	    cmocka_unit_test(each_kind_of_step_has_its_bounds),
 	    cmocka_unit_test(pace_steps_are_sane),
 	    cmocka_unit_test(degrade_maps_name_two_models),

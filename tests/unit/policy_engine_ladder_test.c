@@ -601,6 +601,21 @@ static void r7_5_the_engines_time_is_guarded(void **state)
 	world_done(&w);
 }
 
+static void r7_5_the_guard_can_be_off(void **state)
+{
+	struct engine_config cfg = {.max_meters = 1, .believe_clock = true};
+	struct budget b = budget_of("b", 100);
+	struct budget_set *set = set_of(&b, 1);
+	struct engine *e = engine_new(set, &cfg);
+
+	(void)state;
+	assert_non_null(e);
+	assert_int_equal(engine_time_s(e, NOON * S, 7 * S), NOON);
+	assert_int_equal(engine_time_s(e, (NOON + DAY_S) * S, 8 * S), NOON + DAY_S);
+	engine_free(e);
+	budget_set_free(set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -628,6 +643,7 @@ int main(void)
 	    cmocka_unit_test(a_new_limit_moves_the_rungs),
 	    cmocka_unit_test(preview_decides_and_changes_nothing),
 	    cmocka_unit_test(r7_5_the_engines_time_is_guarded),
+	    cmocka_unit_test(r7_5_the_guard_can_be_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
