@@ -19,7 +19,7 @@
 #define START_TOKENS 1024
 #define START_MIN 128
 #define START_MAX 16384
-#define START_SHARE_PPM 950000
+#define START_SHARE_PPM 980000
 /* A call that could begin only with less than this beyond the allowance is not worth its input... */
 #define BEGIN_MIN 8
 #define BEGIN_SHARE 64 /* ...or, for a long prompt, with less than one token for so many of its own. */
