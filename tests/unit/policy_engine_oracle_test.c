@@ -90,6 +90,17 @@ static void tell_budget(const struct budget *b)
 	tell("\n");
 }
 
+static void scope_text(const struct counter *c, char *dst, size_t size)
+{
+	int n = 0;
+
+	dst[0] = '\0';
+	if (c->user >= 0)
+		n = snprintf(dst, size, "user=%s", users[c->user]);
+	if (c->team >= 0)
+		(void)snprintf(dst + n, size - (size_t)n, "%steam=%s", n ? "," : "", teams[c->team]);
+}
+
 static int counter_of(int budget, int user, int team)
 {
 	const struct budget *b = &model.defs[budget];
@@ -107,6 +118,7 @@ static int counter_of(int budget, int user, int team)
 	}
 	REQUIRE(model.n_counters < COUNTERS);
 	model.counters[model.n_counters] = c;
+	scope_text(&c, model.scopes[model.n_counters], sizeof(model.scopes[0]));
 	model.current[model.n_counters] = counter_window(model.n_counters);
 	return model.n_counters++;
 }

@@ -375,10 +375,8 @@ static void same_decision(const struct decision *d, const struct ask *a, const s
 static void same_view(const struct meter_view *v, int counter, int64_t window, bool closing)
 {
 	struct sums s = count(counter, window);
-	char scope[SCOPE_SIZE];
 
-	scope_text(&model.counters[counter], scope, sizeof(scope));
-	SAME(strcmp(v->scope, scope), 0);
+	SAME(strcmp(v->scope, model.scopes[counter]), 0);
 	SAME(strcmp(v->budget->name, counter_budget(counter)->name), 0);
 	SAME(v->win_start, window - counter_budget(counter)->rolling_s);
 	SAME(v->limit, counter_budget(counter)->limit);

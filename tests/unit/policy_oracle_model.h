@@ -121,6 +121,7 @@ static struct {
 	struct budget defs[BUDGETS];
 	int n_budgets, n_counters, n_holds, n_fixes;
 	struct counter counters[COUNTERS]; /* in the order of creation, as the engine's */
+	char scopes[COUNTERS][32];
 	struct model_credit credits[COUNTERS][CREDITS];
 	int n_credits[COUNTERS];
 	int64_t current[COUNTERS]; /* the window that was last seen open */
@@ -168,33 +169,40 @@ static struct fix *fix_of(int counter, int64_t window)
 	return &model.fixes[model.n_fixes++];
 }
 
-static void scope_text(const struct counter *c, char *dst, size_t size)
+static struct slice scope_of(int counter)
 {
-	int n = 0;
-
-	dst[0] = '\0';
-	if (c->user >= 0)
-		n = snprintf(dst, size, "user=%s", users[c->user]);
-	if (c->team >= 0)
-		(void)snprintf(dst + n, size - (size_t)n, "%steam=%s", n ? "," : "", teams[c->team]);
+	return slice_of(model.scopes[counter]);
 }
 
 static uint64_t meter_uid_of(int counter)
 {
-	char scope[SCOPE_SIZE];
-
-	scope_text(&model.counters[counter], scope, sizeof(scope));
-	return meter_uid(counter_budget(counter)->name, slice_of(scope));
+	return meter_uid(counter_budget(counter)->name, scope_of(counter));
 }
 
 /* --- windows ------------------------------------------------------------------------------------------------------ */
 
-/* By libc and by hand, in UTC. */
-static int64_t window_start(const struct budget *b, int64_t now, int64_t *ret_end)
+/* libc is slow: the last month is remembered. */
+static int64_t month_start(int64_t now, int64_t *ret_end)
 {
+	static int64_t start, end;
 	time_t t = (time_t)now;
 	struct tm tm;
 
+	if (now < start || now >= end) {
+		gmtime_r(&t, &tm);
+		tm.tm_mday = 1;
+		tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+		start = timegm(&tm);
+		tm.tm_mon++;
+		end = timegm(&tm);
+	}
+	*ret_end = end;
+	return start;
+}
+
+/* By libc and by hand, in UTC. */
+static int64_t window_start(const struct budget *b, int64_t now, int64_t *ret_end)
+{
 	if (b->rolling_s > 0) {
 		int64_t bucket = b->rolling_s / 60;
 
@@ -209,13 +217,7 @@ static int64_t window_start(const struct budget *b, int64_t now, int64_t *ret_en
 		*ret_end = (now / 86400 + 1) * 86400;
 		return now / 86400 * 86400;
 	case WINDOW_MONTH:
-		gmtime_r(&t, &tm);
-		tm.tm_mday = 1;
-		tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
-		t = timegm(&tm);
-		tm.tm_mon++;
-		*ret_end = timegm(&tm);
-		return t;
+		return month_start(now, ret_end);
 	default:
 		*ret_end = INT64_MAX;
 		return 0;

@@ -355,11 +355,8 @@ static void op_time(void)
 
 static int restore(int c, int64_t window, int64_t end, int64_t posted, int64_t credit, uint32_t mask)
 {
-	char scope[SCOPE_SIZE];
-
-	scope_text(&model.counters[c], scope, sizeof(scope));
-	return engine_restore(engine, slice_of(counter_budget(c)->name), slice_of(scope), window, end, posted, credit,
-			      mask, model.now);
+	return engine_restore(engine, slice_of(counter_budget(c)->name), scope_of(c), window, end, posted, credit, mask,
+			      model.now);
 }
 
 static void op_restore(void)
@@ -416,18 +413,15 @@ static void restore_counter(int c)
 {
 	int64_t now_in = counter_window(c), bucket = counter_budget(c)->rolling_s / 60;
 	struct engine_change change;
-	char scope[SCOPE_SIZE];
 
 	restore_row(c, now_in);
 	for (int i = 1; i <= 60 && bucket > 0; i++)
 		restore_row(c, now_in - i * bucket);
-	scope_text(&model.counters[c], scope, sizeof(scope));
 	for (int i = 0; i < model.n_credits[c]; i++) {
 		const struct model_credit *k = &model.credits[c][i];
 		struct engine_credit credit = {k->left, k->expires, k->carry};
 
-		SAME(engine_credit(engine, slice_of(counter_budget(c)->name), slice_of(scope), &credit, model.now,
-				   &change),
+		SAME(engine_credit(engine, slice_of(counter_budget(c)->name), scope_of(c), &credit, model.now, &change),
 		     BUR_OK);
 	}
 }
@@ -526,14 +520,12 @@ static void op_credit(int c)
 	int64_t window = counter_window(c), end = window_end(c, window);
 	bool lasts = !k.carry_over && k.expires_s >= end; /* to the end of the window */
 	struct engine_change change;
-	char scope[SCOPE_SIZE];
 	struct sums s;
 	int r;
 
-	scope_text(&model.counters[c], scope, sizeof(scope));
 	tell("credit for counter %d: %lld until %lld%s\n", c, (long long)k.amount, (long long)k.expires_s,
 	     k.carry_over ? ", carried over" : "");
-	r = engine_credit(engine, slice_of(counter_budget(c)->name), slice_of(scope), &k, model.now, &change);
+	r = engine_credit(engine, slice_of(counter_budget(c)->name), scope_of(c), &k, model.now, &change);
 	if (k.amount <= 0 || (k.carry_over && is_rolling(c))) {
 		SAME(r, BUR_INVALID);
 		return;
@@ -564,12 +556,10 @@ static void op_adjust(int c)
 	int64_t window = counter_window(c), delta = between(-30, 60);
 	struct engine_change change;
 	struct sums s = count(c, window);
-	char scope[SCOPE_SIZE];
 	int r;
 
-	scope_text(&model.counters[c], scope, sizeof(scope));
 	tell("charge %lld to counter %d\n", (long long)delta, c);
-	r = engine_adjust(engine, slice_of(counter_budget(c)->name), slice_of(scope), delta, model.now, &change);
+	r = engine_adjust(engine, slice_of(counter_budget(c)->name), scope_of(c), delta, model.now, &change);
 	if (stuck(c)) {
 		SAME(r, BUR_FULL);
 		return;
