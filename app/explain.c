@@ -86,11 +86,9 @@ static int take_number(struct question *q, const char *field, int64_t fallback, 
 static int find_key(void *ctx, const struct key_row *row)
 {
 	struct question *q = ctx;
-	struct slice wanted = q->facts.v[FACT_KEY];
-	uint8_t digest[32];
 
-	key_digest(wanted, digest);
-	if (!slice_eq(wanted, slice_of(row->name)) && memcmp(digest, row->digest, sizeof(digest)) != 0)
+	if (!slice_eq(q->facts.v[FACT_KEY], slice_of(row->name)) &&
+	    memcmp(q->key_digest, row->digest, sizeof(q->key_digest)) != 0)
 		return BUR_OK;
 	q->key = *row;
 	q->key_known = true;
@@ -130,6 +128,7 @@ static int read_who(struct question *q)
 
 	for (size_t i = 0; i < ARRAY_LEN(names) && r == BUR_OK; i++)
 		r = take(q, names[i].field, NAME_BYTES_MAX, &v[names[i].fact]);
+	key_digest(v[FACT_KEY], q->key_digest);
 	if (r == BUR_OK && v[FACT_KEY].n > 0)
 		r = keys_each(q->e->store, find_key, q);
 	if (r < 0)

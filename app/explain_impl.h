@@ -37,6 +37,7 @@ struct question {
 	const char *field;
 	struct arena arena;
 	/* who */
+	uint8_t key_digest[32]; /* of the text that was given, which may be the key itself */
 	struct key_row key;
 	bool key_known;
 	struct facts facts;

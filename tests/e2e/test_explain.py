@@ -184,6 +184,14 @@ def test_a_revoked_key_is_said_to_be(start_bursar):
     assert told["principal"]["key_state"] == "revoked" and told["decision"]["status"] == 401
 
 
+def test_a_key_may_be_named_by_its_text_which_is_not_repeated(start_bursar):
+    bursar = start_bursar({"budgets": BUDGETS})
+    key = bursar.create_key("ann", "--team", "red")
+    words = bursar.cli("explain", "--key", key, "--provider", "openai", "--model", "gpt-4.1-mini", "--format", "json").stdout
+    assert key not in words and json.loads(words)["principal"]["key"] == "ann"
+    assert "no virtual key" in explain(bursar, "--key", "x", "--provider", "openai", "--model", "m")["principal"]["key_state"]
+
+
 @pytest.mark.parametrize("ask", [
     {"provider": "openai"}, {"provider": 7}, {"provider": "nobody", "model": "m"}, {"model": "gpt-5"},
     {"provider": "openai", "model": "gpt-5", "max_out": -1}, {"provider": "openai", "model": "gpt-5", "tags": ["a"]},
