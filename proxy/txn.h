@@ -344,6 +344,14 @@ void txn_guard_answer(struct txn *, const struct h1_head *);
 /* The user of a client that may name one, when it is another than its key's; empty: the key's. */
 struct slice txn_guard_user(const struct txn *);
 
+/* The request's body where it lies now: a call that waited may find the connection's buffer moved. */
+static inline struct slice txn_body(const struct txn *t)
+{
+	if (t->body_in_place && t->client)
+		return slice_sub(buf_slice(&t->client->in), 0, t->body.n);
+	return t->body;
+}
+
 /* txn_once.c: when the body is there. Sets once_key where the vendor bills repeats of this call once. */
 void txn_once_find(struct txn *);
 

@@ -193,13 +193,13 @@ static uint64_t print_of(struct slice a, struct slice b)
  * and, with Anthropic, the request asks for it. */
 static uint64_t prefix_of(const struct txn *t)
 {
-	struct slice mark = SLICE("\"cache_control\"");
+	struct slice mark = SLICE("\"cache_control\""), body = txn_body(t);
 
-	if (t->body.n < PREFIX_BYTES || !t->price || !price_model_has(t->price, PRICE_CR))
+	if (body.n < PREFIX_BYTES || !t->price || !price_model_has(t->price, PRICE_CR))
 		return 0;
-	if (t->target.api.family == FAMILY_ANTHROPIC && !memmem(t->body.p, t->body.n, mark.p, mark.n))
+	if (t->target.api.family == FAMILY_ANTHROPIC && !memmem(body.p, body.n, mark.p, mark.n))
 		return 0;
-	return print_of(slice_of(t->info.model), slice_sub(t->body, 0, PREFIX_BYTES));
+	return print_of(slice_of(t->info.model), slice_sub(body, 0, PREFIX_BYTES));
 }
 
 static bool loop_admits(struct txn *t, enum step_result *ret)
@@ -210,10 +210,10 @@ static bool loop_admits(struct txn *t, enum step_result *ret)
 
 	if (cfg->runaway_action == RUNAWAY_OFF || worst_of(t) == 0 || call.id == 0)
 		return true;
-	if (t->body.n > 0 && !t->stream_body && t->body_coding.n == 0) {
-		call.fingerprint = print_of(t->target.path, t->body);
+	if (t->body.n > 0 && !t->stream_body)
+		call.fingerprint = print_of(t->target.path, txn_body(t));
+	if (t->body.n > 0 && !t->stream_body && t->body_coding.n == 0)
 		call.prefix = prefix_of(t);
-	}
 	if (guard_loop_start(guard_of(t), &call, t->key_name, now_ns, &t->guarded->loop, &until_ns) == BUR_OK) {
 		t->guarded->in_loop = true;
 		return true;

@@ -28,14 +28,14 @@ void txn_once_find(struct txn *t)
 {
 	const char *name = t->target.provider->bills_once_by;
 	uint8_t digest[SHA256_DIGEST_LENGTH];
-	struct slice value, id;
+	struct slice value, id, body = txn_body(t);
 	char hex[2 * sizeof(digest) + 1];
 
 	t->once_key = 0;
 	if (!name || !t->worker->proxy->once || t->stream_body || txn_is_late(t))
 		return;
 	value = only_value(t->head, slice_of(name));
-	if (value.n == 0 || !SHA256((const unsigned char *)(t->body.n ? t->body.p : ""), t->body.n, digest))
+	if (value.n == 0 || !SHA256((const unsigned char *)(body.n ? body.p : ""), body.n, digest))
 		return;
 	hex_encode(digest, sizeof(digest), hex);
 	id = arena_printf(&t->arena, "once " SLICE_FMT " " SLICE_FMT " " SLICE_FMT " %s", SLICE_ARG(t->key_name),
