@@ -4,7 +4,7 @@
 #include "base/error.h"
 
 #define START_TOKENS 1024
-#define BEGIN_MIN 32 /* beyond the allowance; with less a call is not worth its input */
+#define BEGIN_MIN 8 /* beyond the allowance; with less a call is not worth its input */
 
 static uint64_t answers(const struct question *q)
 {
