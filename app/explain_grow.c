@@ -4,7 +4,9 @@
 #include "base/error.h"
 
 #define START_TOKENS 1024
-#define BEGIN_MIN 8 /* beyond the allowance; with less a call is not worth its input */
+/* Beyond the allowance; with less a call is not worth its input, nor with less than a share of a long prompt. */
+#define BEGIN_MIN 8
+#define BEGIN_SHARE 64
 
 static uint64_t answers(const struct question *q)
 {
@@ -49,8 +51,8 @@ static bool shows_its_bill(const struct question *q)
 	const struct request_info *i = &q->info;
 
 	return is_text_kind(q->api.kind) && !i->hosted_tools && !i->audio_output && !i->prediction && !i->background &&
-	       !i->agent && !price_model_hides_reasoning(q->price) && !price_model_has(q->price, PRICE_OUT_IMAGE) &&
-	       is_by_tokens(q->price);
+	       !i->agent && !price_model_hides_reasoning(q->price, i->thinking) &&
+	       !price_model_has(q->price, PRICE_OUT_IMAGE) && is_by_tokens(q->price);
 }
 
 static bool is_counted_hard(const struct question *q)
@@ -99,7 +101,8 @@ bool explain_grow_begin(struct question *q)
 
 bool explain_grow_with(struct question *q, const struct amounts *room)
 {
-	uint64_t from = allowance(q) + BEGIN_MIN * answers(q), to = q->bound.output_tokens, best = 0;
+	uint64_t least = BEGIN_MIN * answers(q), share = q->full.input_tokens / BEGIN_SHARE;
+	uint64_t from = allowance(q) + (share > least ? share : least), to = q->bound.output_tokens, best = 0;
 	struct bound b;
 
 	if (!explain_may_grow(q) || room->requests < 1 || to <= from)
