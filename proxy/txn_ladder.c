@@ -111,29 +111,68 @@ static bool lower_to_model(struct txn *t)
 	return true;
 }
 
+/* Fewer tokens than this are no answer: for the budget, or beside the thinking that the vendor insists on. */
+static uint64_t least_out(const struct txn *t, const struct decision *d)
+{
+	uint64_t thought = least(t->info.thinking_min, t->info.thinking_budget);
+
+	return d->min_out > thought ? d->min_out : thought + 1;
+}
+
+/* `b` is the call's bound with n tokens. */
+static bool clamp_to(struct txn *t, uint64_t n, const struct bound *b)
+{
+	uint64_t asked = bound_answer_tokens(t->price, t->target.api.kind, &t->info);
+
+	if (t->asked_has_max_out)
+		asked = t->asked_max_out;
+	if (n < asked) {
+		if (!edit_thinking(t, asked, n) || !edit_max_out(t, n))
+			return false;
+		set_max_out(t, n);
+		t->default_out = false;
+	}
+	t->bound = t->full_bound = *b;
+	txn_grow_begin(t);
+	return true;
+}
+
+static uint64_t find_max_out(const struct txn *t, const struct request_info *q, const struct bound_room *room,
+			     struct bound *ret)
+{
+	return bound_max_out(t->price, t->target.api.kind, q, at_s(t), t->has_count ? &t->count : NULL,
+			     t->worker->match.estimate_input, room, ret);
+}
+
+/* What is left is too little even for the least answer. It is refused for that, and not for all that it asked for:
+ * money that others hold would be enough when it comes back, and then the refusal is not final. */
+static void ask_for_least(struct txn *t, uint64_t n)
+{
+	struct bound_room all = {INT64_MAX, INT64_MAX};
+	struct request_info q = t->info;
+	struct bound b;
+
+	if (t->growing || n >= bound_answer_tokens(t->price, t->target.api.kind, &q))
+		return;
+	q.has_max_out = true;
+	q.max_out = n;
+	if (find_max_out(t, &q, &all, &b) == n)
+		(void)clamp_to(t, n, &b);
+}
+
 static bool clamp(struct txn *t, const struct decision *d)
 {
 	struct bound_room room = {d->room.nanousd, d->room.tokens};
-	uint64_t asked, n;
 	struct bound b;
+	uint64_t n;
 
 	if (!can_clamp(t))
 		return false;
-	asked = bound_answer_tokens(t->price, t->target.api.kind, &t->info);
-	n = bound_max_out(t->price, t->target.api.kind, &t->info, at_s(t), t->has_count ? &t->count : NULL,
-			  t->worker->match.estimate_input, &room, &b);
-	if (n == 0 || n < d->min_out)
-		return false;
-	if (t->asked_has_max_out)
-		asked = t->asked_max_out;
-	if (n < asked && (!edit_thinking(t, asked, n) || !edit_max_out(t, n)))
-		return false;
-	if (n < asked)
-		set_max_out(t, n);
-	t->default_out = t->default_out && n >= asked;
-	t->bound = t->full_bound = b;
-	txn_grow_begin(t);
-	return true;
+	n = find_max_out(t, &t->info, &room, &b);
+	if (n >= least_out(t, d))
+		return clamp_to(t, n, &b);
+	ask_for_least(t, least_out(t, d));
+	return false;
 }
 
 /* --- another model ------------------------------------------------------------------------------------------------ */
@@ -190,7 +229,7 @@ static bool edit_path(struct txn *t, struct slice name)
 	path_n = path_n - g->api.model.n + segment.n;
 	g->query = g->query.n > 0 ? slice_sub(all, path_n + 1, all.n) : SLICE_NONE;
 	g->path = slice_sub(all, 0, path_n);
-	g->api.model = slice_sub(all, from, from + segment.n);
+	g->api.model = slice_sub(all, from, segment.n);
 	g->path_query = all;
 	return true;
 }

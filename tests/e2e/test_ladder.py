@@ -57,8 +57,10 @@ class Caller:
         return self.vendor.bill()[answer.name]
 
     def row(self, answer):
-        self.bursar.wait_settled()
-        (row,) = [r for r in self.bursar.ledger() if "req_" + r["id"].removeprefix("req_") == answer["x-bursar-request-id"]]
+        def its():
+            return [r for r in self.bursar.ledger() if "req_" + r["id"].removeprefix("req_") == answer["x-bursar-request-id"]]
+
+        (row,) = wait_for(its, "the call's row")
         return row
 
 
@@ -214,6 +216,23 @@ def test_usage_is_asked_for_and_the_output_bounded_in_one_body(start):
     bill, row = caller.bill(answer), caller.row(answer)
     assert 256 <= bill["max_out"] == bill["output"] and bill["nanousd"] <= limit
     assert nanousd(row["usd"]) == bill["nanousd"] and b'"usage"' not in answer.body
+
+
+def test_money_that_is_only_held_is_worth_waiting_for(start, vendor):
+    """A call is refused for the least answer that it would take, not for all that it asked for."""
+    path = "/openai" + CHAT
+    limit = hold_of(start, path, chat(4000))
+    caller = start(steps({"do": "clamp"}, NOBODY_ALERTS, limit=usd(limit)))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        first = pool.submit(caller, path, chat(4000), 2000, x_vendor_delay_ms=1500)
+        wait_for(lambda: caller.bursar.held() > 0, "the first call to hold")
+        second = caller(path, chat(4000))
+        assert second.status == 429 and 1 <= int(second["retry-after"]) <= 60, second.body
+        assert first.result().status == 200
+    caller.bursar.wait_settled()
+    third = caller(path, chat(4000), out=4000)
+    assert third.status == 200 and third["x-bursar-clamped"]
+    assert caller(path, chat(4000)).status == 402
 
 
 @pytest.mark.parametrize("parallel", [100])
