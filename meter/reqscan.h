@@ -113,6 +113,7 @@ struct request_info {
 	 * number's place, and the least that the vendor takes. */
 	uint64_t thinking_budget, thinking_min;
 	struct body_span thinking_edit;
+	bool thinking; /* the request says something about reasoning */
 };
 
 enum reqscan_error {

@@ -518,6 +518,10 @@ static void take_presence(struct reqscan *s, uint8_t id)
 	case ID_PREDICTION:
 		s->info.prediction = true;
 		break;
+	case ID_THINKING:
+	case ID_REASONING:
+		s->info.thinking = true;
+		break;
 	case ID_MEDIA_RESOLUTION:
 		s->info.media_resolution = true;
 		break;

@@ -22,9 +22,9 @@ uint64_t price_model_image_max(const struct price_model *m)
 	return m->image_max;
 }
 
-bool price_model_hides_reasoning(const struct price_model *m)
+bool price_model_hides_reasoning(const struct price_model *m, bool asked)
 {
-	return m->hides_reasoning;
+	return m->hides_reasoning && (asked || !m->reasons_if_asked);
 }
 
 bool price_model_has(const struct price_model *m, enum price_unit u)

@@ -41,8 +41,9 @@ uint64_t price_model_max_out(const struct price_model *) NONNULL(1); /* 0 = not 
 uint64_t price_model_context(const struct price_model *) NONNULL(1); /* 0 = not known */
 uint64_t price_model_image_max(const struct price_model *)
     NONNULL(1); /* tokens of the dearest picture; 0 = not known */
-/* Reasoning is billed but not sent: text seen on the wire is then no bound of the output. */
-bool price_model_hides_reasoning(const struct price_model *) NONNULL(1);
+/* Reasoning is billed but not sent: text seen on the wire is then no bound of the output. `asked`: the request says
+ * something about reasoning; some models reason only then. */
+bool price_model_hides_reasoning(const struct price_model *, bool asked) NONNULL(1);
 /* Whether any row of the model prices this unit. */
 bool price_model_has(const struct price_model *, enum price_unit) NONNULL(1);
 

@@ -69,6 +69,18 @@ static bool is_name(const char *s)
 
 /* --- models ------------------------------------------------------------------------------------------------------- */
 
+/* true, false, or "if_asked": only when the request says something about reasoning. */
+static int load_reasoning(struct price_loader *l, json_t *v, struct price_model *m)
+{
+	const char *word = json_string_value(v);
+
+	m->reasons_if_asked = word && strcmp(word, "if_asked") == 0;
+	m->hides_reasoning = json_is_true(v) || m->reasons_if_asked;
+	if (v && !json_is_boolean(v) && !m->reasons_if_asked)
+		return price_complain(l, "\"hides_reasoning\" is true, false or \"if_asked\"");
+	return BUR_OK;
+}
+
 static int load_model(struct price_loader *l, struct price_provider *p, json_t *obj,
 		      const struct price_multipliers *inherited, struct price_model *m)
 {
@@ -83,8 +95,9 @@ static int load_model(struct price_loader *l, struct price_provider *p, json_t *
 		return price_complain(l, "a model needs an \"id\" in lower case");
 	l->model = id;
 	m->id = strdup(id);
-	m->hides_reasoning = json_is_true(json_object_get(obj, "hides_reasoning"));
 	r = m->id ? price_only_keys(l, obj, keys) : BUR_NOMEM;
+	if (r == BUR_OK)
+		r = load_reasoning(l, json_object_get(obj, "hides_reasoning"), m);
 	if (r == BUR_OK)
 		r = price_load_count(l, obj, "ctx", &m->context);
 	if (r == BUR_OK)

@@ -28,7 +28,7 @@ struct price_model {
 	char *id;
 	uint64_t context, max_out, image_max;
 	uint64_t min_audio_ms; /* audio that is billed by time is billed for at least this long */
-	bool hides_reasoning;
+	bool hides_reasoning, reasons_if_asked;
 	int64_t fast_ppm, region_ppm[REGION_COUNT]; /* MULTIPLIER_ONE when there is none */
 	struct price_row *rows;                     /* best first */
 	size_t n_rows;

@@ -105,7 +105,7 @@ static bool shows_its_bill(const struct txn *t)
 	const struct request_info *q = &t->info;
 
 	return is_text_kind(t->target.api.kind) && !q->hosted_tools && !q->audio_output && !q->prediction &&
-	       !q->background && !q->agent && !price_model_hides_reasoning(t->price) &&
+	       !q->background && !q->agent && !price_model_hides_reasoning(t->price, q->thinking) &&
 	       !price_model_has(t->price, PRICE_OUT_IMAGE) && txn_is_by_tokens(t, t->price);
 }
 

@@ -82,6 +82,8 @@ static void test_bad_books(void **state)
 	    {BOOK("{\"id\":\"m\",\"ctx\":\"1\",\"prices\":[" RATES "]}"), "ctx"},
 	    {BOOK("{\"id\":\"m\",\"ctx\":-1,\"prices\":[" RATES "]}"), "ctx"},
 	    {BOOK("{\"id\":\"m\",\"ctx\":null,\"hides_reasoning\":false,\"prices\":[" RATES "]}"), NULL},
+	    {BOOK("{\"id\":\"m\",\"hides_reasoning\":\"if_asked\",\"prices\":[" RATES "]}"), NULL},
+	    {BOOK("{\"id\":\"m\",\"hides_reasoning\":\"perhaps\",\"prices\":[" RATES "]}"), "hides_reasoning"},
 	    {BOOK("{\"id\":\"m\",\"max_out\":[],\"prices\":[" RATES "]}"), "max_out"},
 	    {BOOK("{\"id\":\"\",\"prices\":[" RATES "]}"), "\"id\""},
 	    {BOOK("{\"id\":7,\"prices\":[" RATES "]}"), "\"id\""},

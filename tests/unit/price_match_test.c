@@ -163,8 +163,8 @@ static void test_model(void **state)
 	assert_int_equal(price_model_max_out(m), 100);
 	assert_int_equal(price_model_context(m), 1000);
 	assert_int_equal(price_model_image_max(m), 7);
-	assert_false(price_model_hides_reasoning(m));
-	assert_true(price_model_hides_reasoning(price_find(b, SLICE("acme"), SLICE("family-x"), NULL)));
+	assert_false(price_model_hides_reasoning(m, true));
+	assert_true(price_model_hides_reasoning(price_find(b, SLICE("acme"), SLICE("family-x"), NULL), false));
 	assert_true(price_model_has(m, PRICE_IN));
 	assert_false(price_model_has(m, PRICE_OUT));
 	price_book_unref(price_book_ref(b));
