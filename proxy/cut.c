@@ -86,13 +86,22 @@ static void look(struct cutting *c, struct worker *w)
 
 /* --- what is done ------------------------------------------------------------------------------------------------- */
 
+/* As the engine believes it. */
+static int64_t now_s(struct engine *e)
+{
+	int64_t wall_ns = clock_wall_ns();
+
+	return engine_time_s(e, wall_ns, clock_mono_ns());
+}
+
 /* How far the counter is over what it may spend; 0: it fits. */
 static __int128 deficit(struct worker *w, uint64_t uid)
 {
+	struct engine *e = w->proxy->deps.engine;
 	struct meter_view v;
 	__int128 left;
 
-	if (engine_meter_view(w->proxy->deps.engine, uid, loop_wall_ns(w->loop) / NS_PER_S, &v) < 0)
+	if (engine_meter_view(e, uid, now_s(e), &v) < 0)
 		return 0;
 	left = (__int128)v.limit + v.credit - v.posted - v.held;
 	return left < 0 ? -left : 0;
@@ -208,7 +217,7 @@ void proxy_cut_over(struct proxy *p, struct slice budget)
 	bool begin;
 
 	lock(c);
-	add_counters(c, p->deps.engine, budget, clock_wall_ns() / NS_PER_S);
+	add_counters(c, p->deps.engine, budget, now_s(p->deps.engine));
 	begin = c->state == CUT_IDLE && c->n > 0;
 	if (begin)
 		next_round(c);
