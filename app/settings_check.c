@@ -255,7 +255,7 @@ static int check_storage(struct settings_ctx *ctx)
 	    .writer_interval_ns = 50 * INT64_C(1000000),
 	    .storage_grace_ns = raw->grace_ns,
 	    .max_unpersisted_nanousd = raw->max_unpersisted_nanousd,
-	    .min_free_bytes = raw->min_free_bytes,
+	    .min_free_bytes = raw->min_free_bytes > 0 ? raw->min_free_bytes : -1, /* 0: no check */
 	};
 	return BUR_OK;
 }

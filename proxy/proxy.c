@@ -147,6 +147,7 @@ int proxy_start(struct proxy *p)
 
 	/* signals are the control thread's business */
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS); /* of the store's map: while it is blocked, its handler never runs */
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (uint32_t i = 0; i < p->config.workers && r == BUR_OK; i++) {
 		struct worker *w = &p->workers[i];

@@ -8,6 +8,8 @@
 #include "store/internal.h"
 
 #define STUCK_NS (5 * NS_PER_S) /* a batch that takes longer counts as a failing disk */
+#define WARN_FREE_BYTES (INT64_C(1) << 30)
+#define WARN_FREE_PART 20 /* or a twentieth of the disk, if that is more */
 
 int64_t health_unpersisted(struct store *s)
 {
@@ -114,6 +116,25 @@ void health_committed(struct store *s)
 	(void)pthread_mutex_unlock(&h->lock);
 }
 
+static int64_t blocks_bytes(uint64_t blocks, uint64_t size)
+{
+	int64_t bytes;
+
+	return __builtin_mul_overflow(blocks, size, &bytes) ? INT64_MAX : bytes;
+}
+
+/* Long before hard budgets stop; once for each time that it becomes little. */
+static void warn_of_disk(struct store *s, int64_t bytes, int64_t whole_bytes)
+{
+	int64_t part = whole_bytes / WARN_FREE_PART, least = part > WARN_FREE_BYTES ? part : WARN_FREE_BYTES;
+	bool little = s->cfg.min_free_bytes >= 0 && bytes < least;
+
+	if (little && !s->health.disk_warned)
+		log_msg(LOG_WARN, "store.disk", "%lld MiB free in %s: hard budgets are refused below %lld MiB",
+			(long long)(bytes >> 20), s->dir, (long long)(s->cfg.min_free_bytes >> 20));
+	s->health.disk_warned = little;
+}
+
 void health_check_disk(struct store *s)
 {
 	struct statvfs v;
@@ -121,8 +142,8 @@ void health_check_disk(struct store *s)
 
 	if (statvfs(s->dir, &v) < 0)
 		return; /* the writer will notice */
-	if (__builtin_mul_overflow((int64_t)v.f_bavail, (int64_t)v.f_frsize, &bytes))
-		bytes = INT64_MAX;
+	bytes = blocks_bytes(v.f_bavail, v.f_frsize);
+	warn_of_disk(s, bytes, blocks_bytes(v.f_blocks, v.f_frsize));
 	atomic_store(&s->health.free_bytes, bytes);
 	(void)pthread_mutex_lock(&s->health.lock);
 	s->health.disk_low = bytes < s->cfg.min_free_bytes;

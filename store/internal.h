@@ -359,6 +359,7 @@ struct health {
 	_Atomic uint64_t rows, commits, commit_errors;
 	_Atomic bool damaged;
 	bool failing, disk_low; /* under lock */
+	bool disk_warned;       /* control thread */
 	char cause[160];
 	char text[200];
 };

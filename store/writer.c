@@ -557,6 +557,8 @@ static int run_in_transaction(struct store *s, int (*fn)(sqlite3 *, void *), voi
 		rc = posts_resolve(s);
 	if (rc == SQLITE_OK)
 		r = fn(w->db, arg);
+	if (rc == SQLITE_OK && r < 0 && db_is_damage(sqlite3_extended_errcode(w->db)))
+		rc = sqlite3_extended_errcode(w->db); /* what fn met, whatever it calls it */
 	if (rc == SQLITE_OK && r == BUR_OK) {
 		rc = seal_catch_up(&w->seal, w->db, clock_wall_ns());
 		if (rc == SQLITE_OK)
