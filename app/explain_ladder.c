@@ -530,18 +530,13 @@ static void judge_key(struct question *q, struct explained *o)
 static bool is_stopped(struct question *q, struct explained *o)
 {
 	const struct stop *s = q->e->guards ? stop_set_find(q->e->guards->stops, &q->facts, false) : NULL;
-	char when[TIME_TEXT_MAX];
-	struct tz *utc = NULL;
-	bool all;
+	char why[STOP_SENTENCE_MAX];
 
-	if (!s || tz_load("UTC", &utc) < 0)
+	if (!s)
 		return false;
-	all = s->what == STOP_EVERYTHING;
-	(void)time_format(utc, s->since_ns / NS_PER_S, when);
-	tz_free(utc);
-	rung(q, "stop", "refused", "%s%s%s", all ? "everything" : stop_word(s->what), all ? "" : " ", s->value);
-	(void)refuse(o, REFUSE_STOPPED, "%s%s%s stopped by %s on %s: %s", all ? "all calls" : stop_word(s->what),
-		     all ? "" : " ", all ? "were" : s->value, s->actor, when, s->reason);
+	stop_sentence(s, why);
+	rung(q, "stop", "refused", "%s%s%s", stop_word(s->what), s->value[0] ? " " : "", s->value);
+	(void)refuse(o, REFUSE_STOPPED, "%s", why);
 	o->blocked = NULL;
 	return true;
 }

@@ -1,10 +1,15 @@
 #include "policy/stops.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/calendar.h"
+#include "base/clock.h"
 #include "base/error.h"
+
+#define DAY_S 86400
 
 struct stop_set {
 	_Atomic uint32_t refs;
@@ -18,6 +23,26 @@ const char *stop_word(int what)
 	if (what == STOP_EVERYTHING)
 		return "everything";
 	return what >= 0 && what < FACT_COUNT ? fact_name((enum fact)what) : "unknown";
+}
+
+static void instant(int64_t ns, char dst[TIME_TEXT_MAX])
+{
+	int64_t s = ns / NS_PER_S, year;
+	int month, day, rest = (int)(s % DAY_S);
+
+	civil_from_days(s / DAY_S, &year, &month, &day);
+	(void)snprintf(dst, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02dZ", (int)year, month, day, rest / 3600,
+		       rest / 60 % 60, rest % 60);
+}
+
+void stop_sentence(const struct stop *s, char dst[STOP_SENTENCE_MAX])
+{
+	bool all = s->what == STOP_EVERYTHING;
+	char when[TIME_TEXT_MAX];
+
+	instant(s->since_ns, when);
+	(void)snprintf(dst, STOP_SENTENCE_MAX, "%s%s%s%s were stopped by %s on %s: %s", all ? "all calls" : "calls of ",
+		       all ? "" : stop_word(s->what), all ? "" : " ", all ? "" : s->value, s->actor, when, s->reason);
 }
 
 int stop_parse(struct slice word, int *ret)

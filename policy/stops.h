@@ -27,6 +27,9 @@ struct stop {
 	int64_t since_ns;
 	bool cut; /* calls that run were ended too */
 };
+#define STOP_SENTENCE_MAX 700
+/* For people: "calls of key ann were stopped by ops on 2026-11-21T10:00:00Z: leaked". Ends with a NUL. */
+void stop_sentence(const struct stop *, char dst[STOP_SENTENCE_MAX]) NONNULL(1, 2);
 /* "key", "everything". */
 const char *stop_word(int what);
 /* BUR_INVALID: no such word. */

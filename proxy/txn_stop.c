@@ -1,35 +1,7 @@
 /* txn_stop.c - kill switches on the data path: new calls are refused, and where it was asked for, running ones end. */
-#include <stdio.h>
-
-#include "base/calendar.h"
 #include "base/log.h"
 #include "proxy/tunnel.h"
 #include "proxy/txn.h"
-
-#define WHY_MAX 700
-#define DAY_S 86400
-
-static void utc(int64_t ns, char dst[TIME_TEXT_MAX])
-{
-	int64_t s = ns / NS_PER_S, year;
-	int month, day, rest = (int)(s % DAY_S);
-
-	civil_from_days(s / DAY_S, &year, &month, &day);
-	(void)snprintf(dst, TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02dZ", (int)year, month, day, rest / 3600,
-		       rest / 60 % 60, rest % 60);
-}
-
-/* "calls of key ann were stopped by ops on 2026-11-21T10:00:00Z: leaked" */
-static void sentence(const struct stop *s, char dst[WHY_MAX])
-{
-	char when[TIME_TEXT_MAX];
-
-	utc(s->since_ns, when);
-	(void)snprintf(dst, WHY_MAX, "%s%s%s stopped by %s on %s: %s",
-		       s->what == STOP_EVERYTHING ? "all calls" : stop_word(s->what),
-		       s->what == STOP_EVERYTHING ? "" : " ", s->what == STOP_EVERYTHING ? "were" : s->value, s->actor,
-		       when, s->reason);
-}
 
 static void facts_of_principal(const struct principal *p, struct slice key_name, struct facts *f)
 {
@@ -60,7 +32,7 @@ bool txn_stop_admits(struct txn *t, const struct facts *facts, enum step_result 
 	const struct stop_set *stops = t->worker->stops;
 	const struct stop *s;
 	struct facts own;
-	char why[WHY_MAX];
+	char why[STOP_SENTENCE_MAX];
 
 	if (LIKELY(!stops))
 		return true;
@@ -73,7 +45,7 @@ bool txn_stop_admits(struct txn *t, const struct facts *facts, enum step_result 
 	s = stop_set_find(stops, facts, false);
 	if (!s)
 		return true;
-	sentence(s, why);
+	stop_sentence(s, why);
 	*ret = txn_refuse(t, REFUSE_STOPPED, "%s", why);
 	return false;
 }
@@ -95,11 +67,11 @@ static const struct stop *stop_of_client(const struct client *c, bool only_cut)
 bool txn_stop_client(struct client *c, char *why, size_t why_size)
 {
 	const struct stop *s = stop_of_client(c, false);
-	char text[WHY_MAX];
+	char text[STOP_SENTENCE_MAX];
 
 	if (!s)
 		return false;
-	sentence(s, text);
+	stop_sentence(s, text);
 	(void)slice_to_cstr(slice_of(text), why, why_size);
 	return true;
 }
@@ -107,9 +79,9 @@ bool txn_stop_client(struct client *c, char *why, size_t why_size)
 static void end_call(struct txn *t, const struct stop *s)
 {
 	bool sent = t->sending && t->sent_all;
-	char why[WHY_MAX];
+	char why[STOP_SENTENCE_MAX];
 
-	sentence(s, why);
+	stop_sentence(s, why);
 	if (!t->client || t->answer_head_sent) {
 		txn_cut_off(t, why);
 		return;
