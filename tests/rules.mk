@@ -82,6 +82,10 @@ crash: programs $(VENV)/ready  ## KILLS=200 times kill -9 under load, then bill 
 soak: programs $(VENV)/ready  ## SOAK_KILLS=2000 times kill -9 under load
 	$(VENV)/bin/pytest -c tests/pytest.ini tests/e2e/test_crash.py -m soak -s
 
+.PHONY: leak
+leak: programs $(VENV)/ready  ## MINUTES=30 of mixed load with resets on both sides: then nothing held, no slot, descriptor or memory more
+	LEAK_MINUTES=$(or $(MINUTES),30) $(VENV)/bin/pytest -c tests/pytest.ini tests/e2e/test_leak.py -s $(T)
+
 .PHONY: zones
 zones: install-test  ## every day 1970-2100 and every change of the clock in every time zone, against Python's zoneinfo
 	@$(MAKE) --no-print-directory -s -j$(JOBS) $(BUILD)/tests/unit/base_calendar_test
