@@ -288,7 +288,7 @@ static enum step_result cut_pieces(struct txn *t, struct delivery *d, const char
 	    (t->out_framing != OUT_CHUNKED && t->out_framing != OUT_CLOSE))
 		return cut_hard(t, why);
 	at = trim(t, d);
-	if (at == EDGE_INSIDE && t->paused) /* nor does anybody read the rest of the event */
+	if (at == EDGE_INSIDE && (t->paused || may_pause(t))) /* nor does anybody read the rest of the event */
 		return cut_hard(t, why);
 	if (at == EDGE_INSIDE)
 		return cut_later(t, d, why);
