@@ -386,6 +386,8 @@ enum step_result txn_step_principal(struct txn *);
 /* Everything known of the call that budgets match on. BUR_INVALID: malformed tags of the client. */
 int txn_gather_facts(struct txn *, struct facts *ret) MUST_USE;
 enum step_result txn_step_route(struct txn *);
+/* Does the vendor get this field of the client's? */
+bool txn_field_crosses(const struct txn *, const struct h1_field *);
 int txn_write_request_head(struct txn *) MUST_USE;
 /* Points request_iov at head and body again; the connection's buffer may have moved. */
 void txn_gather_request(struct txn *);

@@ -4,42 +4,51 @@
 #include <openssl/sha.h>
 
 #include "base/log.h"
+#include "proxy/auth.h"
 #include "proxy/once.h"
 #include "proxy/txn_outcome.h"
 #include "store/late.h"
 
-/* A field that stands twice says nothing. */
-static struct slice only_value(const struct h1_head *h, struct slice lower_name)
+/* What the vendor reads there too. A field that stands twice, or does not cross, says nothing: the vendor would bill
+ * each of the calls. */
+static struct slice only_value(const struct txn *t, struct slice lower_name)
 {
-	struct slice found = SLICE_NONE;
+	const struct h1_field *found = NULL;
 
-	for (size_t i = 0; i < h->n_fields; i++) {
-		if (!slice_ieq(h->fields[i].name, lower_name))
+	for (size_t i = 0; i < t->head->n_fields; i++) {
+		const struct h1_field *f = &t->head->fields[i];
+
+		if (!slice_ieq(f->name, lower_name))
 			continue;
-		if (found.n > 0)
+		if (found)
 			return SLICE_NONE;
-		found = h->fields[i].value;
+		found = f;
 	}
-	return found;
+	return found && txn_field_crosses(t, found) ? found->value : SLICE_NONE;
 }
 
-/* Caller, key, target and body: another body under the same key is another call, whatever the vendor makes of it. */
+/* Caller, the vendor's account, key, target and body as they leave: another body under the same key is another call,
+ * whatever the vendor makes of it. */
 void txn_once_find(struct txn *t)
 {
 	const char *name = t->target.provider->bills_once_by;
 	uint8_t digest[SHA256_DIGEST_LENGTH];
-	struct slice value, id, body = txn_body(t);
+	struct slice value, credential, id, body = txn_body(t);
 	char hex[2 * sizeof(digest) + 1];
 
 	t->once_key = 0;
 	if (!name || !t->worker->proxy->once || t->stream_body || txn_is_late(t))
 		return;
-	value = only_value(t->head, slice_of(name));
+	value = only_value(t, slice_of(name));
 	if (value.n == 0 || !SHA256((const unsigned char *)(body.n ? body.p : ""), body.n, digest))
 		return;
 	hex_encode(digest, sizeof(digest), hex);
-	id = arena_printf(&t->arena, "once " SLICE_FMT " " SLICE_FMT " " SLICE_FMT " %s", SLICE_ARG(t->key_name),
-			  SLICE_ARG(t->target.path), SLICE_ARG(value), hex);
+	credential = t->swap_credential ? t->vendor_credential : auth_credential(t->head, t->target.query);
+	id = arena_printf(&t->arena, "once " SLICE_FMT " %s:%u %llx " SLICE_FMT " " SLICE_FMT " %s %s %llu",
+			  SLICE_ARG(t->key_name), t->target.host, t->target.port,
+			  (unsigned long long)(credential.n > 0 ? hash_bytes(credential.p, credential.n) : 0),
+			  SLICE_ARG(t->target.path_query), SLICE_ARG(value), hex, t->info.model,
+			  (unsigned long long)t->clamped_to);
 	if (id.p)
 		t->once_key = late_key(slice_of(t->target.provider->name), id);
 }

@@ -378,13 +378,18 @@ static void write_accept_encoding(struct h1_writer *w, struct txn *t, const stru
 	h1_write_field(w, f->name, n > 0 ? slice_mem(cut, n) : SLICE("identity"));
 }
 
+bool txn_field_crosses(const struct txn *t, const struct h1_field *f)
+{
+	return !h1_is_hop_by_hop(t->head, f) && f->id != H1_F_HOST && f->id != H1_F_CONTENT_LENGTH &&
+	       f->id != H1_F_EXPECT && f->id != H1_F_PROXY_AUTHORIZATION && !stays_here(t, f);
+}
+
 static void write_fields(struct h1_writer *w, struct txn *t)
 {
 	for (size_t i = 0; i < t->head->n_fields; i++) {
 		const struct h1_field *f = &t->head->fields[i];
 
-		if (h1_is_hop_by_hop(t->head, f) || f->id == H1_F_HOST || f->id == H1_F_CONTENT_LENGTH ||
-		    f->id == H1_F_EXPECT || f->id == H1_F_PROXY_AUTHORIZATION || stays_here(t, f))
+		if (!txn_field_crosses(t, f))
 			continue;
 		if (t->body_made_plain && f->id == H1_F_CONTENT_ENCODING)
 			continue;
