@@ -223,7 +223,8 @@ int rollup_write(struct rollup *u, int64_t now_ns)
 		const struct rollup_item *it = &u->items[u->used[i]];
 
 		rc = put_item(u, it);
-		if (rc == SQLITE_OK && it->table == ROLLUP_MINUTE)
+		/* Now and then is enough: nobody reads what is older. */
+		if (rc == SQLITE_OK && it->table == ROLLUP_MINUTE && ((it->k[0] ^ it->k[1]) & 15) == 0)
 			rc = prune_minutes(u, it->k[0], now_ns);
 	}
 	if (rc == SQLITE_OK && u->n_used > 0) {
