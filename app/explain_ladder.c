@@ -6,11 +6,10 @@
 
 #include "app/explain_impl.h"
 #include "app/guards.h"
-#include "app/rungs.h"
 #include "base/error.h"
+#include "policy/rung.h"
 #include "proxy/route.h"
 
-#define DEGRADES_MOST 3
 #define PACE_NO_JITTER 100000       /* the middle of a tenth more or less, in ppm */
 #define COUNTED_AT_ONCE (64 * 1024) /* bytes of a body */
 #define ASKED_MOST 16
@@ -185,24 +184,6 @@ static void begin_growing(struct question *q)
 
 /* --- bending ------------------------------------------------------------------------------------------------------ */
 
-/* That step is no rung for this call; others may be. */
-static void leave_rung(struct question *q, bool all)
-{
-	const struct decision *d = q->decision;
-	size_t step = (size_t)(d->degrade_step - d->degrade_by->steps);
-
-	for (size_t i = 0; i < q->match.n; i++) {
-		const struct budget *b = NULL;
-		const char *scope = NULL;
-
-		engine_meter_name(q->engine, q->match.meter[i], &b, &scope);
-		if (all)
-			q->match.degrade[i] = 0;
-		else if (b == d->degrade_by)
-			q->match.degrade[i] &= (uint16_t) ~(1u << step);
-	}
-}
-
 static int call_other(struct question *q, const struct price_model *price, bool inherited, const char *to)
 {
 	const char *why = "";
@@ -235,10 +216,10 @@ static int degrade(struct question *q, struct explained *o, unsigned *degrades)
 	(void)slice_to_cstr(slice_of(d->degrade_to), to, sizeof(to));
 	(void)snprintf(by, sizeof(by), "%s", d->degrade_by->name);
 	price = find_price(q, to, &inherited);
-	if (*degrades >= DEGRADES_MOST || !price) {
+	if (*degrades >= RUNG_DEGRADES_MAX || !price) {
 		rung(q, "degrade", "passed over", "%s names %s, %s", by, to,
 		     price ? "but three models were tried" : "which has no price");
-		leave_rung(q, price != NULL);
+		rung_leave(q->engine, &q->match, d, price != NULL);
 		return BUR_OK;
 	}
 	if (json_is_true(json_object_get(q->ask, "no_degrade"))) {
@@ -298,7 +279,7 @@ static bool clamp(struct question *q, struct explained *o)
 
 static int64_t throttle(struct question *q, const struct reached *at)
 {
-	int64_t ns = rungs_delay_ns(at, PACE_NO_JITTER);
+	int64_t ns = rung_delay_ns(at, PACE_NO_JITTER);
 
 	rung(q, "throttle", "delays", "%s stands at %lld.%lld %%: the call waits %lld.%03d s, give or take a tenth",
 	     at->budget->name, (long long)(at->u_ppm / 10000), (long long)(at->u_ppm / 1000 % 10),
@@ -308,7 +289,7 @@ static int64_t throttle(struct question *q, const struct reached *at)
 
 static void pace(struct question *q, const struct reached *at)
 {
-	struct pace_rate rate = rungs_rate(at);
+	struct pace_rate rate = rung_rate(at);
 	__int128 minute = rate.per_ns > 0 ? (__int128)rate.nanousd * 60 * NS_PER_S / rate.per_ns : 0;
 	char usd[AMOUNT_TEXT_MAX];
 

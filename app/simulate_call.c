@@ -3,12 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/rungs.h"
 #include "app/simulate_impl.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "policy/rung.h"
 
-#define DEGRADES_MOST 3
 /* The ledger knows when a request began, not when its hold was taken: what others gave back so soon after was free. */
 #define HOLD_SLACK_NS NS_PER_S
 #define TOKEN_FEW_MAX (INT64_C(1) << 40)
@@ -185,7 +184,7 @@ static bool degrade(struct sim *s, struct course *c)
 	struct slice to = slice_of(d->degrade_to);
 	int64_t cost;
 
-	if (c->degrades == DEGRADES_MOST || sim_cost_as(s, c->row, to, -1, &cost) < 0)
+	if (c->degrades == RUNG_DEGRADES_MAX || sim_cost_as(s, c->row, to, -1, &cost) < 0)
 		return false;
 	c->worst.nanousd = scaled(c->worst.nanousd, cost, c->actual.nanousd);
 	if (c->worst.nanousd < cost)
@@ -197,24 +196,6 @@ static bool degrade(struct sim *s, struct course *c)
 	c->degrades++;
 	s->facts.v[FACT_MODEL] = to;
 	return engine_match(s->engine, &s->facts, &s->match) == BUR_OK;
-}
-
-/* That step is no rung for this call; others may be. */
-static void leave_rung(struct sim *s, const struct course *c)
-{
-	const struct decision *d = &s->decision;
-	size_t step = (size_t)(d->degrade_step - d->degrade_by->steps);
-
-	for (size_t i = 0; i < s->match.n; i++) {
-		const struct budget *b = NULL;
-		const char *scope = NULL;
-
-		engine_meter_name(s->engine, s->match.meter[i], &b, &scope);
-		if (c->degrades >= DEGRADES_MOST)
-			s->match.degrade[i] = 0;
-		else if (b == d->degrade_by)
-			s->match.degrade[i] &= (uint16_t) ~(1u << step);
-	}
 }
 
 /* --- fewer tokens ------------------------------------------------------------------------------------------------- */
@@ -288,7 +269,7 @@ static int climb(struct sim *s, struct course *c, struct hold *ret)
 			return r;
 		if (d->verdict == VERDICT_DEGRADE) {
 			if (!degrade(s, c))
-				leave_rung(s, c);
+				rung_leave(s->engine, &s->match, &s->decision, c->degrades >= RUNG_DEGRADES_MAX);
 			continue;
 		}
 		if (d->verdict == VERDICT_HELD && others_end_soon(s, c)) {
@@ -306,7 +287,7 @@ static int climb(struct sim *s, struct course *c, struct hold *ret)
 
 static int64_t throttle(struct sim *s, struct course *c, const struct reached *at)
 {
-	int64_t delay = rungs_delay_ns(at, stable_hash64(c->row->uid, sizeof(c->row->uid)));
+	int64_t delay = rung_delay_ns(at, stable_hash64(c->row->uid, sizeof(c->row->uid)));
 	struct sim_tally *t = sim_tally_of(s, at->budget);
 
 	t->throttled += delay > 0;
@@ -315,26 +296,13 @@ static int64_t throttle(struct sim *s, struct course *c, const struct reached *a
 	return delay;
 }
 
-static void claim(struct sim_flight *f, const struct reached *at)
-{
-	struct pacing_claim c = {.uid = at->uid,
-				 .rate = rungs_rate(at),
-				 .limits = {at->step->pace.burst_ns, at->step->pace.max_wait_ns},
-				 .cost_nanousd = at->need};
-
-	if (at->budget->unit == UNIT_USD && c.rate.per_ns > 0)
-		f->claims[f->n_claims++] = c;
-}
-
 /* BUR_DENIED: it would have had to wait too long. */
 static int pace(struct sim *s, struct course *c, struct sim_flight *f)
 {
 	const struct decision *d = &s->decision;
 	int retry_s = 0, r;
 
-	for (size_t i = 0; i < d->n_reached; i++)
-		if (d->reached[i].step->action == STEP_PACE)
-			claim(f, &d->reached[i]);
+	f->n_claims = pacing_claims_of(d, f->claims);
 	if (f->n_claims == 0)
 		return BUR_OK;
 	r = pacing_take(s->pacing, f->claims, f->n_claims, c->row->ts_admit_ns, &c->delay_ns, &retry_s);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "policy/rung.h"
 
 #define SLOTS_MIN 64
 
@@ -43,6 +44,24 @@ void pacing_table_free(struct pacing_table *t)
 	pthread_mutex_destroy(&t->lock);
 	free(t->slots);
 	free(t);
+}
+
+size_t pacing_claims_of(const struct decision *d, struct pacing_claim *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->n_reached && n < MATCH_MAX; i++) {
+		const struct reached *r = &d->reached[i];
+
+		if (r->step->action != STEP_PACE || r->budget->unit != UNIT_USD)
+			continue;
+		ret[n] = (struct pacing_claim){.uid = r->uid,
+					       .rate = rung_rate(r),
+					       .limits = {r->step->pace.burst_ns, r->step->pace.max_wait_ns},
+					       .cost_nanousd = r->need};
+		n += ret[n].rate.per_ns > 0;
+	}
+	return n;
 }
 
 /* The counter's slot, or the free one where it belongs. */

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "base/attr.h"
+#include "policy/engine.h"
 #include "policy/pace.h"
 
 #define PACING_MAX 65536
@@ -25,6 +26,9 @@ struct pacing_claim {
 	struct pace_limits limits;
 	int64_t cost_nanousd;
 };
+/* What an admitted call takes where it stands on a pace step of a budget in USD; how many those are. `ret` has room for
+ * n_reached claims, and need not for more than MATCH_MAX. */
+size_t pacing_claims_of(const struct decision *, struct pacing_claim *ret) NONNULL(1, 2) MUST_USE;
 /* All or nothing. BUR_OK: start after *ret_wait_ns, the longest of them. BUR_DENIED: try again after *ret_retry_s. */
 int pacing_take(struct pacing_table *, const struct pacing_claim *, size_t n, int64_t now_ns, int64_t *ret_wait_ns,
 		int *ret_retry_s) NONNULL(1, 5, 6) MUST_USE;

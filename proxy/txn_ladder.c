@@ -4,9 +4,9 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "policy/rung.h"
 #include "proxy/txn.h"
 
-#define DEGRADES_LIMIT 3
 #define RUNGS_TRIED_MAX 8 /* reserves after which no other model is looked for */
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -334,21 +334,9 @@ static bool call_other(struct txn *t, struct slice name, const struct price_mode
 /* This rung is not there for this call; a lower one, or that of another budget, may be. */
 static void leave_rung(struct txn *t, const struct decision *d)
 {
-	struct match *m = &t->worker->match;
-	size_t step = (size_t)(d->degrade_step - d->degrade_by->steps);
-
-	if (t->degrades >= DEGRADES_LIMIT || t->reserves >= RUNGS_TRIED_MAX || !model_has_a_place(t))
+	if (t->degrades >= RUNG_DEGRADES_MAX || t->reserves >= RUNGS_TRIED_MAX || !model_has_a_place(t))
 		t->no_rungs = true;
-	for (size_t i = 0; i < m->n; i++) {
-		const struct budget *b;
-		const char *scope;
-
-		engine_meter_name(t->worker->proxy->deps.engine, m->meter[i], &b, &scope);
-		if (t->no_rungs)
-			m->degrade[i] = 0;
-		else if (b == d->degrade_by)
-			m->degrade[i] &= (uint16_t) ~(1u << step);
-	}
+	rung_leave(t->worker->proxy->deps.engine, &t->worker->match, d, t->no_rungs);
 }
 
 static void refuse_degrade(struct txn *t, const struct decision *d)
@@ -372,7 +360,7 @@ static bool degrade(struct txn *t, const struct decision *d)
 	const struct price_model *price;
 	bool inherited = false;
 
-	if (t->degrades < DEGRADES_LIMIT && !t->no_rungs && model_has_a_place(t) &&
+	if (t->degrades < RUNG_DEGRADES_MAX && !t->no_rungs && model_has_a_place(t) &&
 	    is_callable(t, name, &price, &inherited)) {
 		if (!says_no_degrade(t))
 			return call_other(t, name, price, inherited);

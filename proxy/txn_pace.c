@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "policy/rung.h"
 #include "proxy/pacing.h"
 #include "proxy/txn.h"
 
@@ -50,42 +51,6 @@ int64_t txn_engine_time_s(struct txn *t)
 
 /* --- how long ----------------------------------------------------------------------------------------------------- */
 
-static int64_t curve_ns(const struct txn *t, const struct reached *r)
-{
-	struct pace_curve curve = {.from_ppm = r->step->at_ppm, .max_ns = r->step->max_delay_ns};
-
-	return pace_curve_ns(&curve, r->u_ppm, hash_bytes(t->uid, sizeof(t->uid)));
-}
-
-/* What is left over the time that is left. Where there is no such thing (a soft budget that is used up, a rolling
- * window, one that never ends) the limit's even share. {0, 0}: no rate can be told. */
-static struct pace_rate rate_of(const struct reached *r)
-{
-	const struct budget *b = r->budget;
-	int64_t factor = r->step->pace.factor_milli, left = r->limit - r->posted - r->held;
-
-	if (r->step->pace.per_minute_nanousd > 0)
-		return pace_rate_per_minute(r->step->pace.per_minute_nanousd);
-	if (b->rolling_s > 0)
-		return pace_rate_share(r->limit, b->rolling_s, factor);
-	if (b->window.kind == WINDOW_TOTAL)
-		return (struct pace_rate){0, 0};
-	if (left <= 0)
-		return pace_rate_share(r->limit, r->win_end - r->win_start, factor);
-	return pace_rate_left(left, r->win_end - r->now_s, factor);
-}
-
-static void claim(struct waiting *w, const struct reached *r)
-{
-	struct pacing_claim c = {.uid = r->uid,
-				 .rate = rate_of(r),
-				 .limits = {r->step->pace.burst_ns, r->step->pace.max_wait_ns},
-				 .cost_nanousd = r->need};
-
-	if (r->budget->unit == UNIT_USD && c.rate.per_ns > 0 && w->n < MATCH_MAX)
-		w->claims[w->n++] = c;
-}
-
 static bool too_long(struct txn *t, const struct decision *d, int retry_s, enum step_result *ret)
 {
 	t->refused_by = d->reached[0].budget->name;
@@ -103,26 +68,28 @@ static void count_bends(const struct txn *t)
 	metric_add(&metric_clamped, t->clamped_to > 0 && !t->default_out);
 }
 
+static int64_t most(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* The longer delay holds; they are not added. */
 static bool find_delay(struct txn *t, const struct decision *d, enum step_result *ret)
 {
 	struct waiting *w = t->waiting;
 	int64_t now_ns = loop_mono_ns(t->worker->loop), paced_ns = 0, curved_ns = 0;
+	uint64_t jitter = hash_bytes(t->uid, sizeof(t->uid));
 	int retry_s = 1;
 
-	for (size_t i = 0; i < d->n_reached; i++) {
-		const struct reached *r = &d->reached[i];
-
-		if (r->step->action == STEP_PACE)
-			claim(w, r);
-		else if (r->step->action == STEP_THROTTLE && curve_ns(t, r) > curved_ns)
-			curved_ns = curve_ns(t, r);
-	}
+	for (size_t i = 0; i < d->n_reached; i++)
+		if (d->reached[i].step->action == STEP_THROTTLE)
+			curved_ns = most(curved_ns, rung_delay_ns(&d->reached[i], jitter));
+	w->n = pacing_claims_of(d, w->claims);
 	if (w->n > 0 && pacing_take(t->worker->proxy->pacing, w->claims, w->n, now_ns, &paced_ns, &retry_s) != BUR_OK) {
 		w->n = 0;
 		return too_long(t, d, retry_s, ret);
 	}
-	t->delay_ns = paced_ns > curved_ns ? paced_ns : curved_ns;
+	t->delay_ns = most(paced_ns, curved_ns);
 	return true;
 }
 
