@@ -51,7 +51,7 @@ static bool shows_its_bill(const struct question *q)
 	const struct request_info *i = &q->info;
 
 	return is_text_kind(q->api.kind) && !i->hosted_tools && !i->audio_output && !i->prediction && !i->background &&
-	       !i->agent && !price_model_hides_reasoning(q->price, i->thinking) &&
+	       !i->agent && !price_model_hides_reasoning(q->price, i->thinking) && !i->reasoning_hidden &&
 	       !price_model_has(q->price, PRICE_OUT_IMAGE) && is_by_tokens(q->price);
 }
 

@@ -17,7 +17,9 @@
 	 BIT(ID_QUALITY) | BIT(ID_PARTIAL_IMAGES) | BIT(ID_SPEECH_INPUT) | BIT(ID_STREAM_FORMAT) |                     \
 	 BIT(ID_BATCH_ENDPOINT) | BIT(ID_LINE_METHOD))
 /* These stand for any number of different keys. */
-#define REPEATED (BIT(ID_NONE) | BIT(ID_HOSTED) | BIT(ID_REMOTE_FILE))
+#define REPEATED                                                                                                       \
+	(BIT(ID_NONE) | BIT(ID_HOSTED) | BIT(ID_REMOTE_FILE) | BIT(ID_REASONS) | BIT(ID_REASONING_SHOWN) |             \
+	 BIT(ID_REASONING_FORMAT) | BIT(ID_REASONING_EXCLUDED))
 
 /* --- errors ------------------------------------------------------------------------------------------------------- */
 

@@ -113,7 +113,8 @@ struct request_info {
 	 * number's place, and the least that the vendor takes. */
 	uint64_t thinking_budget, thinking_min;
 	struct body_span thinking_edit;
-	bool thinking; /* the request says something about reasoning */
+	bool thinking;         /* the request says something about reasoning */
+	bool reasoning_hidden; /* it asks for an answer without it: what is billed is then not all seen */
 };
 
 enum reqscan_error {

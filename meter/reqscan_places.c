@@ -31,6 +31,10 @@ static const struct walk_key chat_keys[] = {
     WALK_KEY("dataSources", ID_HOSTED, 0),
     WALK_KEY("thinking", ID_THINKING, PL_THINKING),
     WALK_KEY("reasoning", ID_REASONING, PL_THINKING), /* OpenRouter's number */
+    WALK_KEY("reasoning_effort", ID_REASONS, 0),
+    WALK_KEY("extra_body", ID_REASONS, 0),                /* Google's thinking_config stands in it */
+    WALK_KEY("include_reasoning", ID_REASONING_SHOWN, 0), /* Groq, OpenRouter */
+    WALK_KEY("reasoning_format", ID_REASONING_FORMAT, 0), /* Groq */
 };
 
 static const struct walk_key completions_keys[] = {
@@ -342,9 +346,8 @@ static const struct walk_key c_additional_config_keys[] = {
 };
 /* Anthropic's, Cohere's and OpenRouter's names of the same. */
 static const struct walk_key thinking_keys[] = {
-    WALK_KEY("budget_tokens", ID_THINKING_BUDGET, 0),
-    WALK_KEY("token_budget", ID_THINKING_BUDGET, 0),
-    WALK_KEY("max_tokens", ID_REASONING_BUDGET, 0),
+    WALK_KEY("budget_tokens", ID_THINKING_BUDGET, 0), WALK_KEY("token_budget", ID_THINKING_BUDGET, 0),
+    WALK_KEY("max_tokens", ID_REASONING_BUDGET, 0), WALK_KEY("exclude", ID_REASONING_EXCLUDED, 0), /* OpenRouter */
 };
 static const struct walk_key g_thinking_keys[] = {
     WALK_KEY("thinkingBudget", ID_THINKING_BUDGET, 0),
@@ -529,6 +532,7 @@ const bool reqscan_wants_text[ID_COUNT] = {
     [ID_MAX_COMPLETION] = true,
     [ID_THINKING_BUDGET] = true,
     [ID_REASONING_BUDGET] = true,
+    [ID_REASONING_FORMAT] = true,
     [ID_N] = true,
     [ID_DETAIL] = true,
     [ID_SIZE] = true,

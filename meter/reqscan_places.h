@@ -52,6 +52,10 @@ enum reqscan_id {
 	ID_REASONING,
 	ID_THINKING_BUDGET,
 	ID_REASONING_BUDGET,
+	ID_REASONS, /* these four: what else is said about it, and whether it is shown */
+	ID_REASONING_SHOWN,
+	ID_REASONING_FORMAT,
+	ID_REASONING_EXCLUDED,
 	ID_CACHE_CONTROL,
 	ID_TTL,
 	ID_TYPE,

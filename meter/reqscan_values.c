@@ -520,7 +520,13 @@ static void take_presence(struct reqscan *s, uint8_t id)
 		break;
 	case ID_THINKING:
 	case ID_REASONING:
+	case ID_REASONS:
 		s->info.thinking = true;
+		break;
+	case ID_REASONING_SHOWN: /* no known value of them */
+	case ID_REASONING_FORMAT:
+	case ID_REASONING_EXCLUDED:
+		s->info.thinking = s->info.reasoning_hidden = true;
 		break;
 	case ID_MEDIA_RESOLUTION:
 		s->info.media_resolution = true;
@@ -539,6 +545,19 @@ static void take_presence(struct reqscan *s, uint8_t id)
 	default:
 		break;
 	}
+}
+
+/* What is not one of the known ways to have it shown may hide it. */
+static void take_reasoning_shown(struct reqscan *s, uint8_t id, enum json_token t)
+{
+	struct slice text = json_text(&s->json);
+	bool shown = t == JT_NULL || t == (id == ID_REASONING_SHOWN ? JT_TRUE : JT_FALSE);
+
+	if (id == ID_REASONING_FORMAT)
+		shown = t == JT_NULL ||
+			(t == JT_STRING && (slice_eq(text, SLICE("parsed")) || slice_eq(text, SLICE("raw"))));
+	s->info.reasoning_hidden |= !shown;
+	s->info.thinking |= t != JT_NULL;
 }
 
 int reqscan_take_scalar(struct reqscan *s, uint8_t id, enum json_token t)
@@ -568,6 +587,11 @@ int reqscan_take_scalar(struct reqscan *s, uint8_t id, enum json_token t)
 	case ID_THINKING_BUDGET:
 	case ID_REASONING_BUDGET:
 		reqscan_take_thinking(s, t, t == JT_STRING && takes_quoted(s));
+		return BUR_OK;
+	case ID_REASONING_SHOWN:
+	case ID_REASONING_FORMAT:
+	case ID_REASONING_EXCLUDED:
+		take_reasoning_shown(s, id, t);
 		return BUR_OK;
 	case ID_TOOL_CALLS_MAX:
 		return take_calls_max(s, t);

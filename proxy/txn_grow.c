@@ -106,7 +106,7 @@ static bool shows_its_bill(const struct txn *t)
 
 	return is_text_kind(t->target.api.kind) && !q->hosted_tools && !q->audio_output && !q->prediction &&
 	       !q->background && !q->agent && !price_model_hides_reasoning(t->price, q->thinking) &&
-	       !price_model_has(t->price, PRICE_OUT_IMAGE) && txn_is_by_tokens(t, t->price);
+	       !q->reasoning_hidden && !price_model_has(t->price, PRICE_OUT_IMAGE) && txn_is_by_tokens(t, t->price);
 }
 
 /* Requests do not grow; soft budgets do not refuse. */

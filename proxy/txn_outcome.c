@@ -123,8 +123,8 @@ static bool is_countable(const struct txn *t, const struct price_model *m)
 {
 	const struct usage *u = txn_usage(t);
 
-	return !price_model_hides_reasoning(m, t->info.thinking) && txn_is_by_tokens(t, m) &&
-	       (u->stream || t->answer_ended) && (u->output_bytes > 0 || u->has_output);
+	return !price_model_hides_reasoning(m, t->info.thinking) && !t->info.reasoning_hidden && !t->info.prediction &&
+	       txn_is_by_tokens(t, m) && (u->stream || t->answer_ended) && (u->output_bytes > 0 || u->has_output);
 }
 
 /* Soft budgets let pass what has no bound or no price of its own, and nothing was held for it. */

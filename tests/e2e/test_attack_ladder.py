@@ -145,3 +145,54 @@ def test_a_key_under_another_account_of_the_vendor_is_another_bill(start_bursar)
         assert nanousd(bursar.budget()["spent"]) == len(v.bills) * BILL == 2 * BILL
     finally:
         v.upstream.stop()
+
+
+# --- what is billed and not shown -------------------------------------------------------------------------------------
+
+GOOGLE_CHAT = ("google", "/gemini/v1beta/openai/chat/completions", "gemini-2.5-flash-lite")
+R1 = ("openrouter", "/openrouter/api/v1/chat/completions", "deepseek/deepseek-r1-distill-llama-70b")
+HIDDEN = {
+    "effort": (GOOGLE_CHAT, {"reasoning_effort": "high"}),
+    "extra body": (GOOGLE_CHAT, {"extra_body": {"google": {"thinking_config": {"thinking_budget": 20000}}}}),
+    "excluded": (R1, {"reasoning": {"exclude": True}}),
+    "excluded oddly": (R1, {"reasoning": {"exclude": [1]}}),
+    "not included": (R1, {"include_reasoning": False}),
+    "format": (R1, {"reasoning_format": "hidden"}),
+}
+SHOWN = {
+    "plain": (R1, {}),
+    "included": (R1, {"include_reasoning": True, "reasoning": {"exclude": False}}),
+    "parsed": (R1, {"reasoning_format": "parsed"}),
+    "no effort": (GOOGLE_CHAT, {}),
+}
+
+
+def held_by(start_bursar, case, more):
+    """What a stream holds that nobody answers."""
+    (provider, path, model), fields = case
+    upstream = ScriptedVendor(lambda self, c: self.read_request(c) and self.over.wait(30))
+    try:
+        bursar = start_bursar({"providers": {provider: {"base_url": f"http://127.0.0.1:{upstream.plain}"}},
+                               "budgets": [budget("100 USD")]}, name=more)
+        w = Wire(bursar.proxy)
+        w.send(request_bytes(path, stream_of(model, **fields), headers={"Authorization": "Bearer k"}))
+        wait_for(lambda: upstream.heads, "the call to leave")
+        held = bursar.held()
+        w.close()
+        return held
+    finally:
+        upstream.stop()
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_what_may_be_thought_unseen_is_held_whole(start_bursar, case):
+    (who, fields) = HIDDEN[case]
+    whole = held_by(start_bursar, (who, {**fields, "max_tokens": 8000}), "bounded")
+    assert held_by(start_bursar, (who, fields), "open") >= whole
+
+
+@pytest.mark.parametrize("case", SHOWN)
+def test_what_is_shown_begins_on_less(start_bursar, case):
+    (who, fields) = SHOWN[case]
+    whole = held_by(start_bursar, (who, {**fields, "max_tokens": 8000}), "bounded")
+    assert held_by(start_bursar, (who, fields), "open") < whole

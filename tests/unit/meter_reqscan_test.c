@@ -945,6 +945,33 @@ static void test_no_body(void **state)
 	assert_int_equal(good(API_FREE, "no JSON").body_bytes, 7);
 }
 
+/* What asks for reasoning, and what asks for an answer without showing it. */
+static void test_reasoning(void **state)
+{
+	static const char *const hidden[] = {
+	    "{\"include_reasoning\":false}",      "{\"include_reasoning\":[]}",
+	    "{\"reasoning_format\":\"hidden\"}",  "{\"reasoning\":{\"exclude\":true}}",
+	    "{\"reasoning\":{\"exclude\":1}}",    "{\"include_reasoning\":true,\"include_reasoning\":false}",
+	    "{\"reasoning_form\\u0061t\":\"x\"}",
+	};
+	static const char *const shown[] = {
+	    "{}",
+	    "{\"include_reasoning\":true}",
+	    "{\"reasoning_format\":\"parsed\"}",
+	    "{\"reasoning\":{\"exclude\":false}}",
+	    "{\"reasoning_effort\":\"high\"}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
+		assert_true(good(API_CHAT, hidden[i]).reasoning_hidden);
+	for (size_t i = 0; i < ARRAY_LEN(shown); i++)
+		assert_false(good(API_CHAT, shown[i]).reasoning_hidden);
+	assert_false(good(API_CHAT, "{}").thinking);
+	assert_true(good(API_CHAT, "{\"reasoning_effort\":\"low\"}").thinking);
+	assert_true(good(API_CHAT, "{\"extra_body\":{\"google\":{}}}").thinking);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -974,6 +1001,7 @@ int main(void)
 	    cmocka_unit_test(test_max_out_field),
 	    cmocka_unit_test(test_model_edit),
 	    cmocka_unit_test(test_thinking_edit),
+	    cmocka_unit_test(test_reasoning),
 	    cmocka_unit_test(test_no_body),
 	};
 
