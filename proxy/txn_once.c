@@ -64,6 +64,7 @@ struct txn_once txn_once_begin(struct txn *t, struct outcome *o)
 	once.claimed = true;
 	if (once_claim(t->worker->proxy->once, t->once_key, loop_mono_ns(t->worker->loop))) {
 		once.other_key = o->late_key;
+		t->row_flags |= final ? 0 : ROW_PENDING; /* a repeat may see more of it */
 	} else {
 		o->fetched = true;
 		t->row_flags |= ROW_LATE | (final ? 0 : ROW_PENDING | ROW_ESTIMATED);

@@ -147,6 +147,33 @@ def test_a_key_under_another_account_of_the_vendor_is_another_bill(start_bursar)
         v.upstream.stop()
 
 
+def test_of_two_broken_tries_the_one_that_saw_more_counts(start_bursar):
+    """The vendor made one answer, and bills it; nobody saw its end."""
+    lengths, spent = iter([1000, 1500]), []
+
+    def script(self, c):
+        if self.read_request(c) is None:
+            return
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        text = " money" * next(lengths)
+        c.sendall(chunked(b'data: {"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}\n\n' % text.encode()))
+        time.sleep(0.1)
+
+    upstream = ScriptedVendor(script)
+    try:
+        bursar = start_bursar({"budgets": [budget("1 USD")], "providers": {
+            "openai": {"base_url": f"http://127.0.0.1:{upstream.plain}", "bills_once_by": "idempotency-key"}}})
+        for more in (0, 1.3):
+            answer = call(bursar.proxy, "/openai" + CHAT, stream_of(), headers=SAME)
+            assert answer.status == 200 and not answer.ended_well
+            bursar.wait_settled()
+            wait_for(lambda: nanousd(bursar.budget()["spent"]) > more * sum(spent), "what it saw")  # noqa: B023
+            spent.append(nanousd(bursar.budget()["spent"]))
+        assert spent[0] >= 1000 * OUT and 1500 * OUT <= spent[1] < 2 * spent[0]  # and not both
+    finally:
+        upstream.stop()
+
+
 # --- what is billed and not shown -------------------------------------------------------------------------------------
 
 GOOGLE_CHAT = ("google", "/gemini/v1beta/openai/chat/completions", "gemini-2.5-flash-lite")
