@@ -93,7 +93,9 @@ static const struct walk_key delta_keys[] = {
     ROW_OPEN("function_call", PL_FUNCTION),
     ROW_OPEN("audio", PL_AUDIO),
 };
+/* Each call of a tool is billed with some words around it, which are not sent; its id is as long. */
 static const struct walk_key call_keys[] = {
+    ROW_MARK("id", MARK_TEXT),
     ROW_OPEN("function", PL_FUNCTION),
     ROW_OPEN("custom", PL_FUNCTION),
 };
@@ -134,6 +136,7 @@ static const struct walk_key item_keys[] = {
     ROW_MARK("arguments", MARK_TEXT),
     ROW_MARK("input", MARK_TEXT),
     ROW_MARK("code", MARK_TEXT),
+    ROW_MARK("call_id", MARK_TEXT),
 };
 static const struct walk_key action_keys[] = {ROW_MARK("type", MARK_ENTRY_MODEL)};
 static const struct walk_key socket_keys[] = {

@@ -125,6 +125,12 @@ static void test_counted(void **state)
 	    SAID("Let me see")
 		CHUNK("\"tool_calls\":[{\"function\":{\"name\":\"abc\",\"arguments\":\"{}\"}}]", "null", "null") DONE,
 	    "Let me see", 5);
+	check_counted("ids of tool calls stand for the words around them", API_CHAT,
+		      SAID("Let me see")
+			  CHUNK("\"tool_calls\":[{\"id\":\"call_0123456789\",\"function\":{\"name\":\"f\","
+				"\"arguments\":\"{}\"}}]",
+				"null", "null") DONE,
+		      "Let me see", 18);
 	check_counted("response", API_RESPONSES, OUT("one two") OUT(" three four five") ARGUMENTS,
 		      "one two three four five", 7);
 }
