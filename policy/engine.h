@@ -151,6 +151,10 @@ struct decision {
  * blocks. */
 int engine_reserve(struct engine *, const struct match *, const struct amounts *worst, int64_t now_s,
 		   struct hold *ret_hold, struct decision *ret) NONNULL(1, 2, 3, 5, 6) MUST_USE;
+/* engine_reserve for a call that may still be bent: a refusal leaves no trace, not even a warning bit, and is not told.
+ */
+int engine_try(struct engine *, const struct match *, const struct amounts *worst, int64_t now_s, struct hold *ret_hold,
+	       struct decision *ret) NONNULL(1, 2, 3, 5, 6) MUST_USE;
 /* The same decision as engine_reserve would make now, and nothing changes: no hold, no warning bits, no events. Budgets
  * that block, that would degrade, throttle or pace are in *ret. Returns what engine_reserve would. */
 int engine_preview(struct engine *, const struct match *, const struct amounts *worst, int64_t now_s,

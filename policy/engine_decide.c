@@ -188,7 +188,7 @@ static int take_slowly(struct engine *e, struct place *places, size_t n, enum de
 		if (p->refuses && allowed)
 			d->would_block[d->n_would_block++] = p->meter->entry->budget;
 		decision_describe(p, allowed ? p->need : 0, d);
-		if (how != DECIDE_PREVIEW)
+		if (how != DECIDE_PREVIEW && (allowed || how != DECIDE_TRY))
 			decision_apply(e, p, allowed, d);
 	}
 	return allowed ? BUR_OK : BUR_DENIED;

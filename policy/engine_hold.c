@@ -95,7 +95,7 @@ static int places_open(struct engine *e, const struct match *match, const struct
 
 /* `ret_hold` is NULL for a preview. */
 static int reserve(struct engine *e, const struct match *match, const struct amounts *worst, int64_t now_s,
-		   struct hold *ret_hold, struct decision *ret)
+		   enum decide how, struct hold *ret_hold, struct decision *ret)
 {
 	struct place places[MATCH_MAX];
 	size_t n;
@@ -115,7 +115,7 @@ static int reserve(struct engine *e, const struct match *match, const struct amo
 	now_s = engine_window_now(e, now_s);
 	r = places_open(e, match, worst, now_s, places, &n);
 	if (r == BUR_OK)
-		r = engine_decide_take(e, places, n, ret_hold ? DECIDE_RESERVE : DECIDE_PREVIEW, now_s, ret);
+		r = engine_decide_take(e, places, n, how, now_s, ret);
 	if (r == BUR_OK && ret_hold)
 		hold_fill(e, places, n, worst, ret_hold);
 	engine_unlock(e);
@@ -125,13 +125,19 @@ static int reserve(struct engine *e, const struct match *match, const struct amo
 int engine_reserve(struct engine *e, const struct match *match, const struct amounts *worst, int64_t now_s,
 		   struct hold *ret_hold, struct decision *ret)
 {
-	return reserve(e, match, worst, now_s, ret_hold, ret);
+	return reserve(e, match, worst, now_s, DECIDE_RESERVE, ret_hold, ret);
+}
+
+int engine_try(struct engine *e, const struct match *match, const struct amounts *worst, int64_t now_s,
+	       struct hold *ret_hold, struct decision *ret)
+{
+	return reserve(e, match, worst, now_s, DECIDE_TRY, ret_hold, ret);
 }
 
 int engine_preview(struct engine *e, const struct match *match, const struct amounts *worst, int64_t now_s,
 		   struct decision *ret)
 {
-	return reserve(e, match, worst, now_s, NULL, ret);
+	return reserve(e, match, worst, now_s, DECIDE_PREVIEW, NULL, ret);
 }
 
 int engine_mark_sent(struct engine *e, struct hold *h)

@@ -252,8 +252,8 @@ struct event_list {
 	size_t *n;
 };
 
-/* What is decided: a new call, one that only looks, or a hold that grows. */
-enum decide { DECIDE_RESERVE, DECIDE_PREVIEW, DECIDE_EXTEND };
+/* What is decided: a new call, one whose refusal is not the last word, one that only looks, or a hold that grows. */
+enum decide { DECIDE_RESERVE, DECIDE_TRY, DECIDE_PREVIEW, DECIDE_EXTEND };
 
 void engine_decide_init(struct decision *);
 /* All needs are taken (BUR_OK), or none (BUR_DENIED, BUR_OVERFLOW); a preview takes none. `refuses` is set here. */

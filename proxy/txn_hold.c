@@ -159,21 +159,14 @@ static struct amounts needs(const struct txn *t)
 				.requests = (int64_t)txn_requests(t)};
 }
 
-/* What would be decided now. A call that is about to be bent has not been refused: nobody is told so. */
-static int preview(struct txn *t, struct decision *ret)
+/* A call that can still be bent has not been refused: nobody is told so. */
+static int reserve(struct txn *t, bool last_word, struct decision *ret)
 {
 	struct amounts worst = needs(t);
+	int64_t now_s = txn_engine_time_s(t);
+	int r = last_word ? engine_reserve(engine_of(t), &t->worker->match, &worst, now_s, &t->hold, ret)
+			  : engine_try(engine_of(t), &t->worker->match, &worst, now_s, &t->hold, ret);
 
-	return engine_preview(engine_of(t), &t->worker->match, &worst, txn_engine_time_s(t), ret);
-}
-
-static int reserve(struct txn *t, struct decision *ret)
-{
-	struct amounts worst = needs(t);
-	int r;
-
-	ret->n_events = 0;
-	r = engine_reserve(engine_of(t), &t->worker->match, &worst, txn_engine_time_s(t), &t->hold, ret);
 	txn_tell_events(t, ret->events, ret->n_events);
 	return r;
 }
@@ -232,29 +225,20 @@ static enum fit bend(struct txn *t, const struct decision *d)
 	return t->end != TXN_END_NONE ? FIT_ENDED : FIT_NOT;
 }
 
-/* Bends the call until it fits or nothing can be done about it; then the engine has the last word. FIT_AGAIN: others
- * took the room meanwhile. */
-static enum fit try_hold(struct txn *t, struct decision *d, int *ret_err)
+/* Bends the call until it fits or nothing can be done about it; then the engine has the last word. */
+static enum fit take_hold(struct txn *t, struct decision *d, int *ret_err)
 {
 	enum fit fit = FIT_AGAIN;
 
 	while (fit == FIT_AGAIN) {
 		t->reserves++;
-		fit = preview(t, d) == BUR_DENIED ? bend(t, d) : FIT_DECIDED;
+		*ret_err = reserve(t, false, d);
+		fit = *ret_err == BUR_DENIED ? bend(t, d) : FIT_DECIDED;
 	}
-	if (fit == FIT_LATER || fit == FIT_ENDED)
-		return fit;
-	*ret_err = reserve(t, d);
-	return *ret_err == BUR_DENIED && fit == FIT_DECIDED && t->reserves < RESERVES_MAX ? FIT_AGAIN : FIT_DECIDED;
-}
-
-static enum fit take_hold(struct txn *t, struct decision *d, int *ret_err)
-{
-	enum fit fit;
-
-	do {
-		fit = try_hold(t, d, ret_err);
-	} while (fit == FIT_AGAIN);
+	if (fit == FIT_NOT) {
+		*ret_err = reserve(t, true, d);
+		fit = FIT_DECIDED;
+	}
 	return fit;
 }
 
