@@ -523,6 +523,11 @@ void tap_progress(const struct tap *t, struct tap_progress *ret)
 	ret->reported = extract_reported(&t->extract, &ret->final);
 }
 
+bool tap_in_events(const struct tap *t)
+{
+	return t->metered && t->framing != FRAMING_BODY && t->framing != FRAMING_OPAQUE;
+}
+
 uint64_t tap_counted(const struct tap *t)
 {
 	return t->metered ? extract_counted(&t->extract, true) + open_text(t) : 0;

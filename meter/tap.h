@@ -56,6 +56,8 @@ void tap_finish(struct tap *, bool clean, struct usage *ret) NONNULL(1, 3);
 void tap_peek(const struct tap *, struct usage *ret) NONNULL(1, 2);
 /* Codings the tap can read, as an Accept-Encoding value; a request's own list is cut to these. */
 #define TAP_CODINGS "gzip, deflate, br, zstd, identity"
+/* Does the answer come in events, whatever was asked for? Else it is one body, or elements of one. */
+bool tap_in_events(const struct tap *) NONNULL(1);
 /* For after each piece; costs next to nothing. */
 void tap_progress(const struct tap *, struct tap_progress *ret) NONNULL(1, 2);
 /* As progress.most, and the last word counted as well, which may go on: for when the cheap figure does not do. */
