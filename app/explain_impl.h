@@ -105,7 +105,8 @@ int explain_ladder(struct question *, json_t **ret_decision) MUST_USE;
 json_t *explain_answer(struct question *, const struct explained *);
 
 /* --- explain_grow.c --- */
-bool explain_may_grow(const struct question *);
+/* Are the prompt's tokens counted first? Only where the call could begin on less, and money is not plenty. */
+bool explain_grow_counts(struct question *);
 /* `bound` is of the whole call. True: it begins on less, which `bound` is now. */
 bool explain_grow_begin(struct question *);
 /* What it begins with does not fit. True: `bound` is the most that does. */

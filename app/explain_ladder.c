@@ -10,8 +10,7 @@
 #include "policy/rung.h"
 #include "proxy/route.h"
 
-#define PACE_NO_JITTER 100000       /* the middle of a tenth more or less, in ppm */
-#define COUNTED_AT_ONCE (64 * 1024) /* bytes of a body */
+#define PACE_NO_JITTER 100000 /* the middle of a tenth more or less, in ppm */
 #define ASKED_MOST 16
 #define TEXT_MAX 600
 
@@ -157,24 +156,12 @@ static void tell_count(struct question *q)
 	     usd_text(q->bound.worst_nanousd, usd));
 }
 
-/* Would twice the whole call still fit? Then nobody looks at single tokens of its prompt. */
-static bool is_plenty(struct question *q)
-{
-	struct amounts twice = {.nanousd = q->bound.worst_nanousd,
-				.tokens = (int64_t)(q->bound.input_tokens + q->bound.output_tokens)};
-
-	if (amount_add(twice.nanousd, twice.nanousd, &twice.nanousd) < 0 ||
-	    amount_add(twice.tokens, twice.tokens, &twice.tokens) < 0)
-		return false;
-	return engine_preview(q->engine, &q->match, &twice, q->now_s, q->decision) == BUR_OK;
-}
-
 /* A stream of unknown length begins on a usual answer. */
 static void begin_growing(struct question *q)
 {
 	char usd[AMOUNT_TEXT_MAX];
 
-	if (explain_may_grow(q) && !q->has_count && q->body.n <= COUNTED_AT_ONCE && !is_plenty(q) && count_prompt(q))
+	if (explain_grow_counts(q) && count_prompt(q))
 		tell_count(q);
 	if (explain_grow_begin(q))
 		rung(q, "growing", "begins on less",

@@ -449,3 +449,16 @@ int bound_estimate(const struct price_model *m, const struct request_info *q, ui
 	set_tokens(&n, q, input_tokens, output_tokens);
 	return worst(m, q->cache_marks ? API_MESSAGES : API_CHAT, q, &n, at_s, ret_nanousd);
 }
+
+bool bound_is_seen(const struct price_model *m, enum api_kind kind, const struct request_info *q)
+{
+	static const enum price_unit things[] = {PRICE_CHARS,   PRICE_AUDIO_MS, PRICE_IN_AUDIO_MS, PRICE_OUT_AUDIO_MS,
+						 PRICE_VIDEO_S, PRICE_PIXELS,   PRICE_PAGES,       PRICE_RERANK};
+	bool pictures = kind == API_IMAGES || kind == API_PREDICT;
+
+	for (size_t i = 0; i < ARRAY_LEN(things); i++)
+		if (price_model_has(m, things[i]))
+			return false;
+	return !(pictures && price_model_has(m, PRICE_IMAGES)) && !q->hosted_tools && !q->prediction &&
+	       !q->reasoning_hidden && !price_model_hides_reasoning(m, q->thinking);
+}

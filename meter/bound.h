@@ -57,6 +57,10 @@ uint64_t bound_thinking(const struct request_info *, uint64_t asked_out, uint64_
 /* Tokens of the request's own text at most, with what vendors wrap around it; pictures and all that is elsewhere are
  * not in it. */
 uint64_t bound_text_tokens(const struct request_info *) NONNULL(1);
+/* Is all of the bill seen in an answer's words? Characters, seconds, pictures and pages do not show in them, nor do the
+ * fees of tools that the vendor ran, nor reasoning that is kept back. A chat model's price for pictures is that of such
+ * a tool. */
+bool bound_is_seen(const struct price_model *, enum api_kind, const struct request_info *) NONNULL(1, 3);
 /* Cost of `input_tokens` and `output_tokens` at the dearest rates: for settling what was seen when usage is missing.
  * BUR_OK, BUR_OVERFLOW, BUR_NOTFOUND. */
 int bound_estimate(const struct price_model *, const struct request_info *, uint64_t input_tokens,

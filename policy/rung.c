@@ -1,5 +1,8 @@
 #include "policy/rung.h"
 
+#include "base/amount.h"
+#include "base/error.h"
+
 struct pace_rate rung_rate(const struct reached *r)
 {
 	const struct budget *b = r->budget;
@@ -37,4 +40,31 @@ void rung_leave(const struct engine *e, struct match *m, const struct decision *
 		else if (b == d->degrade_by)
 			m->degrade[i] &= (uint16_t) ~(1u << step);
 	}
+}
+
+bool rung_may_grow(const struct engine *e, const struct match *m, bool has_max_out)
+{
+	if (m->hold == HOLD_WORST || (m->hold == HOLD_AUTO && has_max_out))
+		return false;
+	for (size_t i = 0; i < m->n; i++) {
+		const struct budget *b = NULL;
+		const char *scope = NULL;
+
+		engine_meter_name(e, m->meter[i], &b, &scope);
+		if (b->mode == MODE_HARD && b->unit != UNIT_REQUESTS)
+			return true;
+	}
+	return false;
+}
+
+bool rung_is_plenty(struct engine *e, const struct match *m, int64_t worst_nanousd, uint64_t worst_tokens,
+		    int64_t now_s, struct decision *scratch)
+{
+	struct amounts twice;
+
+	if (amount_add(worst_nanousd, worst_nanousd, &twice.nanousd) < 0 ||
+	    amount_add((int64_t)worst_tokens, (int64_t)worst_tokens, &twice.tokens) < 0)
+		return false;
+	twice.requests = 0;
+	return engine_preview(e, m, &twice, now_s, scratch) == BUR_OK;
 }

@@ -16,5 +16,11 @@ int64_t rung_delay_ns(const struct reached *, uint64_t jitter) NONNULL(1);
 /* VERDICT_DEGRADE, but this call cannot take that step: it is taken out of the match, so that another one or a refusal
  * is next. `all`: no degrade step of any budget is left. */
 void rung_leave(const struct engine *, struct match *, const struct decision *, bool all) NONNULL(1, 2, 3);
+/* May a hold begin on less than the call's bound and grow with the answer, as the budgets have it? Requests do not
+ * grow, soft budgets do not refuse. */
+bool rung_may_grow(const struct engine *, const struct match *, bool has_max_out) NONNULL(1, 2);
+/* Would twice the whole call still fit? Then nobody looks at single tokens of its prompt. *scratch is overwritten. */
+bool rung_is_plenty(struct engine *, const struct match *, int64_t worst_nanousd, uint64_t worst_tokens, int64_t now_s,
+		    struct decision *scratch) NONNULL(1, 2, 6);
 
 #endif

@@ -13,22 +13,15 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "meter/grow.h"
+#include "policy/rung.h"
 #include "proxy/txn_outcome.h"
 
-/* Output tokens to begin with where nothing is known of the model; else what is enough for so many of its answers. */
-#define START_TOKENS 1024
-#define START_MIN 128
-#define START_MAX 16384
-#define START_SHARE_PPM 980000
-/* A call that could begin only with less than this beyond the allowance is not worth its input... */
-#define BEGIN_MIN 8
-#define BEGIN_SHARE 64 /* ...or, for a long prompt, with less than one token for so many of its own. */
 #define GROW_MIN 1024
 /* The hold grows when so much or less of it is left... */
 #define AHEAD_TOKENS 256
 /* ...and having been refused, asks again after so many more. */
 #define ASK_AGAIN_TOKENS 16
-#define TIGHTEN_BYTES_MAX (64 * 1024) /* of a body that is counted at once */
 
 struct growing {
 	uint64_t out;    /* output tokens that the hold pays */
@@ -44,11 +37,6 @@ static struct engine *engine_of(const struct txn *t)
 	return t->worker->proxy->deps.engine;
 }
 
-static int64_t at_s(const struct txn *t)
-{
-	return t->start_wall_ns / NS_PER_S;
-}
-
 static uint64_t least(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -59,17 +47,26 @@ static uint64_t most(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* Answers that are written side by side. */
+static struct grow_call call_of(const struct txn *t)
+{
+	return (struct grow_call){.price = t->price,
+				  .kind = t->target.api.kind,
+				  .info = &t->info,
+				  .full = &t->full_bound,
+				  .allow_tokens = t->worker->proxy->config.limits.inflight_allow_tokens,
+				  .at_s = t->start_wall_ns / NS_PER_S};
+}
+
 static uint64_t answers(const struct txn *t)
 {
-	uint64_t n = most(t->info.candidates, 1);
-
-	return t->target.api.kind == API_COMPLETIONS ? n * least(most(t->info.messages, 1), 1000) : n;
+	return grow_answers(t->target.api.kind, &t->info);
 }
 
 uint64_t txn_grow_allowance(const struct txn *t)
 {
-	return (uint64_t)t->worker->proxy->config.limits.inflight_allow_tokens * answers(t);
+	const struct grow_call c = call_of(t);
+
+	return grow_allowance(&c);
 }
 
 static struct slice vendor_of(const struct txn *t)
@@ -79,129 +76,36 @@ static struct slice vendor_of(const struct txn *t)
 	return slice_of(p->price_id ? p->price_id : p->name);
 }
 
-/* --- may it? ------------------------------------------------------------------------------------------------------ */
-
-static bool is_text_kind(enum api_kind kind)
-{
-	switch (kind) {
-	case API_CHAT:
-	case API_COMPLETIONS:
-	case API_RESPONSES:
-	case API_MESSAGES:
-	case API_GENERATE:
-	case API_CONVERSE:
-	case API_INVOKE:
-	case API_COHERE_CHAT:
-	case API_OLLAMA:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Is all that will be billed seen as it goes by? */
-static bool shows_its_bill(const struct txn *t)
-{
-	const struct request_info *q = &t->info;
-
-	return is_text_kind(t->target.api.kind) && !q->hosted_tools && !q->audio_output && !q->prediction &&
-	       !q->background && !q->agent && !price_model_hides_reasoning(t->price, q->thinking) &&
-	       !q->reasoning_hidden && !price_model_has(t->price, PRICE_OUT_IMAGE) && txn_is_by_tokens(t, t->price);
-}
-
-/* Requests do not grow; soft budgets do not refuse. */
-static bool is_counted_hard(const struct txn *t)
-{
-	const struct match *m = &t->worker->match;
-
-	for (size_t i = 0; i < m->n; i++) {
-		const struct budget *b = NULL;
-		const char *scope = NULL;
-
-		engine_meter_name(engine_of(t), m->meter[i], &b, &scope);
-		if (b->mode == MODE_HARD && b->unit != UNIT_REQUESTS)
-			return true;
-	}
-	return false;
-}
+/* --- what a hold pays --------------------------------------------------------------------------------------------- */
 
 static bool may_grow(const struct txn *t)
 {
-	enum hold_mode mode = t->worker->match.hold;
+	const struct proxy_provider *p = t->target.provider;
 	bool stream = t->info.stream || t->target.api.stream_by_path;
 
 	if (!t->hard || !t->price || t->no_price || t->unbounded || t->batch || t->generic || t->stream_body || !stream)
 		return false;
-	if (mode == HOLD_WORST || (mode == HOLD_AUTO && t->info.has_max_out))
-		return false;
-	return !t->target.provider->full_bill_on_abort && !t->target.provider->price_free && shows_its_bill(t) &&
-	       is_counted_hard(t);
+	return !p->full_bill_on_abort && !p->price_free && grow_shows_bill(t->price, t->target.api.kind, &t->info) &&
+	       rung_may_grow(engine_of(t), &t->worker->match, t->info.has_max_out);
 }
 
-/* --- what a hold pays --------------------------------------------------------------------------------------------- */
-
-/* The whole call's bound but with so many output tokens. False: it cannot be priced. */
 static bool bound_of(const struct txn *t, uint64_t out, struct bound *ret)
 {
-	const struct bound *full = &t->full_bound;
-	int64_t all, some;
+	const struct grow_call c = call_of(t);
 
-	*ret = *full;
-	if (out >= full->output_tokens)
-		return true;
-	if (bound_estimate(t->price, &t->info, full->input_tokens, full->output_tokens, at_s(t), &all) < 0 ||
-	    bound_estimate(t->price, &t->info, full->input_tokens, out, at_s(t), &some) < 0 || some > all ||
-	    all - some > full->worst_nanousd)
-		return false;
-	ret->output_tokens = out;
-	ret->worst_nanousd = full->worst_nanousd - (all - some) + (all > some); /* both were rounded up */
-	return true;
+	return grow_bound(&c, out, ret);
 }
 
-/* Does a bound fit into the room that is there besides what is held for `base`? */
-static bool fits(const struct bound *b, const struct bound *base, const struct amounts *room)
-{
-	uint64_t tokens = b->input_tokens + b->output_tokens - base->input_tokens - base->output_tokens;
-
-	return b->worst_nanousd - base->worst_nanousd <= room->nanousd && tokens <= (uint64_t)room->tokens;
-}
-
-/* The most output tokens up to `to` that fit; below `from` when not even these do. */
 static uint64_t most_that_fits(const struct txn *t, uint64_t from, uint64_t to, const struct bound *base,
 			       const struct amounts *room)
 {
-	struct bound b;
-	uint64_t best = from - 1;
+	const struct grow_call c = call_of(t);
+	const struct bound_room left = {room->nanousd, room->tokens};
 
-	while (from <= to) {
-		uint64_t middle = from + (to - from) / 2;
-
-		if (bound_of(t, middle, &b) && fits(&b, base, room)) {
-			best = middle;
-			from = middle + 1;
-		} else {
-			to = middle - 1;
-		}
-	}
-	return best;
+	return grow_most(&c, from, to, base, &left);
 }
 
 /* --- the beginning ------------------------------------------------------------------------------------------------ */
-
-static uint64_t start_tokens(const struct txn *t)
-{
-	uint64_t usual = START_TOKENS;
-
-	if (t->worker->learn &&
-	    learn_output(t->worker->learn, vendor_of(t), slice_of(price_model_id(t->price)), START_SHARE_PPM, &usual))
-		usual = most(START_MIN, least(usual, START_MAX));
-	return usual * answers(t) + txn_grow_allowance(t);
-}
-
-static uint64_t least_tokens(const struct txn *t)
-{
-	return txn_grow_allowance(t) + most(BEGIN_MIN * answers(t), t->full_bound.input_tokens / BEGIN_SHARE);
-}
 
 static bool set_out(struct txn *t, uint64_t out)
 {
@@ -231,21 +135,18 @@ void txn_grow_free(struct txn *t)
 	t->growing = NULL;
 }
 
-/* Would twice the whole call still fit? Then nobody looks at single tokens of its prompt. */
 static bool is_plenty(struct txn *t)
 {
-	struct amounts twice = {.nanousd = t->full_bound.worst_nanousd,
-				.tokens = (int64_t)(t->full_bound.input_tokens + t->full_bound.output_tokens)};
+	const struct bound *b = &t->full_bound;
 	struct decision d;
 
-	if (amount_add(twice.nanousd, twice.nanousd, &twice.nanousd) < 0 ||
-	    amount_add(twice.tokens, twice.tokens, &twice.tokens) < 0)
-		return false;
-	return engine_preview(engine_of(t), &t->worker->match, &twice, txn_engine_time_s(t), &d) == BUR_OK;
+	return rung_is_plenty(engine_of(t), &t->worker->match, b->worst_nanousd, b->input_tokens + b->output_tokens,
+			      txn_engine_time_s(t), &d);
 }
 
 void txn_grow_begin(struct txn *t)
 {
+	const struct grow_call c = call_of(t);
 	uint64_t start;
 
 	if (t->growing)
@@ -253,11 +154,11 @@ void txn_grow_begin(struct txn *t)
 	txn_grow_free(t);
 	if (!may_grow(t))
 		return;
-	if (!t->tightened && t->body.n <= TIGHTEN_BYTES_MAX && !is_plenty(t)) {
+	if (!t->tightened && t->body.n <= GROW_COUNT_BYTES_MAX && !is_plenty(t)) {
 		(void)txn_tighten(t);
 		t->full_bound = t->bound;
 	}
-	start = start_tokens(t);
+	start = grow_start(&c, t->worker->learn, vendor_of(t));
 	if (start >= t->full_bound.output_tokens || !make(t))
 		return;
 	if (!set_out(t, start))
@@ -282,8 +183,9 @@ static bool others_hold(struct txn *t)
 
 bool txn_grow_begin_with(struct txn *t, const struct amounts *room)
 {
+	const struct grow_call c = call_of(t);
 	const struct bound nothing = {0};
-	uint64_t floor = least_tokens(t), now = t->bound.output_tokens, out;
+	uint64_t floor = grow_least(&c), now = t->bound.output_tokens, out;
 
 	if (!may_grow(t) || room->requests < (int64_t)txn_requests(t) || now <= floor || !make(t) || t->growing->waits)
 		return false;
@@ -473,7 +375,7 @@ bool txn_grow_on(struct txn *t)
 	if (need <= g->out)
 		return true;
 	/* a whole answer where a stream was asked for: it is made and billed, and there is nothing left to save */
-	if (t->edge.form == EDGE_FORM_NONE)
+	if (t->edge.form == EDGE_FORM_NONE && !tap_in_events(t->tap))
 		return true;
 	explain(t, &d, seen);
 	return false;

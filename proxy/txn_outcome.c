@@ -104,27 +104,13 @@ static const struct price_model *billed_model(struct txn *t)
 
 /* --- outcomes ----------------------------------------------------------------------------------------------------- */
 
-/* Is the bill made of tokens alone? Characters, seconds, pictures and pages do not show in what goes by, nor do the
- * fees of tools that the vendor ran. A chat model's price for pictures is that of such a tool. */
-bool txn_is_by_tokens(const struct txn *t, const struct price_model *m)
-{
-	static const enum price_unit things[] = {PRICE_CHARS,   PRICE_AUDIO_MS, PRICE_IN_AUDIO_MS, PRICE_OUT_AUDIO_MS,
-						 PRICE_VIDEO_S, PRICE_PIXELS,   PRICE_PAGES,       PRICE_RERANK};
-	bool pictures = t->target.api.kind == API_IMAGES || t->target.api.kind == API_PREDICT;
-
-	for (size_t i = 0; i < ARRAY_LEN(things); i++)
-		if (price_model_has(m, things[i]))
-			return false;
-	return !t->info.hosted_tools && !(pictures && price_model_has(m, PRICE_IMAGES));
-}
-
 /* Is what was seen, by this model's price, a measure of the bill? */
 static bool is_countable(const struct txn *t, const struct price_model *m)
 {
 	const struct usage *u = txn_usage(t);
 
-	return !price_model_hides_reasoning(m, t->info.thinking) && !t->info.reasoning_hidden && !t->info.prediction &&
-	       txn_is_by_tokens(t, m) && (u->stream || t->answer_ended) && (u->output_bytes > 0 || u->has_output);
+	return bound_is_seen(m, t->target.api.kind, &t->info) && (u->stream || t->answer_ended) &&
+	       (u->output_bytes > 0 || u->has_output);
 }
 
 /* Soft budgets let pass what has no bound or no price of its own, and nothing was held for it. */

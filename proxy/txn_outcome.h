@@ -21,8 +21,6 @@ static inline struct usage *txn_usage(const struct txn *t)
 
 /* Ends the tap. Sets the flags of the row that say how far the figure can be trusted. */
 void txn_find_outcome(struct txn *, struct outcome *ret);
-/* Is the bill made of tokens alone, all of which show in the answer unless the model hides its reasoning? */
-bool txn_is_by_tokens(const struct txn *, const struct price_model *);
 /* Is the answer about what was asked for? One that names another call must not change what that one costs. */
 bool txn_is_as_asked(const struct txn *);
 
