@@ -106,9 +106,8 @@ static bool caller_may(struct api *api, struct api_call *call, enum api_level ne
 		reply_error(call, 403, "Forbidden");
 		return false;
 	}
-	if (!api->access.tokens ||
-	    access_level(api->access.tokens, call->authorization, clock_wall_ns() / NS_PER_S, &call->level, &name) <
-		0) {
+	if (!api->access.tokens || access_level(api->access.tokens, call->authorization, clock_wall_ns() / NS_PER_S,
+						&call->level, &name) < 0) {
 		reply_error(call, 401, "Not authenticated");
 		reply_field(call, "WWW-Authenticate", "Bearer");
 		return false;

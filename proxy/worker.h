@@ -102,9 +102,9 @@ struct proxy {
 	pthread_mutex_t snapshots_lock;
 	struct pacing_table *pacing; /* of budgets that pace their calls */
 	struct cutting cutting;
-	struct once *once; /* bills under idempotency keys; NULL: no provider has such */
-	struct uploads *uploads;     /* files that batches may be made of */
-	_Atomic int64_t body_bytes;  /* waiting request bodies, all workers */
+	struct once *once;          /* bills under idempotency keys; NULL: no provider has such */
+	struct uploads *uploads;    /* files that batches may be made of */
+	_Atomic int64_t body_bytes; /* waiting request bodies, all workers */
 	_Atomic bool draining, ending;
 	_Atomic uint64_t n_connections;
 	char via[32]; /* "1.1 bursar-3f9c2a": for loop detection */
