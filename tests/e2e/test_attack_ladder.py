@@ -75,6 +75,38 @@ def test_one_that_stops_reading_inside_an_event_when_the_money_is_gone(start_bur
         upstream.stop()
 
 
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "application/jsonl; charset=utf-8"])
+def test_a_stream_in_a_form_that_has_no_end_of_ours_is_broken_off(start_bursar, kind):
+    """Only an answer that is made whole already may run over."""
+    sent, hung_up = [0], threading.Event()
+
+    def script(self, c):
+        if self.read_request(c) is None:
+            return
+        try:
+            c.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % kind.encode())
+            for _ in range(600):
+                c.sendall(chunked(b'{"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}\n' % (b" money" * 20)))
+                sent[0] += 20
+                time.sleep(0.002)
+        except OSError:
+            hung_up.set()
+
+    upstream = ScriptedVendor(script)
+    try:
+        bursar = start_bursar({"providers": {"openai": {"base_url": f"http://127.0.0.1:{upstream.plain}"}},
+                               "budgets": [budget(f"{2000 * OUT / 1e9:.9f} USD", steps=[BLOCK])]})
+        answer = call(bursar.proxy, "/openai" + CHAT, stream_of(), timeout=60)
+        assert answer.status == 200 and not answer.ended_well
+        assert hung_up.wait(10)
+        bursar.wait_settled()
+        (row,) = bursar.ledger()
+        assert "budget_cut" in row["flags"] and "overrun" not in row["flags"]
+        assert nanousd(bursar.budget()["spent"]) <= 2000 * OUT
+    finally:
+        upstream.stop()
+
+
 # --- repeats that are one bill ----------------------------------------------------------------------------------------
 
 
