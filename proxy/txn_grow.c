@@ -360,7 +360,7 @@ bool txn_grow_on(struct txn *t)
 		tap_progress(t->tap, &p);
 	if (p.blind)
 		return grow_blind(t, &d);
-	if (p.final) /* no more will come */
+	if (p.final && answers(t) == 1) /* no more will come; of several answers the others may go on */
 		return true;
 	allowance = txn_grow_allowance(t);
 	seen = most(p.most, p.reported);

@@ -107,6 +107,40 @@ def test_a_stream_in_a_form_that_has_no_end_of_ours_is_broken_off(start_bursar, 
         upstream.stop()
 
 
+def test_one_of_two_answers_ends_and_the_other_goes_on(start_bursar):
+    """Vendors that send usage with each event say with the end of the first that it is final."""
+    hung_up = threading.Event()
+
+    def event(n, index, finish):
+        return b"data: " + json.dumps({
+            "choices": [{"index": index, "delta": {"content": " money" * 20}, "finish_reason": finish}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": n, "total_tokens": 5 + n}}).encode() + b"\n\n"
+
+    def script(self, c):
+        if self.read_request(c) is None:
+            return
+        try:
+            c.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for i in range(600):
+                c.sendall(chunked(event(20 * (i + 1), int(i > 0), None if i else "stop")))
+                time.sleep(0.002)
+        except OSError:
+            hung_up.set()
+
+    upstream = ScriptedVendor(script)
+    try:
+        bursar = start_bursar({"providers": {"openai": {"base_url": f"http://127.0.0.1:{upstream.plain}"}},
+                               "budgets": [budget(f"{4000 * OUT / 1e9:.9f} USD", steps=[BLOCK])]})
+        answer = call(bursar.proxy, "/openai" + CHAT, stream_of(n=2), timeout=60)
+        assert answer.status == 200 and b"budget_exceeded" in answer.body
+        assert hung_up.wait(10)
+        bursar.wait_settled()
+        (row,) = bursar.ledger()
+        assert "budget_cut" in row["flags"] and "overrun" not in row["flags"]
+    finally:
+        upstream.stop()
+
+
 # --- repeats that are one bill ----------------------------------------------------------------------------------------
 
 
