@@ -1,10 +1,12 @@
 /* bursar forecast: how fast budgets are spent, what their windows will have cost, and when they run out. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/args.h"
 #include "app/ask.h"
 #include "app/table.h"
+#include "base/amount.h"
 #include "base/error.h"
 
 static const struct table_column columns[] = {
@@ -19,13 +21,14 @@ static const struct table_column columns[] = {
 /* To cents: estimates have no more. What cannot be said is a dash. */
 static json_t *cents(const json_t *usd)
 {
-	char text[40];
-	double v;
+	const char *text = json_string_value(usd);
+	char rounded[40];
+	int64_t v;
 
-	if (!json_is_string(usd) || sscanf(json_string_value(usd), "%lf", &v) != 1)
+	if (!text || decimal_parse(slice_of(text), 2, true, &v) < 0)
 		return json_string("-");
-	(void)snprintf(text, sizeof(text), "%.2f", v);
-	return json_string(text);
+	(void)snprintf(rounded, sizeof(rounded), "%s%lld.%02lld", v < 0 ? "-" : "", llabs(v / 100), llabs(v % 100));
+	return json_string(rounded);
 }
 
 /* "fast 15.20, slow 3.10": the rows that speak; else the burn of the long window of the slowest. */

@@ -2,6 +2,7 @@
  * programs that have lost their way. What was begun with a call is told its end exactly once (txn_guard_end). */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/calendar.h"
 #include "base/check.h"
@@ -279,23 +280,19 @@ bool txn_guard_dial(struct txn *t, enum step_result *ret)
 /* "120", or "Wed, 21 Oct 2026 07:28:00 GMT". 0: neither. */
 static int64_t wait_of(struct slice text, int64_t wall_s)
 {
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	char line[40], month[4] = "";
-	int day, year, hour, minute, second;
-	const char *at;
+	struct tm tm = {0};
+	char line[40];
+	const char *end;
 	uint64_t s;
 
 	if (slice_u64(text, &s) == BUR_OK)
 		return s > INT32_MAX ? INT32_MAX : (int64_t)s;
 	(void)slice_to_cstr(text, line, sizeof(line));
-	if (sscanf(line, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT", &day, month, &year, &hour, &minute,
-		   &second) != 6)
+	end = strptime(line, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	if (!end || *end != '\0')
 		return 0;
-	at = strlen(month) == 3 ? strstr(months, month) : NULL;
-	if (!at || (at - months) % 3 != 0)
-		return 0;
-	return days_from_civil(year, (int)(at - months) / 3 + 1, day) * 86400 + hour * 3600 + minute * 60 + second -
-	       wall_s;
+	return days_from_civil(tm.tm_year + INT64_C(1900), tm.tm_mon + 1, tm.tm_mday) * 86400 + tm.tm_hour * 3600 +
+	       tm.tm_min * 60 + tm.tm_sec - wall_s;
 }
 
 void txn_guard_answer(struct txn *t, const struct h1_head *h)
