@@ -376,7 +376,7 @@ static int load_loops(struct guards *g)
 static int load_past(struct guards *g, sqlite3 *db, uint64_t uid, bool hours, int64_t now_s)
 {
 	int64_t first_s = now_s - now_s % MINUTE_S - (PAST_MINUTES - 1) * MINUTE_S, hour_s = now_s - now_s % HOUR_S;
-	int64_t began_s, *v = calloc(PAST_MINUTES, sizeof(*v));
+	int64_t began_s = now_s, *v = calloc(PAST_MINUTES, sizeof(*v));
 	size_t n;
 	int r = v ? series_minutes(db, uid, first_s, PAST_MINUTES, v) : BUR_NOMEM;
 
