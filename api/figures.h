@@ -143,12 +143,4 @@ struct breakers {
 };
 int breakers_find(struct guard *guard, int64_t now_ns, struct breakers *ret, json_t *list) NONNULL(3) MUST_USE;
 
-/* --- foresight as JSON, for the endpoints and for events; api/view_foresight.c -------------------------------------
- */
-
-struct foresight_anomaly;
-struct foresight_scope;
-struct note_row;
-json_t *foresight_note_json(const struct note_row *) NONNULL(1) MUST_USE;
-
 #endif

@@ -228,7 +228,7 @@ static int add_scopes(struct sqlite3 *db, int64_t now_s, json_t *hours, json_t *
 	return r;
 }
 
-json_t *foresight_note_json(const struct note_row *row)
+static json_t *note_json(const struct note_row *row)
 {
 	json_t *payload = json_loadb(row->payload.p ? row->payload.p : "", row->payload.n, 0, NULL);
 
@@ -239,7 +239,7 @@ json_t *foresight_note_json(const struct note_row *row)
 
 static int add_note(void *ctx, const struct note_row *row)
 {
-	return json_array_append_new(ctx, foresight_note_json(row)) == 0 ? BUR_OK : BUR_NOMEM;
+	return json_array_append_new(ctx, note_json(row)) == 0 ? BUR_OK : BUR_NOMEM;
 }
 
 void view_anomalies(struct api *api, struct api_call *call)

@@ -100,7 +100,8 @@ int sim_settle_first(struct sim *s)
 	return r;
 }
 
-int sim_settle_until(struct sim *s, int64_t now_ns)
+/* Ends the flights that end by then. */
+static int settle_until(struct sim *s, int64_t now_ns)
 {
 	int r = BUR_OK;
 
@@ -178,7 +179,7 @@ static int one_row(struct sim *s, const struct ledger_row *row)
 	int r = sim_facts(s, row);
 
 	if (r == BUR_OK)
-		r = sim_settle_until(s, when);
+		r = settle_until(s, when);
 	if (r < 0)
 		return r;
 	if (row->kind != LEDGER_SPEND)
@@ -218,7 +219,7 @@ static int all_rows(struct sim *s, struct sqlite3 *reader)
 			s->ask->progress(s->ask->ctx, s->rows, of);
 	}
 	if (r == BUR_EOF)
-		r = sim_settle_until(s, INT64_MAX);
+		r = settle_until(s, INT64_MAX);
 	if (r == BUR_OK) {
 		CHECK(engine_open_holds(s->engine) == 0);
 		engine_check(s->engine);

@@ -62,9 +62,7 @@ struct sim {
 };
 
 /* --- simulate.c --- */
-/* Ends the flights that end by then. */
-int sim_settle_until(struct sim *, int64_t now_ns) MUST_USE;
-/* Ends the first of them. */
+/* Ends the flight that ends first. */
 int sim_settle_first(struct sim *) MUST_USE;
 int sim_fly(struct sim *, const struct sim_flight *) MUST_USE;
 struct sim_tally *sim_tally_of(struct sim *, const struct budget *);

@@ -30,26 +30,6 @@ static bool valid(struct series_scope s)
 	return (s.kind >= SERIES_KEY && s.kind <= SERIES_MODEL) || s.kind == SERIES_ALL || s.kind == SERIES_COUNTER;
 }
 
-int series_named(struct sqlite3 *db, enum series_kind kind, struct slice text, struct series_scope *ret)
-{
-	sqlite3_stmt *st = NULL;
-	int rc;
-
-	if (kind < SERIES_KEY || kind > SERIES_MODEL)
-		return BUR_INVALID;
-	rc = db_prepare(db, "SELECT id FROM name WHERE kind=?1 AND text=?2", &st);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_bind_int(st, 1, (int)kind);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_bind_text64(st, 2, text.p ? text.p : "", text.n, SQLITE_STATIC, SQLITE_UTF8);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW)
-		*ret = (struct series_scope){kind, sqlite3_column_int64(st, 0)};
-	(void)sqlite3_finalize(st);
-	return rc == SQLITE_ROW ? BUR_OK : rc == SQLITE_DONE ? BUR_NOTFOUND : db_err(rc);
-}
-
 /* --- spend by time ------------------------------------------------------------------------------------------------ */
 
 static int open_slots(sqlite3 *db, struct series_scope s, int64_t from_s, int64_t to_s, sqlite3_stmt **ret)

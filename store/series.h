@@ -36,9 +36,6 @@ static inline struct series_scope series_counter(uint64_t uid)
 {
 	return (struct series_scope){SERIES_COUNTER, (int64_t)uid};
 }
-/* By its text. BUR_NOTFOUND: no call ever had it. */
-int series_named(struct sqlite3 *, enum series_kind, struct slice text, struct series_scope *ret)
-    NONNULL(1, 4) MUST_USE;
 
 /* Of a counter only `amount` is kept; the rest is 0. */
 struct series_sum {
