@@ -18,8 +18,9 @@ from engine import MUTANTS  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CFLAGS = ["-std=c17", "-D_GNU_SOURCE", "-O1", "-g", "-fPIE", "-w"]
-UNIT = ["engine", "engine_rolling", "engine_shadow", "engine_change", "engine_ladder", "engine_window", "budget_window",
-        "window_ring", "clock_guard", "engine_oracle"]
+UNIT = ["engine", "engine_match", "engine_steps", "engine_settle", "engine_time", "engine_restore", "engine_rolling",
+        "engine_shadow", "engine_change", "engine_ladder", "engine_window", "budget_window", "window_ring", "clock_guard",
+        "engine_oracle"]
 SLOW = ["engine_perturb", "engine_threads"]  # asked when no other has noticed
 TESTS = [f"policy_{name}_test" for name in UNIT]
 SLOW_TESTS = [f"policy_{name}_test" for name in SLOW]

@@ -1,62 +1,10 @@
 /* R5.8, R5.9, I15: limits, credits and charges that are changed while calls run. */
-#include "tests/unit/policy_build.h"
+#include "tests/unit/policy_world.h"
 
 #define FOREVER INT64_MAX
 #define MIDNIGHT (NOON + DAY_S / 2)
 
-struct world {
-	struct budget_set *set;
-	struct engine *e;
-	struct decision d;
-	struct settlement s;
-	struct engine_change c;
-};
-
-static struct world world_of(const struct budget *defs, size_t n)
-{
-	struct engine_config cfg = {.max_meters = 64};
-	struct world w = {.set = set_of(defs, n)};
-
-	w.e = engine_new(w.set, &cfg);
-	assert_non_null(w.e);
-	return w;
-}
-
-static void world_done(struct world *w)
-{
-	engine_check(w->e);
-	engine_free(w->e);
-	budget_set_free(w->set);
-}
-
-static int try_sent(struct world *w, int64_t nanousd, int64_t now_s, struct hold *h)
-{
-	struct facts f = facts_of("ann", "search");
-	struct amounts worst = usd(nanousd);
-	struct match m;
-	int r;
-
-	assert_int_equal(engine_match(w->e, &f, &m), BUR_OK);
-	r = engine_reserve(w->e, &m, &worst, now_s, h, &w->d);
-	if (r == BUR_OK)
-		assert_int_equal(engine_mark_sent(w->e, h), BUR_OK);
-	return r;
-}
-
-static void settled(struct world *w, struct hold *h, int64_t nanousd)
-{
-	struct amounts actual = usd(nanousd);
-
-	assert_int_equal(engine_settle(w->e, h, &actual, &w->s), BUR_OK);
-}
-
-static void spend(struct world *w, int64_t nanousd, int64_t now_s)
-{
-	struct hold h;
-
-	assert_int_equal(try_sent(w, nanousd, now_s, &h), BUR_OK);
-	settled(w, &h, nanousd);
-}
+static struct engine_change change; /* the last one */
 
 /* Exactly so much fits now. */
 static void assert_left(struct world *w, int64_t left, int64_t now_s)
@@ -71,19 +19,11 @@ static void assert_left(struct world *w, int64_t left, int64_t now_s)
 	assert_int_equal(engine_void(w->e, &h), BUR_OK);
 }
 
-static struct meter_view view(struct world *w, int64_t now_s)
-{
-	struct meter_view v;
-
-	assert_true(engine_snapshot(w->e, now_s, &v, 1) >= 1);
-	return v;
-}
-
 static int credit(struct world *w, int64_t amount, int64_t expires_s, bool carry_over, int64_t now_s)
 {
 	struct engine_credit c = {.amount = amount, .expires_s = expires_s, .carry_over = carry_over};
 
-	return engine_credit(w->e, SLICE("b"), SLICE_NONE, &c, now_s, &w->c);
+	return engine_credit(w->e, SLICE("b"), SLICE_NONE, &c, now_s, &change);
 }
 
 /* --- limits ------------------------------------------------------------------------------------------------------- */
@@ -96,11 +36,11 @@ static void r5_9_a_raise_counts_for_the_next_call(void **state)
 	(void)state;
 	spend(&w, 100, NOON);
 	assert_left(&w, 0, NOON);
-	assert_int_equal(engine_set_limit(w.e, SLICE("b"), 150, &w.c), BUR_OK);
-	assert_int_equal(w.c.before, 100);
-	assert_int_equal(w.c.after, 150);
+	assert_int_equal(engine_set_limit(w.e, SLICE("b"), 150, &change), BUR_OK);
+	assert_int_equal(change.before, 100);
+	assert_int_equal(change.after, 150);
 	assert_left(&w, 50, NOON);
-	assert_int_equal(view(&w, NOON).limit, 150);
+	assert_int_equal(view_of(&w, 0, NOON).limit, 150);
 	assert_left(&w, 150, NOON + DAY_S); /* of every window from now on */
 	world_done(&w);
 }
@@ -115,14 +55,14 @@ static void i15_a_lower_limit_changes_no_counter(void **state)
 	(void)state;
 	spend(&w, 50, NOON);
 	assert_int_equal(try_sent(&w, 40, NOON, &h), BUR_OK);
-	assert_int_equal(engine_set_limit(w.e, SLICE("b"), 60, &w.c), BUR_OK);
-	assert_int_equal(view(&w, NOON).posted, 50);
-	assert_int_equal(view(&w, NOON).held, 40);
+	assert_int_equal(engine_set_limit(w.e, SLICE("b"), 60, &change), BUR_OK);
+	assert_int_equal(view_of(&w, 0, NOON).posted, 50);
+	assert_int_equal(view_of(&w, 0, NOON).held, 40);
 	assert_left(&w, -30, NOON); /* never clamped */
 	assert_int_equal(engine_extend(w.e, &h, &one, NOON, &w.d), BUR_DENIED);
 	settled(&w, &h, 5); /* what was admitted goes on */
 	assert_left(&w, 5, NOON);
-	assert_int_equal(engine_set_limit(w.e, SLICE("b"), 100, &w.c), BUR_OK);
+	assert_int_equal(engine_set_limit(w.e, SLICE("b"), 100, &change), BUR_OK);
 	assert_left(&w, 45, NOON); /* as if nothing had been */
 	world_done(&w);
 }
@@ -137,13 +77,13 @@ static void r5_9_shares_move_with_the_limit(void **state)
 	budget_step(&b, 50, STEP_ALERT);
 	budget_step(&b, 80, STEP_BLOCK);
 	w = world_of(&b, 1);
-	assert_int_equal(engine_set_limit(w.e, SLICE("b"), 1000, &w.c), BUR_OK);
+	assert_int_equal(engine_set_limit(w.e, SLICE("b"), 1000, &change), BUR_OK);
 	assert_left(&w, 800, NOON);
 	assert_int_equal(try_sent(&w, 499, NOON, &h), BUR_OK);
 	assert_int_equal(w.d.n_events, 0);
 	assert_int_equal(try_sent(&w, 1, NOON, &h), BUR_OK);
 	assert_int_equal(w.d.n_events, 0); /* was told when 800 were asked for */
-	assert_int_equal(view(&w, NOON).warned_mask, 3);
+	assert_int_equal(view_of(&w, 0, NOON).warned_mask, 3);
 	world_done(&w);
 }
 
@@ -153,10 +93,10 @@ static void odd_limits_are_refused(void **state)
 	struct world w = world_of(&b, 1);
 
 	(void)state;
-	assert_int_equal(engine_set_limit(w.e, SLICE("b"), 0, &w.c), BUR_INVALID);
-	assert_int_equal(engine_set_limit(w.e, SLICE("b"), -1, &w.c), BUR_INVALID);
-	assert_int_equal(engine_set_limit(w.e, SLICE("c"), 1, &w.c), BUR_NOTFOUND);
-	assert_int_equal(engine_set_limit(w.e, SLICE("b"), INT64_MAX, &w.c), BUR_OK);
+	assert_int_equal(engine_set_limit(w.e, SLICE("b"), 0, &change), BUR_INVALID);
+	assert_int_equal(engine_set_limit(w.e, SLICE("b"), -1, &change), BUR_INVALID);
+	assert_int_equal(engine_set_limit(w.e, SLICE("c"), 1, &change), BUR_NOTFOUND);
+	assert_int_equal(engine_set_limit(w.e, SLICE("b"), INT64_MAX, &change), BUR_OK);
 	assert_int_equal(credit(&w, INT64_MAX, FOREVER, false, NOON), BUR_OK);
 	assert_int_equal(try_sent(&w, INT64_MAX, NOON, &(struct hold){.n = 0}), BUR_OK);
 	world_done(&w);
@@ -171,14 +111,14 @@ static void r5_8_a_credit_is_of_its_window(void **state)
 
 	(void)state;
 	assert_int_equal(credit(&w, 20, FOREVER, false, NOON), BUR_OK);
-	assert_int_equal(w.c.before, 0);
-	assert_int_equal(w.c.after, 20);
-	assert_true(w.c.uid == meter_uid("b", SLICE_NONE));
-	assert_int_equal(w.c.win_start, MIDNIGHT - DAY_S);
-	assert_int_equal(w.c.win_end, MIDNIGHT);
+	assert_int_equal(change.before, 0);
+	assert_int_equal(change.after, 20);
+	assert_true(change.uid == meter_uid("b", SLICE_NONE));
+	assert_int_equal(change.win_start, MIDNIGHT - DAY_S);
+	assert_int_equal(change.win_end, MIDNIGHT);
 	assert_int_equal(credit(&w, 5, MIDNIGHT, false, NOON), BUR_OK); /* a top-up */
-	assert_int_equal(w.c.before, 20);
-	assert_int_equal(w.c.after, 25);
+	assert_int_equal(change.before, 20);
+	assert_int_equal(change.after, 25);
 	assert_left(&w, 125, NOON);
 	assert_left(&w, 100, MIDNIGHT);
 	world_done(&w);
@@ -193,7 +133,7 @@ static void r5_8_a_credit_expires(void **state)
 	assert_int_equal(credit(&w, 20, NOON + 100, false, NOON), BUR_OK);
 	assert_left(&w, 120, NOON + 99);
 	assert_left(&w, 100, NOON + 100);
-	assert_int_equal(view(&w, NOON + 100).credit, 0);
+	assert_int_equal(view_of(&w, 0, NOON + 100).credit, 0);
 	world_done(&w);
 }
 
@@ -209,7 +149,7 @@ static void r5_8_what_was_used_stays_used(void **state)
 	spend(&w, 115, NOON); /* the limit, the 10 that last, then 5 of the 20 */
 	assert_left(&w, 45, NOON);
 	assert_left(&w, 30, NOON + 100); /* 15 are gone */
-	assert_int_equal(view(&w, NOON + 100).credit, 45);
+	assert_int_equal(view_of(&w, 0, NOON + 100).credit, 45);
 	spend(&w, 10, NOON + 150);
 	assert_left(&w, 0, NOON + 200);
 	assert_left(&w, 100, MIDNIGHT);
@@ -318,15 +258,15 @@ static void odd_credits_are_refused(void **state)
 	assert_int_equal(credit(&w, -1, FOREVER, false, NOON), BUR_INVALID);
 	assert_int_equal(credit(&w, 1, NOON, false, NOON), BUR_INVALID);
 	assert_int_equal(credit(&w, 1, NOON, true, NOON), BUR_INVALID);
-	assert_int_equal(engine_credit(w.e, SLICE("c"), SLICE_NONE, &one, NOON, &w.c), BUR_NOTFOUND);
-	assert_int_equal(engine_credit(w.e, SLICE("b"), SLICE("user=ann"), &one, NOON, &w.c), BUR_NOTFOUND);
+	assert_int_equal(engine_credit(w.e, SLICE("c"), SLICE_NONE, &one, NOON, &change), BUR_NOTFOUND);
+	assert_int_equal(engine_credit(w.e, SLICE("b"), SLICE("user=ann"), &one, NOON, &change), BUR_NOTFOUND);
 	for (int i = 0; i < 32; i++)
 		assert_int_equal(credit(&w, 1, NOON + 1 + i % 7, false, NOON), BUR_OK);
 	assert_int_equal(credit(&w, 1, NOON + 5, false, NOON), BUR_FULL);
 	assert_int_equal(credit(&w, INT64_MAX - 32, FOREVER, false, NOON), BUR_OK);
 	assert_int_equal(credit(&w, 1, FOREVER, false, NOON), BUR_OVERFLOW);
 	assert_int_equal(credit(&w, 1, NOON + 9, false, NOON + 8), BUR_OK); /* the others have gone */
-	assert_int_equal(w.c.before, INT64_MAX - 32);
+	assert_int_equal(change.before, INT64_MAX - 32);
 	world_done(&w);
 }
 
@@ -363,7 +303,7 @@ static void i1_credits_never_make_money(void **state)
 				settled(&w, &h, h.worst.nanousd);
 			}
 			assert_true(spent <= days * 100 + granted);
-			assert_true(view(&w, now).credit >= 0);
+			assert_true(view_of(&w, 0, now).credit >= 0);
 		}
 		world_done(&w);
 	}
@@ -379,20 +319,20 @@ static void r5_8_a_charge_is_spent(void **state)
 	(void)state;
 	budget_per(&d[1], FACT_USER);
 	w = world_of(d, 2);
-	assert_int_equal(engine_adjust(w.e, SLICE("u"), SLICE("user=ann"), 130, NOON, &w.c), BUR_OK);
-	assert_int_equal(w.c.before, 0);
-	assert_int_equal(w.c.after, 130);
-	assert_int_equal(w.c.win_start, MIDNIGHT - DAY_S);
-	assert_true(w.c.uid == meter_uid("u", SLICE("user=ann")));
+	assert_int_equal(engine_adjust(w.e, SLICE("u"), SLICE("user=ann"), 130, NOON, &change), BUR_OK);
+	assert_int_equal(change.before, 0);
+	assert_int_equal(change.after, 130);
+	assert_int_equal(change.win_start, MIDNIGHT - DAY_S);
+	assert_true(change.uid == meter_uid("u", SLICE("user=ann")));
 	assert_left(&w, -30, NOON);
-	assert_int_equal(engine_adjust(w.e, SLICE("u"), SLICE("user=ann"), -131, NOON, &w.c), BUR_OVERFLOW);
-	assert_int_equal(engine_adjust(w.e, SLICE("u"), SLICE("user=ann"), -130, NOON, &w.c), BUR_OK);
-	assert_int_equal(w.c.after, 0);
+	assert_int_equal(engine_adjust(w.e, SLICE("u"), SLICE("user=ann"), -131, NOON, &change), BUR_OVERFLOW);
+	assert_int_equal(engine_adjust(w.e, SLICE("u"), SLICE("user=ann"), -130, NOON, &change), BUR_OK);
+	assert_int_equal(change.after, 0);
 	assert_left(&w, 100, NOON);
-	assert_int_equal(engine_adjust(w.e, SLICE("b"), SLICE("user=ann"), 1, NOON, &w.c), BUR_NOTFOUND);
-	assert_int_equal(engine_adjust(w.e, SLICE("x"), SLICE_NONE, 1, NOON, &w.c), BUR_NOTFOUND);
-	assert_int_equal(engine_adjust(w.e, SLICE("b"), SLICE_NONE, INT64_MAX, NOON, &w.c), BUR_OK);
-	assert_int_equal(engine_adjust(w.e, SLICE("b"), SLICE_NONE, 1, NOON, &w.c), BUR_OVERFLOW);
+	assert_int_equal(engine_adjust(w.e, SLICE("b"), SLICE("user=ann"), 1, NOON, &change), BUR_NOTFOUND);
+	assert_int_equal(engine_adjust(w.e, SLICE("x"), SLICE_NONE, 1, NOON, &change), BUR_NOTFOUND);
+	assert_int_equal(engine_adjust(w.e, SLICE("b"), SLICE_NONE, INT64_MAX, NOON, &change), BUR_OK);
+	assert_int_equal(engine_adjust(w.e, SLICE("b"), SLICE_NONE, 1, NOON, &change), BUR_OVERFLOW);
 	world_done(&w);
 }
 
@@ -405,12 +345,12 @@ static void r5_8_a_charge_in_a_rolling_window_is_of_now(void **state)
 	b.rolling_s = DAY_S;
 	w = world_of(&b, 1);
 	spend(&w, 40, NOON);
-	assert_int_equal(engine_adjust(w.e, SLICE("b"), SLICE_NONE, 30, NOON + HOUR_S, &w.c), BUR_OK);
-	assert_int_equal(w.c.before, 40);
-	assert_int_equal(w.c.after, 70);
-	assert_true(w.c.win_start <= NOON + HOUR_S && w.c.win_start > NOON + HOUR_S - DAY_S / 60);
-	assert_int_equal(engine_adjust(w.e, SLICE("b"), SLICE_NONE, -31, NOON + HOUR_S, &w.c), BUR_OVERFLOW);
-	assert_int_equal(view(&w, NOON + DAY_S + DAY_S / 60).posted, 30);
+	assert_int_equal(engine_adjust(w.e, SLICE("b"), SLICE_NONE, 30, NOON + HOUR_S, &change), BUR_OK);
+	assert_int_equal(change.before, 40);
+	assert_int_equal(change.after, 70);
+	assert_true(change.win_start <= NOON + HOUR_S && change.win_start > NOON + HOUR_S - DAY_S / 60);
+	assert_int_equal(engine_adjust(w.e, SLICE("b"), SLICE_NONE, -31, NOON + HOUR_S, &change), BUR_OVERFLOW);
+	assert_int_equal(view_of(&w, 0, NOON + DAY_S + DAY_S / 60).posted, 30);
 	world_done(&w);
 }
 

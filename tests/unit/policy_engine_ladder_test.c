@@ -1,31 +1,15 @@
 /* The rungs between alert and block, as the engine tells them: degrade, clamp, throttle, pace; looking without taking;
  * and the engine's time. */
-#include "tests/unit/policy_build.h"
+#include "tests/unit/policy_world.h"
 
-struct world {
-	struct budget_set *set;
-	struct engine *e;
-	struct match m;
-	struct decision d;
-};
-
-static struct world world_of(const struct budget *defs, size_t n)
+/* Ann calls the model gpt-big-1. */
+static struct world ladder_of(const struct budget *defs, size_t n)
 {
-	struct engine_config cfg = {.max_meters = 64};
 	struct facts f = facts_model("ann", "gpt-big-1");
-	struct world w = {.set = set_of(defs, n)};
+	struct world w = world_of(defs, n);
 
-	w.e = engine_new(w.set, &cfg);
-	assert_non_null(w.e);
 	assert_int_equal(engine_match(w.e, &f, &w.m), BUR_OK);
 	return w;
-}
-
-static void world_done(struct world *w)
-{
-	engine_check(w->e);
-	engine_free(w->e);
-	budget_set_free(w->set);
 }
 
 static struct hold reserve(struct world *w, struct amounts worst, int result)
@@ -49,17 +33,9 @@ static struct budget stepped(const char *name, int64_t limit, int64_t percent, e
 	return b;
 }
 
-static struct meter_view view_of(struct world *w, size_t i)
-{
-	struct meter_view views[64];
-
-	assert_true(engine_snapshot(w->e, NOON, views, ARRAY_LEN(views)) > i);
-	return views[i];
-}
-
 /* --- what a match knows ------------------------------------------------------------------------------------------- */
 
-static struct match match_of(struct budget *defs, size_t n, const char *model)
+static struct match match_in(struct budget *defs, size_t n, const char *model)
 {
 	struct engine_config cfg = {.max_meters = 64};
 	struct facts f = facts_model("ann", model);
@@ -80,14 +56,14 @@ static void the_strictest_hold_of_hard_budgets_counts(void **state)
 
 	(void)state;
 	defs[2].hold = HOLD_WORST;
-	assert_int_equal(match_of(defs, 3, "m").hold, HOLD_AUTO);
+	assert_int_equal(match_in(defs, 3, "m").hold, HOLD_AUTO);
 	defs[0].hold = HOLD_GROWING;
-	assert_int_equal(match_of(defs, 3, "m").hold, HOLD_AUTO);
+	assert_int_equal(match_in(defs, 3, "m").hold, HOLD_AUTO);
 	defs[1].hold = HOLD_GROWING;
-	assert_int_equal(match_of(defs, 3, "m").hold, HOLD_GROWING);
+	assert_int_equal(match_in(defs, 3, "m").hold, HOLD_GROWING);
 	defs[0].hold = HOLD_WORST;
-	assert_int_equal(match_of(defs, 3, "m").hold, HOLD_WORST);
-	assert_int_equal(match_of(&defs[2], 1, "m").hold, HOLD_AUTO); /* no hard one */
+	assert_int_equal(match_in(defs, 3, "m").hold, HOLD_WORST);
+	assert_int_equal(match_in(&defs[2], 1, "m").hold, HOLD_AUTO); /* no hard one */
 }
 
 static void the_least_default_of_output_counts(void **state)
@@ -95,14 +71,14 @@ static void the_least_default_of_output_counts(void **state)
 	struct budget defs[3] = {budget_of("a", 1), soft_of("b", 1), budget_of("c", 1)};
 
 	(void)state;
-	assert_int_equal(match_of(defs, 3, "m").default_max_out, 0);
+	assert_int_equal(match_in(defs, 3, "m").default_max_out, 0);
 	defs[0].default_max_out = 500;
-	assert_int_equal(match_of(defs, 3, "m").default_max_out, 500);
+	assert_int_equal(match_in(defs, 3, "m").default_max_out, 500);
 	defs[1].default_max_out = 400;
 	defs[2].default_max_out = 300;
-	assert_int_equal(match_of(defs, 3, "m").default_max_out, 300);
+	assert_int_equal(match_in(defs, 3, "m").default_max_out, 300);
 	defs[2].mode = MODE_SHADOW; /* changes no call */
-	assert_int_equal(match_of(defs, 3, "m").default_max_out, 400);
+	assert_int_equal(match_in(defs, 3, "m").default_max_out, 400);
 }
 
 static void a_match_says_whether_there_is_a_breaker(void **state)
@@ -110,9 +86,9 @@ static void a_match_says_whether_there_is_a_breaker(void **state)
 	struct budget defs[2] = {budget_of("a", 1), budget_of("b", 1)};
 
 	(void)state;
-	assert_false(match_of(defs, 2, "m").has_breaker);
+	assert_false(match_in(defs, 2, "m").has_breaker);
 	defs[1].breaker.on = true;
-	assert_true(match_of(defs, 2, "m").has_breaker);
+	assert_true(match_in(defs, 2, "m").has_breaker);
 }
 
 static void degrade_steps_are_found_by_model(void **state)
@@ -125,21 +101,21 @@ static void degrade_steps_are_found_by_model(void **state)
 	budget_step(&defs[0], 80, STEP_DEGRADE);
 	defs[0].steps[1].map = chain;
 	defs[0].steps[1].n_map = 3;
-	m = match_of(defs, 2, "gpt-big");
+	m = match_in(defs, 2, "gpt-big");
 	assert_int_equal(m.degrade[0], 2);
 	assert_int_equal(m.degrade_entry[0][1], 0);
 	assert_int_equal(m.degrade[1], 1);
-	m = match_of(defs, 2, "gpt-mini"); /* not by itself */
+	m = match_in(defs, 2, "gpt-mini"); /* not by itself */
 	assert_int_equal(m.degrade[0], 2);
 	assert_int_equal(m.degrade_entry[0][1], 1);
 	assert_int_equal(m.degrade[1], 0);
-	m = match_of(defs, 2, "opus");
+	m = match_in(defs, 2, "opus");
 	assert_int_equal(m.degrade_entry[0][1], 2);
 	assert_int_equal(m.degrade[1], 1);
-	assert_int_equal(match_of(defs, 2, "opus-5").degrade[0], 0);
-	assert_int_equal(match_of(defs, 2, "").degrade[0], 0); /* not known */
+	assert_int_equal(match_in(defs, 2, "opus-5").degrade[0], 0);
+	assert_int_equal(match_in(defs, 2, "").degrade[0], 0); /* not known */
 	defs[0].mode = MODE_SHADOW;
-	assert_int_equal(match_of(defs, 2, "gpt-big").degrade[0], 0);
+	assert_int_equal(match_in(defs, 2, "gpt-big").degrade[0], 0);
 }
 
 static void bits_follow_their_meter(void **state)
@@ -151,7 +127,7 @@ static void bits_follow_their_meter(void **state)
 	(void)state;
 	budget_per(&defs[0], FACT_USER);
 	budget_per(&defs[1], FACT_USER);
-	m = match_of(defs, 3, "opus");
+	m = match_in(defs, 3, "opus");
 	assert_int_equal(m.meter[1], 1);
 	assert_int_equal(m.degrade[0], 0);
 	assert_int_equal(m.degrade[1], 1);
@@ -164,7 +140,7 @@ static void bits_follow_their_meter(void **state)
 static void degrade_from_the_step_on(void **state)
 {
 	struct budget b = stepped("b", 100, 50, STEP_DEGRADE);
-	struct world w = world_of(&b, 1);
+	struct world w = ladder_of(&b, 1);
 	struct hold h;
 
 	(void)state;
@@ -177,7 +153,7 @@ static void degrade_from_the_step_on(void **state)
 	assert_int_equal(w.d.degrade_step->at_ppm, 500000);
 	assert_int_equal(w.d.n_blocked, 0);
 	assert_int_equal(engine_open_holds(w.e), 0);
-	assert_int_equal(view_of(&w, 0).held, 0);
+	assert_int_equal(view_of(&w, 0, NOON).held, 0);
 	h = reserve(&w, usd(0), BUR_OK); /* what needs nothing stands on no rung */
 	w.m.degrade[0] = 0;
 	h = reserve(&w, usd(50), BUR_OK);
@@ -198,7 +174,7 @@ static void the_highest_degrade_step_with_a_model_decides(void **state)
 	budget_step(&b, 90, STEP_DEGRADE);
 	b.steps[2].map = others;
 	b.steps[2].n_map = 1;
-	w = world_of(&b, 1);
+	w = ladder_of(&b, 1);
 	preview(&w, usd(79), BUR_DENIED);
 	assert_string_equal(w.d.degrade_to, "gpt-small");
 	preview(&w, usd(80), BUR_DENIED);
@@ -221,13 +197,13 @@ static void the_tightest_budget_degrades(void **state)
 		defs[i].steps[0].map = maps[i];
 		defs[i].steps[0].n_map = 1;
 	}
-	w = world_of(defs, 3);
+	w = ladder_of(defs, 3);
 	preview(&w, usd(20), BUR_DENIED);
 	assert_string_equal(w.d.degrade_to, "b-model"); /* the first of equals */
 	world_done(&w);
 	defs[1].unit = UNIT_TOKENS; /* units cannot be compared: money goes first */
 	defs[1].limit = 50;
-	w = world_of(defs, 3);
+	w = ladder_of(defs, 3);
 	preview(&w, (struct amounts){20, 45, 1}, BUR_DENIED);
 	assert_string_equal(w.d.degrade_to, "c-model");
 	preview(&w, (struct amounts){1, 45, 1}, BUR_DENIED);
@@ -238,14 +214,14 @@ static void the_tightest_budget_degrades(void **state)
 static void degrade_comes_before_a_refusal(void **state)
 {
 	struct budget defs[2] = {stepped("a", 100, 50, STEP_DEGRADE), budget_of("b", 60)};
-	struct world w = world_of(defs, 2);
+	struct world w = ladder_of(defs, 2);
 
 	(void)state;
 	(void)reserve(&w, usd(70), BUR_DENIED);
 	assert_int_equal(w.d.verdict, VERDICT_DEGRADE);
 	assert_int_equal(w.d.n_blocked, 1); /* listed, */
 	assert_int_equal(w.d.n_events, 0);  /* but not told: nothing was refused yet */
-	assert_int_equal(view_of(&w, 1).warned_mask, 0);
+	assert_int_equal(view_of(&w, 1, NOON).warned_mask, 0);
 	w.m.degrade[0] = 0;
 	(void)reserve(&w, usd(70), BUR_DENIED);
 	assert_int_equal(w.d.verdict, VERDICT_SPENT);
@@ -263,12 +239,12 @@ static void a_degraded_call_leaves_no_trace_but_alerts(void **state)
 	budget_step(&defs[0], 40, STEP_ALERT);
 	budget_step(&defs[0], 60, STEP_DEGRADE);
 	defs[1].mode = MODE_SHADOW;
-	w = world_of(defs, 2);
+	w = ladder_of(defs, 2);
 	(void)reserve(&w, usd(60), BUR_DENIED);
 	assert_int_equal(w.d.verdict, VERDICT_DEGRADE);
 	assert_int_equal(w.d.n_events, 0); /* what is there is nothing */
 	assert_int_equal(w.d.n_would_block, 0);
-	assert_int_equal(view_of(&w, 1).would_block, 0);
+	assert_int_equal(view_of(&w, 1, NOON).would_block, 0);
 	(void)reserve(&w, usd(40), BUR_OK);
 	assert_int_equal(w.d.n_events, 5); /* the alert, and all of the shadow budget's */
 	world_done(&w);
@@ -281,12 +257,12 @@ static void soft_budgets_degrade_shadow_ones_do_not(void **state)
 
 	(void)state;
 	b.mode = MODE_SOFT;
-	w = world_of(&b, 1);
+	w = ladder_of(&b, 1);
 	(void)reserve(&w, usd(500), BUR_DENIED);
 	assert_int_equal(w.d.verdict, VERDICT_DEGRADE);
 	world_done(&w);
 	b.mode = MODE_SHADOW;
-	w = world_of(&b, 1);
+	w = ladder_of(&b, 1);
 	(void)reserve(&w, usd(500), BUR_OK);
 	world_done(&w);
 }
@@ -301,7 +277,7 @@ static void a_degrade_step_never_stops_a_growing_hold(void **state)
 	(void)state;
 	budget_step(&b, 60, STEP_THROTTLE);
 	budget_step(&b, 100, STEP_BLOCK);
-	w = world_of(&b, 1);
+	w = ladder_of(&b, 1);
 	h = reserve(&w, usd(40), BUR_OK);
 	assert_int_equal(engine_mark_sent(w.e, &h), BUR_OK);
 	assert_int_equal(engine_extend(w.e, &h, &more, NOON, &w.d), BUR_OK);
@@ -324,7 +300,7 @@ static void clamp_tells_what_would_fit(void **state)
 		budget_step(&defs[i], 100, STEP_CLAMP);
 		defs[i].steps[0].min_out = 100 + 10 * i;
 	}
-	w = world_of(defs, 3);
+	w = ladder_of(defs, 3);
 	(void)reserve(&w, (struct amounts){30, 400, 1}, BUR_OK);
 	assert_false(w.d.may_clamp);
 	(void)reserve(&w, (struct amounts){80, 400, 1}, BUR_DENIED);
@@ -346,7 +322,7 @@ static void clamp_tells_what_would_fit(void **state)
 static void every_blocking_budget_must_allow_the_clamp(void **state)
 {
 	struct budget defs[2] = {stepped("a", 100, 100, STEP_CLAMP), stepped("b", 90, 100, STEP_BLOCK)};
-	struct world w = world_of(defs, 2);
+	struct world w = ladder_of(defs, 2);
 
 	(void)state;
 	(void)reserve(&w, usd(95), BUR_DENIED); /* b has no such step */
@@ -355,7 +331,7 @@ static void every_blocking_budget_must_allow_the_clamp(void **state)
 	assert_int_equal(w.d.room.nanousd, 90);
 	world_done(&w);
 	defs[1] = stepped("b", 110, 100, STEP_BLOCK);
-	w = world_of(defs, 2);
+	w = ladder_of(defs, 2);
 	(void)reserve(&w, usd(105), BUR_DENIED); /* b does not block */
 	assert_true(w.d.may_clamp);
 	assert_int_equal(w.d.room.nanousd, 100);
@@ -372,7 +348,7 @@ static void a_clamp_step_counts_from_where_it_stands(void **state)
 	budget_step(&b, 95, STEP_CLAMP);
 	b.steps[1].min_out = 500;
 	b.steps[2].min_out = 100;
-	w = world_of(&b, 1);
+	w = ladder_of(&b, 1);
 	(void)reserve(&w, usd(89), BUR_DENIED);
 	assert_false(w.d.may_clamp);
 	(void)reserve(&w, usd(90), BUR_DENIED);
@@ -391,7 +367,7 @@ static void requests_do_not_get_fewer(void **state)
 
 	(void)state;
 	b.unit = UNIT_REQUESTS;
-	w = world_of(&b, 1);
+	w = ladder_of(&b, 1);
 	(void)reserve(&w, (struct amounts){0, 0, 2}, BUR_DENIED);
 	assert_false(w.d.may_clamp);
 	assert_int_equal(w.d.room.requests, 1);
@@ -401,7 +377,7 @@ static void requests_do_not_get_fewer(void **state)
 static void room_is_never_negative(void **state)
 {
 	struct budget b = budget_of("b", 100);
-	struct world w = world_of(&b, 1);
+	struct world w = ladder_of(&b, 1);
 	struct engine_change ignored;
 
 	(void)state;
@@ -415,7 +391,7 @@ static void room_is_never_negative(void **state)
 static void a_growing_hold_learns_what_is_left(void **state)
 {
 	struct budget defs[2] = {stepped("a", 100, 100, STEP_BLOCK), budget_of("b", 130)};
-	struct world w = world_of(defs, 2);
+	struct world w = ladder_of(defs, 2);
 	struct amounts more = usd(50), rest;
 	struct hold h, other;
 
@@ -451,7 +427,7 @@ static void an_admitted_call_learns_where_it_stands(void **state)
 	(void)state;
 	budget_step(&b, 60, STEP_PACE);
 	budget_step(&b, 80, STEP_THROTTLE);
-	w = world_of(&b, 1);
+	w = ladder_of(&b, 1);
 	assert_int_equal(engine_adjust(w.e, SLICE("b"), SLICE_NONE, 100, NOON, &ignored), BUR_OK);
 	(void)reserve(&w, usd(399), BUR_OK);
 	assert_int_equal(w.d.n_reached, 0);
@@ -462,7 +438,7 @@ static void an_admitted_call_learns_where_it_stands(void **state)
 	assert_int_equal(at->step->at_ppm, 500000);
 	assert_string_equal(at->budget->name, "b");
 	assert_string_equal(at->scope, "");
-	assert_int_equal(at->uid, view_of(&w, 0).uid);
+	assert_int_equal(at->uid, view_of(&w, 0, NOON).uid);
 	assert_int_equal(at->meter, w.m.meter[0]);
 	assert_int_equal(at->u_ppm, 600000);
 	assert_int_equal(at->limit, 1000);
@@ -492,14 +468,14 @@ static void soft_budgets_throttle_shadow_ones_do_not(void **state)
 	(void)state;
 	defs[0].mode = MODE_SOFT;
 	defs[1].mode = MODE_SHADOW;
-	w = world_of(defs, 3);
+	w = ladder_of(defs, 3);
 	(void)reserve(&w, usd(7), BUR_OK);
 	assert_int_equal(w.d.n_reached, 2);
 	assert_string_equal(w.d.reached[0].budget->name, "a");
 	assert_string_equal(w.d.reached[1].budget->name, "c");
 	(void)reserve(&w, usd(7), BUR_DENIED);
 	world_done(&w);
-	w = world_of(defs, 1);
+	w = ladder_of(defs, 1);
 	(void)reserve(&w, usd(15), BUR_OK);
 	assert_int_equal(w.d.reached[0].u_ppm, 1500000);
 	world_done(&w);
@@ -512,7 +488,7 @@ static void a_rolling_window_reaches_to_when_its_spend_leaves(void **state)
 
 	(void)state;
 	b.rolling_s = HOUR_S;
-	w = world_of(&b, 1);
+	w = ladder_of(&b, 1);
 	(void)reserve(&w, usd(7), BUR_OK);
 	assert_int_equal(w.d.n_reached, 1);
 	assert_int_equal(w.d.reached[0].win_start, NOON);
@@ -523,7 +499,7 @@ static void a_rolling_window_reaches_to_when_its_spend_leaves(void **state)
 static void a_new_limit_moves_the_rungs(void **state)
 {
 	struct budget b = stepped("b", 100, 50, STEP_THROTTLE);
-	struct world w = world_of(&b, 1);
+	struct world w = ladder_of(&b, 1);
 	struct engine_change ignored;
 
 	(void)state;
@@ -550,7 +526,7 @@ static void preview_decides_and_changes_nothing(void **state)
 	budget_step(&defs[0], 60, STEP_THROTTLE);
 	budget_step(&defs[0], 100, STEP_BLOCK);
 	defs[1].mode = MODE_SHADOW;
-	w = world_of(defs, 2);
+	w = ladder_of(defs, 2);
 	assert_int_equal(engine_snapshot(w.e, NOON, before, 2), 2);
 	preview(&w, usd(90), BUR_OK);
 	assert_int_equal(w.d.verdict, VERDICT_ALLOW);
@@ -585,7 +561,7 @@ static void preview_decides_and_changes_nothing(void **state)
 static void r7_5_the_engines_time_is_guarded(void **state)
 {
 	struct budget b = budget_of("b", 100);
-	struct world w = world_of(&b, 1);
+	struct world w = ladder_of(&b, 1);
 
 	(void)state;
 	assert_int_equal(engine_time_s(w.e, NOON * S + 5, 7 * S), NOON);
@@ -596,7 +572,7 @@ static void r7_5_the_engines_time_is_guarded(void **state)
 	assert_int_equal(engine_time_s(w.e, (NOON + DAY_S + 50) * S, 70 * S), NOON + 58);
 	assert_int_equal(engine_time_s(w.e, (NOON + DAY_S + 60) * S, 80 * S), NOON + DAY_S + 60);
 	world_done(&w);
-	w = world_of(&b, 1);
+	w = ladder_of(&b, 1);
 	assert_int_equal(engine_time_s(w.e, -1, 0), -1);
 	world_done(&w);
 }

@@ -1,5 +1,5 @@
 /* R7.6 and I12: rolling windows of the engine. */
-#include "tests/unit/policy_build.h"
+#include "tests/unit/policy_world.h"
 
 #include "policy/budget_window.h"
 
@@ -22,67 +22,6 @@ static struct budget rolling_of(const char *name, int64_t limit)
 	b.rolling_s = W;
 	b.window_name = "rolling 24h";
 	return b;
-}
-
-struct world {
-	struct budget_set *set;
-	struct engine *e;
-	struct decision d;
-	struct settlement s;
-};
-
-static struct world world_of(const struct budget *defs, size_t n)
-{
-	struct engine_config cfg = {.max_meters = 64};
-	struct world w = {.set = set_of(defs, n)};
-
-	w.e = engine_new(w.set, &cfg);
-	assert_non_null(w.e);
-	return w;
-}
-
-static void world_done(struct world *w)
-{
-	engine_check(w->e);
-	engine_free(w->e);
-	budget_set_free(w->set);
-}
-
-static int try_sent(struct world *w, int64_t nanousd, int64_t now_s, struct hold *h)
-{
-	struct facts f = facts_of("ann", "search");
-	struct amounts worst = usd(nanousd);
-	struct match m;
-	int r;
-
-	assert_int_equal(engine_match(w->e, &f, &m), BUR_OK);
-	r = engine_reserve(w->e, &m, &worst, now_s, h, &w->d);
-	if (r == BUR_OK)
-		assert_int_equal(engine_mark_sent(w->e, h), BUR_OK);
-	return r;
-}
-
-static void settled(struct world *w, struct hold *h, int64_t nanousd)
-{
-	struct amounts actual = usd(nanousd);
-
-	assert_int_equal(engine_settle(w->e, h, &actual, &w->s), BUR_OK);
-}
-
-static void spend(struct world *w, int64_t nanousd, int64_t now_s)
-{
-	struct hold h;
-
-	assert_int_equal(try_sent(w, nanousd, now_s, &h), BUR_OK);
-	settled(w, &h, nanousd);
-}
-
-static struct meter_view view(struct world *w, int64_t now_s)
-{
-	struct meter_view v;
-
-	assert_true(engine_snapshot(w->e, now_s, &v, 1) >= 1);
-	return v;
 }
 
 /* --- what counts -------------------------------------------------------------------------------------------------- */
@@ -113,7 +52,7 @@ static void r7_6_there_is_no_boundary_to_wait_for(void **state)
 	spend(&w, 40, NOON + 12 * HOUR_S);
 	assert_int_equal(try_sent(&w, 1, NOON + 20 * HOUR_S, &h), BUR_DENIED);
 	assert_int_equal(w.d.verdict, VERDICT_SPENT);
-	assert_int_equal(view(&w, NOON + 35 * HOUR_S + BUCKET).posted, 40);
+	assert_int_equal(view_of(&w, 0, NOON + 35 * HOUR_S + BUCKET).posted, 40);
 	world_done(&w);
 }
 
@@ -127,9 +66,9 @@ static void r7_6_holds_of_any_age_count(void **state)
 	assert_int_equal(try_sent(&w, 70, NOON, &old), BUR_OK);
 	assert_int_equal(try_sent(&w, 31, NOON + 5 * W, &h), BUR_DENIED);
 	assert_true(w.d.blocked[0].only_held);
-	assert_int_equal(view(&w, NOON + 5 * W).held, 70);
+	assert_int_equal(view_of(&w, 0, NOON + 5 * W).held, 70);
 	settled(&w, &old, 70); /* dated to its admission, which has left */
-	assert_int_equal(view(&w, NOON + 5 * W).posted, 0);
+	assert_int_equal(view_of(&w, 0, NOON + 5 * W).posted, 0);
 	spend(&w, 100, NOON + 5 * W);
 	world_done(&w);
 }
@@ -145,8 +84,8 @@ static void r7_6_spend_is_dated_by_admission(void **state)
 	assert_int_equal(h.m[0].win_start, NOON);
 	spend(&w, 10, NOON + W / 2);
 	settled(&w, &h, 50);
-	assert_int_equal(view(&w, NOON + W / 2).posted, 60);
-	assert_int_equal(view(&w, NOON + W + BUCKET).posted, 10);
+	assert_int_equal(view_of(&w, 0, NOON + W / 2).posted, 60);
+	assert_int_equal(view_of(&w, 0, NOON + W + BUCKET).posted, 10);
 	world_done(&w);
 }
 
@@ -163,7 +102,7 @@ static void r7_6_a_hold_grows_at_any_age(void **state)
 	assert_int_equal(engine_extend(w.e, &h, &ten, NOON + 3 * W, &w.d), BUR_OK);
 	assert_int_equal(engine_shrink(w.e, &h, &ten), BUR_OK);
 	assert_int_equal(engine_void(w.e, &h), BUR_OK);
-	assert_int_equal(view(&w, NOON + 3 * W).held, 0);
+	assert_int_equal(view_of(&w, 0, NOON + 3 * W).held, 0);
 	world_done(&w);
 }
 
@@ -178,7 +117,7 @@ static void r7_6_never_too_many_windows(void **state)
 		assert_int_equal(try_sent(&w, 10, NOON + i * 2 * W, &h[i]), BUR_OK);
 	for (int i = 0; i < 50; i++)
 		settled(&w, &h[i], 10);
-	assert_int_equal(view(&w, NOON + 98 * W).posted, 10);
+	assert_int_equal(view_of(&w, 0, NOON + 98 * W).posted, 10);
 	assert_int_equal(engine_open_holds(w.e), 0);
 	world_done(&w);
 }
@@ -187,14 +126,14 @@ static void the_view_tells_what_counts_and_when_it_leaves(void **state)
 {
 	struct budget b = rolling_of("b", 100);
 	struct world w = world_of(&b, 1);
-	struct meter_view v = view(&w, NOON);
+	struct meter_view v = view_of(&w, 0, NOON);
 
 	(void)state;
 	assert_int_equal(v.win_start, NOON - W);
 	assert_int_equal(v.win_end, NOON + W + BUCKET); /* what is spent now leaves then */
 	spend(&w, 10, NOON + 3 * BUCKET);
 	spend(&w, 10, NOON + 9 * BUCKET);
-	v = view(&w, NOON + 20 * BUCKET);
+	v = view_of(&w, 0, NOON + 20 * BUCKET);
 	assert_int_equal(v.win_start, NOON + 20 * BUCKET - W);
 	assert_int_equal(v.win_end, NOON + 4 * BUCKET + W); /* the first relief */
 	assert_int_equal(v.posted, 20);
@@ -332,9 +271,9 @@ static void i13_a_restart_keeps_what_was_spent_in_the_last_w(void **state)
 	}
 	again = world_of(&b, 1);
 	restore_rows(&again, calls, n, now);
-	assert_true(view(&w, now).posted > 500);
+	assert_true(view_of(&w, 0, now).posted > 500);
 	for (int64_t t = now; t < now + W + 3 * BUCKET; t += BUCKET / 2)
-		assert_int_equal(view(&w, t).posted, view(&again, t).posted);
+		assert_int_equal(view_of(&w, 0, t).posted, view_of(&again, 0, t).posted);
 	world_done(&w);
 	world_done(&again);
 }
@@ -362,9 +301,9 @@ static void restore_takes_only_what_still_counts(void **state)
 		assert_int_equal(
 		    engine_restore(w.e, SLICE("b"), SLICE_NONE, rows[i].start, rows[i].end, 10, 0, 2, NOON),
 		    rows[i].expect);
-	assert_int_equal(view(&w, NOON).posted, 20);
-	assert_int_equal(view(&w, NOON).warned_mask, 2);
-	assert_int_equal(view(&w, NOON + BUCKET).posted, 10);
+	assert_int_equal(view_of(&w, 0, NOON).posted, 20);
+	assert_int_equal(view_of(&w, 0, NOON).warned_mask, 2);
+	assert_int_equal(view_of(&w, 0, NOON + BUCKET).posted, 10);
 	world_done(&w);
 }
 
@@ -379,11 +318,11 @@ static void r5_8_restored_credit_leaves_with_its_bucket(void **state)
 			 BUR_OK);
 	assert_int_equal(engine_restore(w.e, SLICE("b"), SLICE_NONE, NOON, INT64_MAX, 1, INT64_MAX, 0, NOON),
 			 BUR_OVERFLOW); /* and nothing of it stays */
-	assert_int_equal(view(&w, NOON).posted, 100);
+	assert_int_equal(view_of(&w, 0, NOON).posted, 100);
 	assert_int_equal(try_sent(&w, 21, NOON, &h), BUR_DENIED);
 	assert_int_equal(try_sent(&w, 20, NOON, &h), BUR_OK);
 	settled(&w, &h, 20);
-	assert_int_equal(view(&w, NOON + W / 2 + BUCKET).credit, 0);
+	assert_int_equal(view_of(&w, 0, NOON + W / 2 + BUCKET).credit, 0);
 	assert_int_equal(try_sent(&w, 81, NOON + W / 2 + BUCKET, &h), BUR_DENIED);
 	assert_int_equal(try_sent(&w, 80, NOON + W / 2 + BUCKET, &h), BUR_OK);
 	world_done(&w);
@@ -403,8 +342,8 @@ static void r5_5_corrections_move_their_bucket(void **state)
 	assert_int_equal(engine_post(w.e, uid, NOON + BUCKET, -31), BUR_OVERFLOW);
 	assert_int_equal(engine_post(w.e, uid, NOON + 2 * BUCKET, 1), BUR_NOTFOUND);
 	assert_int_equal(engine_post(w.e, uid, -1, 1), BUR_NOTFOUND);
-	assert_int_equal(view(&w, NOON + BUCKET).posted, 60);
-	assert_int_equal(view(&w, NOON + W + BUCKET).posted, 30);
+	assert_int_equal(view_of(&w, 0, NOON + BUCKET).posted, 60);
+	assert_int_equal(view_of(&w, 0, NOON + W + BUCKET).posted, 30);
 	assert_int_equal(engine_post(w.e, uid, NOON, 1), BUR_NOTFOUND); /* has left */
 	world_done(&w);
 }

@@ -1,5 +1,5 @@
 /* mode: shadow. Counted and decided, only reported. */
-#include "tests/unit/policy_build.h"
+#include "tests/unit/policy_world.h"
 
 static struct budget shadow_of(const char *name, int64_t limit)
 {
@@ -9,68 +9,17 @@ static struct budget shadow_of(const char *name, int64_t limit)
 	return b;
 }
 
-struct world {
-	struct budget_set *set;
-	struct engine *e;
-	struct decision d;
-	struct settlement s;
-};
-
 static struct world world_sized(const struct budget *defs, size_t n, size_t max_meters, bool deny)
 {
 	struct engine_config cfg = {.max_meters = max_meters, .deny_without_budget = deny};
-	struct world w = {.set = set_of(defs, n)};
 
-	w.e = engine_new(w.set, &cfg);
-	assert_non_null(w.e);
-	return w;
-}
-
-static struct world world_of(const struct budget *defs, size_t n)
-{
-	return world_sized(defs, n, 64, true);
-}
-
-static void world_done(struct world *w)
-{
-	engine_check(w->e);
-	engine_free(w->e);
-	budget_set_free(w->set);
-}
-
-static int try_sent(struct world *w, int64_t nanousd, int64_t now_s, struct hold *h)
-{
-	struct facts f = facts_of("ann", "search");
-	struct amounts worst = usd(nanousd);
-	struct match m;
-	int r;
-
-	assert_int_equal(engine_match(w->e, &f, &m), BUR_OK);
-	r = engine_reserve(w->e, &m, &worst, now_s, h, &w->d);
-	if (r == BUR_OK)
-		assert_int_equal(engine_mark_sent(w->e, h), BUR_OK);
-	return r;
-}
-
-static void settled(struct world *w, struct hold *h, int64_t nanousd)
-{
-	struct amounts actual = usd(nanousd);
-
-	assert_int_equal(engine_settle(w->e, h, &actual, &w->s), BUR_OK);
-}
-
-static struct meter_view view(struct world *w, size_t i, int64_t now_s)
-{
-	struct meter_view v[32];
-
-	assert_true(engine_snapshot(w->e, now_s, v, ARRAY_LEN(v)) > i);
-	return v[i];
+	return world_with(defs, n, &cfg);
 }
 
 static void nothing_is_refused_and_everything_counted(void **state)
 {
 	struct budget b = shadow_of("b", 100);
-	struct world w = world_of(&b, 1);
+	struct world w = world_sized(&b, 1, 64, true);
 	struct hold h;
 
 	(void)state;
@@ -82,16 +31,16 @@ static void nothing_is_refused_and_everything_counted(void **state)
 		settled(&w, &h, 60);
 	}
 	assert_string_equal(w.d.would_block[0]->name, "b");
-	assert_int_equal(view(&w, 0, NOON).posted, 300);
-	assert_int_equal(view(&w, 0, NOON).would_block, 4);
-	assert_int_equal(view(&w, 0, NOON + DAY_S).would_block, 0); /* of its window */
+	assert_int_equal(view_of(&w, 0, NOON).posted, 300);
+	assert_int_equal(view_of(&w, 0, NOON).would_block, 4);
+	assert_int_equal(view_of(&w, 0, NOON + DAY_S).would_block, 0); /* of its window */
 	world_done(&w);
 }
 
 static void the_answer_is_as_without_it(void **state)
 {
 	struct budget defs[3] = {shadow_of("shadow", 10), budget_of("hard", 1000), soft_of("soft", 2000)};
-	struct world with = world_of(defs, 3), without = world_of(defs + 1, 2);
+	struct world with = world_sized(defs, 3, 64, true), without = world_sized(defs + 1, 2, 64, true);
 	struct hold h[2];
 
 	(void)state;
@@ -105,7 +54,8 @@ static void the_answer_is_as_without_it(void **state)
 		assert_string_equal(with.d.tightest->name, without.d.tightest->name);
 		assert_int_equal(with.d.tightest_left_nanousd, without.d.tightest_left_nanousd);
 	}
-	assert_int_equal(view(&with, 0, NOON).would_block, 14); /* what the hard one refused is none of its business */
+	assert_int_equal(view_of(&with, 0, NOON).would_block,
+			 14); /* what the hard one refused is none of its business */
 	world_done(&with);
 	world_done(&without);
 }
@@ -113,7 +63,7 @@ static void the_answer_is_as_without_it(void **state)
 static void a_call_counts_once_however_it_grows(void **state)
 {
 	struct budget b = shadow_of("b", 100);
-	struct world w = world_of(&b, 1);
+	struct world w = world_sized(&b, 1, 64, true);
 	struct amounts more = usd(60);
 	struct hold h;
 
@@ -123,10 +73,10 @@ static void a_call_counts_once_however_it_grows(void **state)
 		assert_int_equal(engine_extend(w.e, &h, &more, NOON, &w.d), BUR_OK);
 		assert_int_equal(w.d.n_would_block, 1);
 	}
-	assert_int_equal(view(&w, 0, NOON).would_block, 1);
+	assert_int_equal(view_of(&w, 0, NOON).would_block, 1);
 	settled(&w, &h, 0);
 	assert_int_equal(try_sent(&w, 0, NOON, &h), BUR_OK); /* zero need never blocks */
-	assert_int_equal(view(&w, 0, NOON).would_block, 1);
+	assert_int_equal(view_of(&w, 0, NOON).would_block, 1);
 	world_done(&w);
 }
 
@@ -139,7 +89,7 @@ static void it_decides_as_a_hard_one_would(void **state)
 	(void)state;
 	budget_step(&b, 50, STEP_ALERT);
 	budget_step(&b, 80, STEP_BLOCK);
-	w = world_of(&b, 1);
+	w = world_sized(&b, 1, 64, true);
 	assert_int_equal(try_sent(&w, 800, NOON, &h), BUR_OK);
 	assert_int_equal(w.d.n_would_block, 0);
 	assert_int_equal(w.d.n_events, 1);
@@ -155,7 +105,7 @@ static void it_decides_as_a_hard_one_would(void **state)
 static void it_is_no_hard_budget(void **state)
 {
 	struct budget b = shadow_of("b", 100);
-	struct world w = world_of(&b, 1);
+	struct world w = world_sized(&b, 1, 64, true);
 	struct facts f = facts_of("ann", "search");
 	struct match m;
 
@@ -196,7 +146,7 @@ static void too_many_open_windows_are_no_reason_to_refuse(void **state)
 
 	(void)state;
 	b.window.kind = WINDOW_HOUR;
-	w = world_of(&b, 1);
+	w = world_sized(&b, 1, 64, true);
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(try_sent(&w, 10, NOON + i * HOUR_S, &h[i]), BUR_OK);
 	assert_int_equal(h[7].n, 1);
@@ -215,14 +165,14 @@ static void r7_6_in_a_rolling_window_the_count_leaves_with_its_bucket(void **sta
 
 	(void)state;
 	b.rolling_s = DAY_S;
-	w = world_of(&b, 1);
+	w = world_sized(&b, 1, 64, true);
 	assert_int_equal(try_sent(&w, 101, NOON, &h), BUR_OK);
 	settled(&w, &h, 101);
 	assert_int_equal(try_sent(&w, 1, NOON + DAY_S / 2, &h), BUR_OK);
 	settled(&w, &h, 1);
-	assert_int_equal(view(&w, 0, NOON + DAY_S / 2).would_block, 2);
-	assert_int_equal(view(&w, 0, NOON + DAY_S + 1440).would_block, 1);
-	assert_int_equal(view(&w, 0, NOON + 2 * DAY_S).would_block, 0);
+	assert_int_equal(view_of(&w, 0, NOON + DAY_S / 2).would_block, 2);
+	assert_int_equal(view_of(&w, 0, NOON + DAY_S + 1440).would_block, 1);
+	assert_int_equal(view_of(&w, 0, NOON + 2 * DAY_S).would_block, 0);
 	world_done(&w);
 }
 
