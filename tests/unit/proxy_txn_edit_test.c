@@ -144,8 +144,7 @@ static void test_all_choices(void **state)
 	    "{\"contents\":[]}",
 	    "{\"generationConfig\":{}}",
 	    "{\"generationConfig\":{\"thinkingConfig\":{\"thinkingBudget\":700}}}",
-	    "{\"generationConfig\":{\"maxOutputTokens\":\"9\",\"thinkingConfig\":{\"thinkingBudget\":\"700\"}},"
-	    "\"contents\":[]}",
+	    "{\"generationConfig\":{\"maxOutputTokens\":\"9\",\"thinkingConfig\":{\"thinkingBudget\":\"7\"}},\"x\":[]}",
 	};
 	struct reqscan_options chat = {.kind = API_CHAT, .provider = SLICE("openai")};
 
