@@ -3,6 +3,7 @@
  * Records are kept on free lists: a keep-alive exchange takes a connection out and puts it back without malloc. */
 #include "net/pool.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,7 @@ struct pool {
 	TAILQ_HEAD(lru_list, pool_idle) lru; /* most recently used first */
 	LIST_HEAD(spare_list, pool_idle) spare_idles;
 	struct bucket_chain spare_buckets;
-	size_t n;
+	_Atomic size_t n; /* written by the loop's thread only */
 	size_t mask;
 	struct bucket_chain *table;
 };
@@ -304,7 +305,7 @@ struct stream *pool_get(struct pool *p, const struct pool_key *key)
 
 size_t pool_len(const struct pool *p)
 {
-	return p->n;
+	return atomic_load_explicit(&p->n, memory_order_relaxed);
 }
 
 void stream_rebind(struct stream *s, void (*on_ready)(void *, unsigned), void *ctx)

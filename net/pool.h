@@ -34,7 +34,7 @@ void pool_put(struct pool *, const struct pool_key *, struct stream *) NONNULL(1
 /* The most recently used idle connection for the key, now owned by the caller (callbacks must be set anew with
  * stream_rebind), or NULL. */
 struct stream *pool_get(struct pool *, const struct pool_key *) NONNULL(1, 2);
-size_t pool_len(const struct pool *) NONNULL(1);
+size_t pool_len(const struct pool *) NONNULL(1); /* any thread, while the pool lives */
 
 /* New owner for an open stream. */
 void stream_rebind(struct stream *, void (*on_ready)(void *, unsigned), void *ctx) NONNULL(1, 2);

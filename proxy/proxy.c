@@ -270,7 +270,7 @@ void proxy_counts(const struct proxy *p, struct proxy_counts *ret)
 	for (uint32_t i = 0; i < p->config.workers; i++) {
 		ret->active_connections += atomic_load(&p->workers[i].n_clients);
 		ret->active_calls += atomic_load(&p->workers[i].n_txns);
-		ret->pooled += atomic_load(&p->workers[i].n_pooled);
+		ret->pooled += pool_len(p->workers[i].pool);
 		ret->draining_streams += atomic_load(&p->workers[i].n_drains);
 	}
 }

@@ -155,7 +155,6 @@ int upstream_open(struct upstream *u, struct worker *w, const char *host, uint16
 	u->credential = credential;
 	fill_key(u, &key);
 	u->stream = pool_get(w->pool, &key);
-	atomic_store_explicit(&w->n_pooled, pool_len(w->pool), memory_order_relaxed);
 	u->reused = u->stream != NULL;
 	if (u->stream) {
 		stream_rebind(u->stream, u->on_ready, u->ctx);
@@ -179,7 +178,6 @@ void upstream_keep(struct upstream *u)
 		return;
 	fill_key(u, &key);
 	pool_put(u->worker->pool, &key, u->stream);
-	atomic_store_explicit(&u->worker->n_pooled, pool_len(u->worker->pool), memory_order_relaxed);
 	u->stream = NULL;
 }
 

@@ -72,7 +72,7 @@ struct worker {
 	struct deadline_queue log_deadline;
 	struct deadline log_due;
 
-	_Atomic size_t n_clients, n_txns, n_drains, n_pooled; /* written here, read by others */
+	_Atomic size_t n_clients, n_txns, n_drains; /* written here, read by others */
 
 	char open_text[HOST_MAX + 256]; /* why an upstream did not open; see upstream_open */
 	struct facts facts;             /* scratch: of the call whose price and hold are being found */
