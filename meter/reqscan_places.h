@@ -238,8 +238,12 @@ void reqscan_take_quality(struct reqscan *, struct slice text) NONNULL(1);
 void reqscan_take_format(struct reqscan *, struct slice text) NONNULL(1);
 void reqscan_take_candidates(struct reqscan *, uint64_t n) NONNULL(1);
 
-/* reqscan_values.c: what a key, an element or a part says. */
+/* reqscan_values.c: what a key or an element says. */
 int reqscan_take_scalar(struct reqscan *, uint8_t id, enum json_token) NONNULL(1);
+/* Of values and parts: kept at the vendor, or done by the vendor, so that its mere presence matters. */
+void reqscan_take_presence(struct reqscan *, uint8_t id) NONNULL(1);
+/* reqscan_parts.c: a part of a message that is not plain text, from begin to end. */
+void reqscan_take_part_text(struct reqscan *, uint8_t id) NONNULL(1);
 void reqscan_begin_part(struct reqscan *, uint8_t id, bool object) NONNULL(1);
 void reqscan_close_part(struct reqscan *) NONNULL(1);
 
