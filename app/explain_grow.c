@@ -36,7 +36,22 @@ bool explain_grow_begin(struct question *q)
 	uint64_t start = grow_start(&c, NULL, SLICE_NONE);
 
 	q->full = q->bound;
+	q->grow_waits = false;
 	return may_grow(q) && start < q->full.output_tokens && grow_bound(&c, start, &q->bound);
+}
+
+bool explain_grows(const struct question *q)
+{
+	return q->bound.output_tokens < q->full.output_tokens;
+}
+
+/* Of the decision about `bound`: is money of a budget that blocks held by others, and may come back? */
+static bool others_hold(const struct decision *d)
+{
+	for (size_t i = 0; i < d->n_blocked; i++)
+		if (d->blocked[i].held > 0)
+			return true;
+	return false;
 }
 
 bool explain_grow_with(struct question *q, const struct amounts *room)
@@ -44,10 +59,19 @@ bool explain_grow_with(struct question *q, const struct amounts *room)
 	const struct grow_call c = call_of(q);
 	const struct bound_room left = {room->nanousd, room->tokens};
 	const struct bound nothing = {0};
-	uint64_t least = grow_least(&c), now = q->bound.output_tokens, out;
+	uint64_t floor = grow_least(&c), now = q->bound.output_tokens, out;
 
-	if (!may_grow(q) || room->requests < 1 || now <= least)
+	if (!may_grow(q) || q->grow_waits || room->requests < 1 || now <= floor)
 		return false;
-	out = grow_most(&c, least, now - 1, &nothing, &left);
-	return out >= least && grow_bound(&c, out, &q->bound);
+	out = grow_most(&c, floor, now - 1, &nothing, &left);
+	q->grow_waits = out < floor || others_hold(q->decision);
+	if (out < floor)
+		out = floor;
+	else if (q->grow_waits)
+		out++;
+	if (out < now && grow_bound(&c, out, &q->bound))
+		return true;
+	q->bound = q->full;
+	q->grow_waits = false;
+	return false;
 }

@@ -53,6 +53,7 @@ struct question {
 	const struct price_model *price;
 	bool inherited;
 	struct bound bound, full; /* what is held first; of the whole call, also where it begins with less */
+	bool grow_waits;          /* it could begin on little, or not at all, and waits for what others hold */
 	int64_t now_s;
 	/* the money */
 	struct counter *counters; /* MATCH_MAX */
@@ -109,7 +110,10 @@ json_t *explain_answer(struct question *, const struct explained *);
 bool explain_grow_counts(struct question *);
 /* `bound` is of the whole call. True: it begins on less, which `bound` is now. */
 bool explain_grow_begin(struct question *);
-/* What it begins with does not fit. True: `bound` is the most that does. */
+/* Is `bound` of less than the whole call? */
+bool explain_grows(const struct question *);
+/* What it begins with does not fit. True: `bound` is smaller, ask again: the most that fits, or (grow_waits) the least
+ * that the call is refused for. */
 bool explain_grow_with(struct question *, const struct amounts *room);
 
 /* --- explain_call.c --- */

@@ -230,17 +230,44 @@ static int degrade(struct question *q, struct explained *o, unsigned *degrades)
 	return BUR_OK;
 }
 
+static uint64_t find_max_out(const struct question *q, const struct request_info *info, const struct bound_room *room,
+			     struct bound *ret)
+{
+	return bound_max_out(q->price, q->api.kind, info, q->now_s, q->has_count || q->counted ? &q->count : NULL,
+			     q->counted || q->match.estimate_input, room, ret);
+}
+
+static void clamp_to(struct question *q, uint64_t n, const struct bound *b)
+{
+	q->info.has_max_out = true;
+	q->info.max_out = n;
+	q->bound = *b;
+	begin_growing(q);
+}
+
+/* A call for which not even the least answer fits is refused for that least, not for all that it asked for. */
+static void ask_for_least(struct question *q, uint64_t n)
+{
+	struct bound_room all = {INT64_MAX, INT64_MAX};
+	struct request_info info = q->info;
+	struct bound b;
+
+	if (explain_grows(q) || n >= bound_answer_tokens(q->price, q->api.kind, &info))
+		return;
+	info.has_max_out = true;
+	info.max_out = n;
+	if (find_max_out(q, &info, &all, &b) == n)
+		clamp_to(q, n, &b);
+}
+
 /* True: ask again. */
 static bool clamp(struct question *q, struct explained *o)
 {
 	const struct decision *d = q->decision;
 	struct bound_room room = {d->room.nanousd, d->room.tokens};
-	struct bound b;
+	uint64_t n, floor = bound_least_out(&q->info, d->min_out);
 	char usd[AMOUNT_TEXT_MAX];
-	uint64_t n = can_clamp(q) && d->may_clamp ? bound_max_out(q->price, q->api.kind, &q->info, q->now_s,
-								  q->has_count || q->counted ? &q->count : NULL,
-								  q->counted || q->match.estimate_input, &room, &b)
-						  : 0;
+	struct bound b;
 
 	if (!d->may_clamp || !can_clamp(q)) {
 		rung(q, "clamp", "not possible", "%s",
@@ -248,17 +275,18 @@ static bool clamp(struct question *q, struct explained *o)
 				  : "not every budget that blocks has a clamp step, or one counts requests");
 		return false;
 	}
-	if (n == 0 || n < d->min_out) {
+	n = find_max_out(q, &q->info, &room, &b);
+	if (n < floor) {
 		rung(q, "clamp", "not possible",
 		     "the money pays for %llu output tokens, and fewer than %llu are no answer", (unsigned long long)n,
-		     (unsigned long long)d->min_out);
+		     (unsigned long long)floor);
+		ask_for_least(q, floor);
 		return false;
 	}
-	q->info.has_max_out = true;
-	q->info.max_out = o->clamped_to = n;
-	q->bound = b;
+	o->clamped_to = n;
 	rung(q, "clamp", "changed", "%llu output tokens fit (at least %llu): at most %s USD", (unsigned long long)n,
-	     (unsigned long long)d->min_out, usd_text(b.worst_nanousd, usd));
+	     (unsigned long long)floor, usd_text(b.worst_nanousd, usd));
+	clamp_to(q, n, &b);
 	return true;
 }
 
@@ -328,9 +356,13 @@ static bool grow_with(struct question *q)
 
 	if (!explain_grow_with(q, &q->decision->room))
 		return false;
-	rung(q, "growing", "begins on less",
-	     "it begins on %llu output tokens, %s USD, all that fits (it waits a little first if others may give back)",
-	     (unsigned long long)q->bound.output_tokens, usd_text(q->bound.worst_nanousd, usd));
+	if (q->grow_waits)
+		rung(q, "growing", "waits",
+		     "it needs %llu output tokens to begin with, %s USD, and waits while others hold money",
+		     (unsigned long long)q->bound.output_tokens, usd_text(q->bound.worst_nanousd, usd));
+	else
+		rung(q, "growing", "begins on less", "it begins on %llu output tokens, %s USD, all that fits",
+		     (unsigned long long)q->bound.output_tokens, usd_text(q->bound.worst_nanousd, usd));
 	return true;
 }
 
@@ -352,6 +384,8 @@ static bool count(struct question *q)
 /* BUR_OK: ask again. BUR_DENIED: that was the last word, *o is filled. */
 static int bend(struct question *q, struct explained *o, unsigned *degrades)
 {
+	int r;
+
 	if (q->decision->n_blocked > 0 && count(q))
 		return BUR_OK;
 	if (!q->budgets)
@@ -360,12 +394,12 @@ static int bend(struct question *q, struct explained *o, unsigned *degrades)
 		return BUR_OK;
 	if (q->decision->verdict == VERDICT_DEGRADE)
 		return degrade(q, o, degrades);
-	if (o->clamped_to == 0 && clamp(q, o)) {
-		begin_growing(q);
+	if (o->clamped_to == 0 && clamp(q, o))
 		return BUR_OK;
-	}
-	(void)block(q, o);
-	return BUR_DENIED;
+	r = ask(q); /* the last word, which may be about less than before */
+	if (r == BUR_DENIED)
+		(void)block(q, o);
+	return r;
 }
 
 /* From the first answer of the engine to the last. */

@@ -54,6 +54,8 @@ uint64_t bound_answer_tokens(const struct price_model *, enum api_kind, const st
 /* How much may be thought when the output is bounded to max_out tokens: the share of it that was asked for, but no less
  * than the vendor takes. 0: that leaves no answer. Only for a request that says how much (thinking_budget). */
 uint64_t bound_thinking(const struct request_info *, uint64_t asked_out, uint64_t max_out) NONNULL(1);
+/* Fewer tokens than this are no answer: for the budget (min_out), or beside the thinking that the vendor insists on. */
+uint64_t bound_least_out(const struct request_info *, uint64_t min_out) NONNULL(1);
 /* Tokens of the request's own text at most, with what vendors wrap around it; pictures and all that is elsewhere are
  * not in it. */
 uint64_t bound_text_tokens(const struct request_info *) NONNULL(1);

@@ -88,3 +88,10 @@ uint64_t bound_thinking(const struct request_info *q, uint64_t asked_out, uint64
 		budget = least;
 	return budget < max_out ? budget : 0;
 }
+
+uint64_t bound_least_out(const struct request_info *q, uint64_t min_out)
+{
+	uint64_t thought = q->thinking_min < q->thinking_budget ? q->thinking_min : q->thinking_budget;
+
+	return min_out > thought ? min_out : thought + 1;
+}

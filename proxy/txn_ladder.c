@@ -111,14 +111,6 @@ static bool lower_to_model(struct txn *t)
 	return true;
 }
 
-/* Fewer tokens than this are no answer: for the budget, or beside the thinking that the vendor insists on. */
-static uint64_t least_out(const struct txn *t, const struct decision *d)
-{
-	uint64_t thought = least(t->info.thinking_min, t->info.thinking_budget);
-
-	return d->min_out > thought ? d->min_out : thought + 1;
-}
-
 /* `b` is the call's bound with n tokens. */
 static bool clamp_to(struct txn *t, uint64_t n, const struct bound *b)
 {
@@ -163,15 +155,15 @@ static void ask_for_least(struct txn *t, uint64_t n)
 static bool clamp(struct txn *t, const struct decision *d)
 {
 	struct bound_room room = {d->room.nanousd, d->room.tokens};
+	uint64_t n, floor = bound_least_out(&t->info, d->min_out);
 	struct bound b;
-	uint64_t n;
 
 	if (!can_clamp(t))
 		return false;
 	n = find_max_out(t, &t->info, &room, &b);
-	if (n >= least_out(t, d))
+	if (n >= floor)
 		return clamp_to(t, n, &b);
-	ask_for_least(t, least_out(t, d));
+	ask_for_least(t, floor);
 	return false;
 }
 

@@ -1,11 +1,12 @@
 """`bursar explain` says what then happens, and changes nothing; `bursar simulate` replays what did."""
 
+import concurrent.futures
 import json
 import subprocess
 
 import pytest
 
-from harness import BURSAR, CHAT, ROOT, budget, call, chat, nanousd
+from harness import BURSAR, CHAT, ROOT, budget, call, chat, nanousd, wait_for
 
 
 def explain(bursar, *args):
@@ -153,6 +154,20 @@ def test_streams_begin_on_what_is_told(start_bursar, limit):
     assert send(bursar, key, body, **{"x-vendor-out": "10"}).status == 200
     bursar.wait_settled()
     assert bursar.ledger()[0]["held_usd"] == told["decision"]["held_usd"]
+
+
+@pytest.mark.parametrize("second", [chat(max_tokens=4000), {k: v for k, v in chat(stream=True).items() if k != "max_tokens"}],
+                         ids=["clamped", "stream"])
+def test_money_that_others_hold_is_waited_for_as_it_then_is(start_bursar, second):
+    bursar = start_bursar({"budgets": [budget("0.001 USD", name="small", window="day")]})
+    key = bursar.create_key("ann")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        first = pool.submit(send, bursar, key, chat(max_tokens=4000), **{"x-vendor-delay-ms": "4000"})
+        wait_for(lambda: bursar.held() > 0, "the first call to hold")
+        told, answer = asked(bursar, "ann", second)["decision"], send(bursar, key, second)
+        assert told["status"] == answer.status == 429
+        assert told["body"] == answer.json()
+        assert first.result().status == 200
 
 
 def test_a_past_call_to_the_last_nano_dollar(start_bursar):
