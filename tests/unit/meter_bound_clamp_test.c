@@ -140,7 +140,10 @@ static void test_thinking(void **state)
 	assert_int_equal(bound_thinking(&q, 0, 3000), 1500); /* no bound was asked for */
 	assert_int_equal(bound_thinking(&q, 3000, 2400), 1200);
 	assert_int_equal(bound_thinking(&q, UINT64_MAX, 2400), 1024);
+	assert_int_equal(bound_least_out(&q, 16), 1025);
+	assert_int_equal(bound_least_out(&q, 2000), 2000);
 	q.thinking_budget = 500; /* less than the vendor takes: left to it */
+	assert_int_equal(bound_least_out(&q, 16), 501);
 	assert_int_equal(bound_thinking(&q, 8000, 800), 500);
 	assert_int_equal(bound_thinking(&q, 8000, 500), 0);
 	q.thinking_budget = UINT64_MAX;
