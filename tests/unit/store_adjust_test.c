@@ -1,23 +1,6 @@
 /* Corrections: rows that refer to rows. They move the same counters in the same windows, are never written twice, and
  * never make a call cost less than nothing (R5.5, R5.7, R5.10). */
-#include "tests/unit/store_help.h"
-
-static char dir[64];
-
-static int setup(void **state)
-{
-	(void)state;
-	new_dir(dir);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	store_test_fail(0, 0, 0, false);
-	remove_dir(dir);
-	return 0;
-}
+#include "tests/unit/store_dir.h"
 
 /* What the engine would have been told. */
 static struct {

@@ -4,26 +4,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "tests/unit/store_help.h"
+#include "tests/unit/store_dir.h"
 
 #define WORST 5000
-
-static char dir[64];
-
-static int setup(void **state)
-{
-	(void)state;
-	new_dir(dir);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	store_test_fail(0, 0, 0, false);
-	remove_dir(dir);
-	return 0;
-}
 
 /* What an engine would have for counter A: filled at the start, then told. */
 static struct {

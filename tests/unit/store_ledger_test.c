@@ -1,22 +1,6 @@
 #include <fcntl.h>
 
-#include "tests/unit/store_help.h"
-
-static char dir[64];
-
-static int setup(void **state)
-{
-	(void)state;
-	new_dir(dir);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_dir(dir);
-	return 0;
-}
+#include "tests/unit/store_dir.h"
 
 /* --- pages -------------------------------------------------------------------------------------------------------- */
 

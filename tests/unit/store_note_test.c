@@ -1,22 +1,6 @@
 /* What is told beside thresholds: once, in order, and found again by another process. */
 #include "store/note.h"
-#include "tests/unit/store_help.h"
-
-static char dir[64];
-
-static int setup(void **state)
-{
-	(void)state;
-	new_dir(dir);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_dir(dir);
-	return 0;
-}
+#include "tests/unit/store_dir.h"
 
 static int put(struct store *s, const char *object, int64_t since_s, int64_t part, enum note_state state, int64_t at_s)
 {

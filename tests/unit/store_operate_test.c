@@ -1,25 +1,8 @@
 /* What people change while it runs: once, with who and why, in a log that shows every later change of it; charges and
  * corrections are rows of the ledger like any other (R5.7, R5.8, R5.9, R5.10). */
-#include "tests/unit/store_help.h"
+#include "tests/unit/store_dir.h"
 
 #include "store/operate.h"
-
-static char dir[64];
-
-static int setup(void **state)
-{
-	(void)state;
-	new_dir(dir);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	store_test_fail(0, 0, 0, false);
-	remove_dir(dir);
-	return 0;
-}
 
 static int64_t told; /* what the engine would have been told of METER_A */
 

@@ -1,23 +1,7 @@
 /* Sums by time are the ledger's, whatever was written how; questions about hours, days, minutes and names. */
 #include "base/calendar.h"
 #include "store/series.h"
-#include "tests/unit/store_help.h"
-
-static char dir[64];
-
-static int setup(void **state)
-{
-	(void)state;
-	new_dir(dir);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_dir(dir);
-	return 0;
-}
+#include "tests/unit/store_dir.h"
 
 #define HOUR (3600 * NS_PER_S)
 

@@ -6,24 +6,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "tests/unit/store_help.h"
-
-static char dir[64];
-
-static int setup(void **state)
-{
-	(void)state;
-	new_dir(dir);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	store_test_fail(0, 0, 0, false);
-	remove_dir(dir);
-	return 0;
-}
+#include "tests/unit/store_dir.h"
 
 static struct store_health health_of(struct store *s)
 {
