@@ -1,13 +1,6 @@
 /* meter_bound_clamp_test - the largest answer that fits what is left, to the token; thinking with it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "base/error.h"
 #include "meter/bound.h"
+#include "tests/unit/price_help.h"
 
 #define AT_2026_01_01 INT64_C(1767225600)
 #define OVERHEAD 32 /* REQUEST_OVERHEAD_TOKENS */
@@ -23,25 +16,6 @@ static const char book_json[] =
     "{\"id\":\"gemini-3-image\",\"match\":[[\"eq\",\"gemini-3-image\"]],\"max_out\":8000,\"prices\":[{\"rates\":{"
     "\"in\":\"1\",\"out\":\"3\",\"out_image\":\"30\"}}]}"
     "]}]}";
-
-static struct price_book *book(void)
-{
-	struct price_book *b = NULL;
-	char err[256] = "";
-
-	if (price_book_parse(SLICE(book_json), &b, err, sizeof(err)) < 0)
-		fail_msg("%s", err);
-	return b;
-}
-
-static const struct price_model *find(const struct price_book *b, const char *name)
-{
-	const struct price_model *m = price_find(b, SLICE("acme"), slice_of(name), NULL);
-
-	if (!m)
-		fail_msg("no %s", name);
-	return m;
-}
 
 #define ROOM(usd, tok) (&(struct bound_room){usd, tok})
 
@@ -72,7 +46,7 @@ static uint64_t cap(const struct price_model *m, enum api_kind kind, struct requ
 
 static void test_max_out(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *basic = find(b, "basic"), *full = find(b, "full"), *tiered = find(b, "tiered");
 	struct prompt_count count = {.tokens = 100, .margin_tokens = 10, .exact = true};
 	struct request_info q = {.candidates = 1,
@@ -115,7 +89,7 @@ static void test_max_out(void **state)
 
 static void test_what_cannot_be_clamped(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	struct request_info q = {.candidates = 1, .max_out_edit = {.before = "", .after = ""}};
 
 	(void)state;

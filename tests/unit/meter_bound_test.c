@@ -1,17 +1,11 @@
 /* meter_bound_test - what a request may cost at most: tokens of text, pictures and files, tiers, refusals. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/error.h"
 #include "meter/bound.h"
 #include "meter/usage.h"
+#include "tests/unit/price_help.h"
 
 /* Midnight UTC */
 #define AT_2026_01_01 INT64_C(1767225600)
@@ -71,25 +65,6 @@ static const char book_json[] =
     "\"30\"}}]}"
     "]}]}";
 
-static struct price_book *book(void)
-{
-	struct price_book *b = NULL;
-	char err[256] = "";
-
-	if (price_book_parse(SLICE(book_json), &b, err, sizeof(err)) < 0)
-		fail_msg("%s", err);
-	return b;
-}
-
-static const struct price_model *find(const struct price_book *b, const char *name)
-{
-	const struct price_model *m = price_find(b, SLICE("acme"), slice_of(name), NULL);
-
-	if (!m)
-		fail_msg("no %s", name);
-	return m;
-}
-
 static struct bound upper(const struct price_model *m, enum api_kind kind, const struct request_info *q, int64_t at_s)
 {
 	struct bound r = {0};
@@ -114,7 +89,7 @@ static void refused(const struct price_model *m, enum api_kind kind, const struc
 
 static void test_bound(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *basic = find(b, "basic"), *full = find(b, "full");
 	struct request_info q = {.candidates = 1,
 				 .body_bytes = 200,
@@ -157,7 +132,7 @@ static void test_bound(void **state)
 
 static void test_bound_media(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *full = find(b, "full"), *basic = find(b, "basic");
 	struct request_info q = {
 	    .candidates = 1, .body_bytes = 5000, .has_max_out = true, .max_out = 1, .images = 1, .image_bytes = 4900};
@@ -186,7 +161,7 @@ static void test_bound_media(void **state)
 
 static void test_bound_rows(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *t = find(b, "tiered"), *basic = find(b, "basic");
 	struct request_info q = {.candidates = 1,
 				 .body_bytes = 1000 - OVERHEAD,
@@ -217,7 +192,7 @@ static void test_bound_rows(void **state)
 
 static void test_bound_refusals(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	struct request_info q;
 	struct bound r;
 	const char *why;
@@ -244,7 +219,7 @@ static void test_bound_refusals(void **state)
 /* Whatever a call of this request can use, it costs no more than was held. */
 static void test_bound_covers_cost(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *m[] = {find(b, "basic"), find(b, "full"), find(b, "tiered"), find(b, "family")};
 	int i;
 
@@ -297,7 +272,7 @@ static struct request_info scan(enum api_kind kind, const char *body)
 
 static struct bound upper_of(const char *model, enum api_kind kind, const char *body)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	struct request_info q = scan(kind, body);
 	struct bound r = upper(find(b, model), kind, &q, AT_2026_01_01);
 
@@ -307,7 +282,7 @@ static struct bound upper_of(const char *model, enum api_kind kind, const char *
 
 static const char *why_not(const char *model, enum api_kind kind, const char *body)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	struct request_info q = scan(kind, body);
 	const char *why = "";
 	struct bound r;
@@ -344,7 +319,7 @@ static void test_pictures_drawn(void **state)
 
 static void test_speech_and_sound(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	struct request_info q = {
 	    .candidates = 1, .upload_bytes = 750 * 3600, .body_bytes = 750 * 3600 + 100, .inference_geo = "global"};
 	struct bound r;
@@ -439,7 +414,7 @@ static void test_free_and_unknown(void **state)
 {
 	static const enum api_kind nothing[] = {API_FREE,  API_MODERATIONS,   API_RESPONSE_LATE,
 						API_BATCH, API_BATCH_RESULTS, API_INTERACTION_LATE};
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	struct request_info q = {.candidates = 1, .body_bytes = 100};
 	size_t i;
 
@@ -466,7 +441,7 @@ static void test_inline_picture(void **state)
 /* A count replaces the bytes where it is known to be one, or where estimates are allowed. */
 static void test_tighten(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	struct request_info q = {
 	    .candidates = 1, .body_bytes = 4000, .has_max_out = true, .max_out = 10, .inference_geo = "global"};
 	struct prompt_count count = {.tokens = 900, .margin_tokens = 100, .exact = true};
@@ -566,7 +541,7 @@ static enum api_kind random_call(char *body, size_t size, const char **ret_model
 
 static void test_no_bill_is_over_its_bound(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	char body[600];
 	int i;
 

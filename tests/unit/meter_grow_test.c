@@ -1,13 +1,6 @@
 /* meter_grow_test - which streams may begin on less than their bound, on how much, and what that comes to. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "base/error.h"
 #include "meter/grow.h"
+#include "tests/unit/price_help.h"
 
 #define AT_2026_01_01 INT64_C(1767225600)
 
@@ -27,28 +20,17 @@ struct fixture {
 	struct grow_call call;
 };
 
-static const struct price_model *find(const struct fixture *f, const char *name)
-{
-	const struct price_model *m = price_find(f->book, SLICE("acme"), slice_of(name), NULL);
-
-	if (!m)
-		fail_msg("no %s", name);
-	return m;
-}
-
 static int setup(void **state)
 {
 	static struct fixture f;
-	char err[256] = "";
 
 	f = (struct fixture){.info = {.candidates = 1, .stream = true},
 			     .full = {.worst_nanousd = 1000 * 1000 + 20000 * 2000,
 				      .input_nanousd = 1000 * 1000,
 				      .input_tokens = 1000,
 				      .output_tokens = 20000}};
-	if (price_book_parse(SLICE(book_json), &f.book, err, sizeof(err)) < 0)
-		fail_msg("%s", err);
-	f.call = (struct grow_call){.price = find(&f, "basic"),
+	f.book = book_of(book_json);
+	f.call = (struct grow_call){.price = find(f.book, "basic"),
 				    .kind = API_CHAT,
 				    .info = &f.info,
 				    .full = &f.full,
@@ -67,14 +49,14 @@ static int teardown(void **state)
 static void test_bill_must_be_seen(void **state)
 {
 	struct fixture *f = *state;
-	const struct price_model *m = find(f, "basic");
+	const struct price_model *m = find(f->book, "basic");
 	bool *const hides[] = {&f->info.hosted_tools, &f->info.audio_output, &f->info.prediction,
 			       &f->info.background,   &f->info.agent,        &f->info.reasoning_hidden};
 
 	assert_true(grow_shows_bill(m, API_CHAT, &f->info));
 	assert_true(grow_shows_bill(m, API_MESSAGES, &f->info));
 	assert_false(grow_shows_bill(m, API_IMAGES, &f->info));
-	assert_false(grow_shows_bill(find(f, "paints"), API_CHAT, &f->info));
+	assert_false(grow_shows_bill(find(f->book, "paints"), API_CHAT, &f->info));
 	for (size_t i = 0; i < ARRAY_LEN(hides); i++) {
 		*hides[i] = true;
 		assert_false(grow_shows_bill(m, API_CHAT, &f->info));

@@ -1,13 +1,5 @@
 /* A bill's lines add up to the cost, each at the rate that held, parts taken out of their wholes. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "base/error.h"
-#include "price/price.h"
+#include "tests/unit/price_help.h"
 
 static const char book_json[] =
     "{\"format\":\"bursar-prices/1\",\"version\":7,\"currency\":\"USD\",\"providers\":[{\"id\":\"acme\","
@@ -15,16 +7,6 @@ static const char book_json[] =
     "{\"id\":\"full\",\"match\":[[\"eq\",\"full\"]],\"prices\":[{\"rates\":{\"in\":\"10\",\"out\":\"20\",\"cr\":\"1\","
     "\"web\":"
     "\"10\"}},{\"from\":\"2026-01-01\",\"over\":1000,\"rates\":{\"in\":\"30\",\"out\":\"40\",\"cr\":\"3\"}}]}]}]}";
-
-static struct price_book *book(void)
-{
-	struct price_book *b = NULL;
-	char err[256] = "";
-
-	if (price_book_parse(SLICE(book_json), &b, err, sizeof(err)) < 0)
-		fail_msg("%s", err);
-	return b;
-}
 
 static void assert_adds_up(const struct price_model *m, const struct quantities *q, const struct price_terms *t)
 {
@@ -52,7 +34,7 @@ static void parts_are_taken_out_of_their_wholes(void **state)
 {
 	const struct quantities q = {{[PRICE_IN] = 1000, [PRICE_CR] = 400, [PRICE_OUT] = 50, [PRICE_WEB] = 2}};
 	const struct price_terms t = {.at_s = 1000};
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *m = price_find(b, SLICE("acme"), SLICE("full"), NULL);
 	struct price_bill bill;
 
@@ -71,7 +53,7 @@ static void the_row_in_force_is_named(void **state)
 {
 	const struct quantities q = {{[PRICE_IN] = 5000, [PRICE_OUT] = 1}};
 	struct price_terms t = {.at_s = 1780000000, .service = SERVICE_FLEX};
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *m = price_find(b, SLICE("acme"), SLICE("full"), NULL);
 	struct price_bill bill;
 
@@ -93,7 +75,7 @@ static void errors_are_those_of_the_cost(void **state)
 {
 	const struct quantities huge = {{[PRICE_CR_AUDIO] = UINT64_MAX, [PRICE_CR_TEXT] = 5}};
 	const struct price_terms t = {.at_s = 0};
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *m = price_find(b, SLICE("acme"), SLICE("full"), NULL);
 	struct price_bill bill;
 

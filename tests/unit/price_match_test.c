@@ -1,16 +1,9 @@
 /* price_match_test - from a name to a model: order of rules, groups, aliases, fallback, related names, hosts. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/error.h"
-#include "price/price.h"
+#include "tests/unit/price_help.h"
 
 #define ROWS "\"prices\":[{\"rates\":{\"in\":\"1\"}}]}"
 
@@ -34,16 +27,6 @@ static const char book_json[] =
     "{\"id\":\"base\",\"fallback\":[\"far\"],\"models\":[{\"id\":\"far\",\"match\":[[\"eq\",\"far\"],[\"eq\",\"basic\"]"
     "]," ROWS "]},"
     "{\"id\":\"far\",\"models\":[{\"id\":\"farthest\",\"match\":[[\"eq\",\"farthest\"]]," ROWS "]}]}";
-
-static struct price_book *book(void)
-{
-	struct price_book *b = NULL;
-	char err[256] = "";
-
-	if (price_book_parse(SLICE(book_json), &b, err, sizeof(err)) < 0)
-		fail_msg("%s", err);
-	return b;
-}
 
 static void test_find(void **state)
 {
@@ -127,7 +110,7 @@ static void test_find(void **state)
 	    {"ft:tuned:org", "ft:tuned", false},
 	    {"ft:basic-latest", NULL, false},
 	};
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	char long_name[300];
 
 	(void)state;
@@ -154,7 +137,7 @@ static void test_find(void **state)
 
 static void test_model(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *m = price_find(b, SLICE("acme"), SLICE("basic"), NULL);
 
 	(void)state;
@@ -174,7 +157,7 @@ static void test_model(void **state)
 
 static void test_hosts(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 
 	(void)state;
 	assert_string_equal(price_provider_at(b, "https://api.acme.example/v9"), "acme");

@@ -1,17 +1,10 @@
 /* price_price_test - a small book of its own: choice of rows, leaves, terms; random books for the dearest cost. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "base/amount.h"
-#include "base/error.h"
-#include "price/price.h"
+#include "tests/unit/price_help.h"
 
 #define SECONDS_PER_DAY INT64_C(86400)
 /* Midnight UTC */
@@ -47,25 +40,6 @@ static const char book_json[] =
     "\"px\":\"1000\",\"msgs\":\"4\",\"rerank\":\"2\",\"code\":\"30\",\"social\":\"5\"}}]}"
     "]}]}";
 
-static struct price_book *book(void)
-{
-	struct price_book *b = NULL;
-	char err[256] = "";
-
-	if (price_book_parse(SLICE(book_json), &b, err, sizeof(err)) < 0)
-		fail_msg("%s", err);
-	return b;
-}
-
-static const struct price_model *find(const struct price_book *b, const char *name)
-{
-	const struct price_model *m = price_find(b, SLICE("acme"), slice_of(name), NULL);
-
-	if (!m)
-		fail_msg("no %s", name);
-	return m;
-}
-
 #define Q(...) (&(struct quantities){{__VA_ARGS__}})
 
 /* USD text of a usage */
@@ -86,7 +60,7 @@ static const char *cost(const struct price_model *m, const struct quantities *q,
 
 static void test_leaves(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *full = find(b, "full"), *basic = find(b, "basic");
 	const struct quantities *q = Q([PRICE_IN] = 1000, [PRICE_CR] = 100, [PRICE_CW] = 200, [PRICE_CW1H] = 50,
 				       [PRICE_OUT] = 100, [PRICE_OUT_REASONING] = 90);
@@ -111,7 +85,7 @@ static void test_leaves(void **state)
 
 static void test_contradictions(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *full = find(b, "full"), *basic = find(b, "basic");
 
 	(void)state;
@@ -126,7 +100,7 @@ static void test_contradictions(void **state)
 
 static void test_media(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *m = find(b, "media");
 
 	(void)state;
@@ -147,7 +121,7 @@ static void test_media(void **state)
 
 static void test_rows(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *t = find(b, "tiered");
 	const struct price_terms before = {.at_s = AT_2026_01_01 - 1};
 	const struct quantities *q = Q([PRICE_IN] = 1000);
@@ -176,7 +150,7 @@ static void test_terms(void **state)
 {
 	const struct price_terms flex = {.service = SERVICE_FLEX}, priority = {.service = SERVICE_PRIORITY};
 	const struct price_terms batch = {.service = SERVICE_BATCH}, fast_us = {.fast = true, .us = true};
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *basic = find(b, "basic");
 	const struct quantities *q = Q([PRICE_IN] = 1000);
 
@@ -199,7 +173,7 @@ static void test_sums_of_calls(void **state)
 {
 	struct price_terms at = {.at_s = AT_2026_01_01 + 12 * 3600, .call_input = 1000};
 	const struct price_doubt doubt = {.until_s = at.at_s};
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *t = find(b, "tiered");
 	const struct quantities *q = Q([PRICE_IN] = 100000);
 	struct cost_sum worst;
@@ -225,7 +199,7 @@ static void test_regions(void **state)
 {
 	const struct price_terms us = {.us = true}, host = {.residency = true};
 	const struct price_terms both = {.us = true, .residency = true, .service = SERVICE_PRIORITY};
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *m = find(b, "regions");
 	const struct quantities *q = Q([PRICE_IN] = 1000, [PRICE_REQ] = 1);
 
@@ -243,7 +217,7 @@ static void test_overflow(void **state)
 	const struct quantities *q = Q([PRICE_IN] = UINT64_MAX, [PRICE_CR] = UINT64_MAX, [PRICE_CW] = 1);
 	const struct price_terms terms = {0};
 	const struct price_doubt doubt = {0};
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	struct cost_sum sum;
 
 	(void)state;
@@ -308,7 +282,7 @@ static const char *worst(const struct price_model *m, const struct quantities *q
 
 static void test_worst(void **state)
 {
-	struct price_book *b = book();
+	struct price_book *b = book_of(book_json);
 	const struct price_model *full = find(b, "full"), *t = find(b, "tiered"), *basic = find(b, "basic");
 	const struct quantities *q = Q([PRICE_IN] = 1000, [PRICE_OUT] = 100, [PRICE_REQ] = 1);
 	struct price_terms terms = {.at_s = AT_2026_01_01 + 12 * 3600};
