@@ -63,6 +63,8 @@ int db_exec(sqlite3 *, const char *sql) NONNULL(1, 2) MUST_USE;
 /* Steps a statement that gives no rows, resets it, and returns SQLITE_OK or the error. */
 int db_run(sqlite3_stmt *) NONNULL(1) MUST_USE;
 int db_prepare(sqlite3 *, const char *sql, sqlite3_stmt **ret) NONNULL(1, 2, 3) MUST_USE;
+/* The first column of the first row, which there must be. */
+int db_scalar(sqlite3 *, const char *sql, int64_t *ret) NONNULL(1, 2, 3) MUST_USE;
 void db_rollback(sqlite3 *) NONNULL(1);
 /* A connection with the room's settings. SQLite's code; *ret is to be closed in any case. */
 int db_connect(const char *path, bool writable, sqlite3 **ret) NONNULL(1, 3) MUST_USE;

@@ -175,19 +175,6 @@ int recover_journal(struct store *s, struct recovery_report *rep)
 /* A small ledger is summed whole; a large one from the last check on, so that start-up stays short. */
 #define FULL_CHECK_ROWS 250000
 
-static int scalar(sqlite3 *db, const char *sql, int64_t *ret)
-{
-	sqlite3_stmt *st = NULL;
-	int rc = db_prepare(db, sql, &st);
-
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW)
-		*ret = sqlite3_column_int64(st, 0);
-	(void)sqlite3_finalize(st);
-	return rc == SQLITE_ROW ? SQLITE_OK : rc;
-}
-
 static int collect_sums(sqlite3 *db, int64_t after_seq)
 {
 	sqlite3_stmt *st = NULL;
@@ -236,7 +223,7 @@ int recover_meters(struct store *s, uint64_t *ret_repaired)
 	r = db_meta_int(db, "checked_seq", 0, &checked);
 	if (r < 0)
 		return r;
-	rc = scalar(db, "SELECT coalesce(max(seq),0) FROM ledger", &last);
+	rc = db_scalar(db, "SELECT coalesce(max(seq),0) FROM ledger", &last);
 	if (rc == SQLITE_OK)
 		rc = db_exec(db, "BEGIN IMMEDIATE");
 	if (last <= FULL_CHECK_ROWS)
@@ -263,15 +250,15 @@ int recover_rollups(struct store *s, bool *ret_repaired)
 {
 	sqlite3 *db = s->writer.db;
 	int64_t rows = 0, differ = 0;
-	int rc = scalar(db, "SELECT coalesce(max(seq),0) FROM ledger", &rows);
+	int rc = db_scalar(db, "SELECT coalesce(max(seq),0) FROM ledger", &rows);
 
 	*ret_repaired = false;
 	if (rc == SQLITE_OK && rows <= FULL_CHECK_ROWS)
-		rc = scalar(db,
-			    "SELECT (SELECT total(amount_n) FROM ledger)<>(SELECT total(amount_n) FROM rollup WHERE"
-			    " kind=7) OR (SELECT total(kind=1) FROM ledger)<>(SELECT total(calls) FROM rollup WHERE"
-			    " kind=7)",
-			    &differ);
+		rc = db_scalar(db,
+			       "SELECT (SELECT total(amount_n) FROM ledger)<>(SELECT total(amount_n) FROM rollup WHERE"
+			       " kind=7) OR (SELECT total(kind=1) FROM ledger)<>(SELECT total(calls) FROM rollup WHERE"
+			       " kind=7)",
+			       &differ);
 	if (rc != SQLITE_OK || differ == 0)
 		return db_err(rc);
 	rc = db_exec(db, "BEGIN IMMEDIATE");

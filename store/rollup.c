@@ -237,19 +237,6 @@ int rollup_write(struct rollup *u, int64_t now_ns)
 
 /* --- checking ----------------------------------------------------------------------------------------------------- */
 
-static int count_of(sqlite3 *db, const char *sql, uint64_t *ret_n)
-{
-	sqlite3_stmt *st = NULL;
-	int rc = db_prepare(db, sql, &st);
-
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW)
-		*ret_n += (uint64_t)sqlite3_column_int64(st, 0);
-	(void)sqlite3_finalize(st);
-	return rc == SQLITE_ROW ? SQLITE_OK : rc;
-}
-
 /* The ledger is summed up once. Sums that are not as they should be are counted, and sums that should not be there. */
 #define DIFFERING(truth, table, where, key, differs)                                                                   \
 	"WITH t AS MATERIALIZED (" truth ") SELECT (SELECT count(*) FROM t LEFT JOIN " table " r ON " key              \
@@ -281,8 +268,12 @@ int rollup_compare(struct sqlite3 *db, uint64_t *ret_n)
 	int rc = SQLITE_OK;
 
 	*ret_n = 0;
-	for (size_t i = 0; i < ARRAY_LEN(sql) && rc == SQLITE_OK; i++)
-		rc = count_of(db, sql[i], ret_n);
+	for (size_t i = 0; i < ARRAY_LEN(sql) && rc == SQLITE_OK; i++) {
+		int64_t differing = 0;
+
+		rc = db_scalar(db, sql[i], &differing);
+		*ret_n += (uint64_t)differing;
+	}
 	return rc;
 }
 
