@@ -64,7 +64,7 @@ tsan: install-test
 
 # --- tests ------------------------------------------------------------------------------------------------------
 .PHONY: test unit-asan e2e sdk crash soak check fuzz bench callgrind
-test: programs asan tsan $(VENV)/ready $(SDK_NODE)/ready  ## everything: unit, end to end, SDKs, 200 kills; counts at the end
+test: programs $(BUILD)/tests/unit/policy_engine_oracle_test asan tsan $(VENV)/ready $(SDK_NODE)/ready  ## everything: unit, end to end, SDKs, 200 kills; counts at the end
 	@python3 tests/run.py --all --tsan "$(TSAN_TESTS)"
 
 unit-asan: asan  ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
