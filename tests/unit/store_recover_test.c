@@ -271,6 +271,21 @@ static void live_until_killed(void)
 	load(o.s);
 }
 
+/* A quarter dies anywhere, mostly while it starts; the others after some calls. */
+static void wait_to_kill(int round, unsigned *seed)
+{
+	uint32_t calls = 1 + (uint32_t)rand_r(seed) % 20;
+	useconds_t a_while = (useconds_t)rand_r(seed) % 20000;
+
+	if (round % 4 == 0) {
+		(void)usleep(a_while);
+		return;
+	}
+	for (int i = 0; atomic_load(&vendor->n) < calls && i < 60000; i++)
+		(void)usleep(1000);
+	(void)usleep(a_while / 8);
+}
+
 static void random_kills_under_load(void **state)
 {
 	unsigned seed = 12345;
@@ -288,7 +303,7 @@ static void random_kills_under_load(void **state)
 			live_until_killed();
 			_exit(1);
 		}
-		(void)usleep((useconds_t)(3000 + rand_r(&seed) % 40000));
+		wait_to_kill(i, &seed);
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(WIFSIGNALED(status));
