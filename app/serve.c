@@ -481,10 +481,26 @@ static void tell_recovery(const struct recovery_report *r)
 
 /* --- the control loop --------------------------------------------------------------------------------------------- */
 
+static void tell_clock(struct server *sv)
+{
+	static const char *const words[] = {
+	    [CLOCK_WENT_BACK] = "the clock went back; for budgets time stands still until it has caught up",
+	    [CLOCK_JUMPED] =
+		"the clock jumped ahead; budgets wait a minute before they believe it, so no window ends yet",
+	    [CLOCK_RETURNED] = "the clock's jump was taken back; no window was ended by it",
+	    [CLOCK_ADOPTED] = "the clock's jump has stood for a minute and holds for budgets now",
+	};
+	enum clock_event event = engine_time_event(sv->boot.engine);
+
+	if (event != CLOCK_STEADY)
+		log_msg(LOG_WARN, "clock.jump", "%s", words[event]);
+}
+
 static void on_tick(void *arg)
 {
 	struct server *sv = arg;
 
+	tell_clock(sv);
 	store_tick(sv->boot.store);
 	guards_tick(&sv->guards);
 	watch_tick(sv->watch);

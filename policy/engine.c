@@ -165,14 +165,28 @@ void engine_free(struct engine *e)
 
 int64_t engine_time_s(struct engine *e, int64_t wall_ns, int64_t mono_ns)
 {
-	enum clock_event ignored;
+	enum clock_event event;
 	int64_t now_ns;
 
 	CHECK(e->magic == ENGINE_MAGIC);
 	if (e->believe_clock)
 		return wall_ns / SECOND_NS - (wall_ns % SECOND_NS < 0);
 	CHECK(pthread_mutex_lock(&e->clock_lock) == 0);
-	now_ns = clock_guard_now(&e->clock, wall_ns, mono_ns, &ignored);
+	now_ns = clock_guard_now(&e->clock, wall_ns, mono_ns, &event);
+	if (event != CLOCK_STEADY)
+		e->clock_event = event;
 	CHECK(pthread_mutex_unlock(&e->clock_lock) == 0);
 	return now_ns / SECOND_NS - (now_ns % SECOND_NS < 0);
+}
+
+enum clock_event engine_time_event(struct engine *e)
+{
+	enum clock_event event;
+
+	CHECK(e->magic == ENGINE_MAGIC);
+	CHECK(pthread_mutex_lock(&e->clock_lock) == 0);
+	event = e->clock_event;
+	e->clock_event = CLOCK_STEADY;
+	CHECK(pthread_mutex_unlock(&e->clock_lock) == 0);
+	return event;
 }

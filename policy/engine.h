@@ -13,6 +13,7 @@
 
 #include "base/attr.h"
 #include "policy/budget.h"
+#include "policy/clock_guard.h"
 
 struct engine;
 
@@ -163,6 +164,8 @@ int engine_preview(struct engine *, const struct match *, const struct amounts *
  * or changes uses it, so that no jump of the clock ends a window at once. Both clocks are read by the caller, the
  * monotonic one last. Never below an earlier answer. Any thread. */
 int64_t engine_time_s(struct engine *, int64_t wall_ns, int64_t mono_ns) NONNULL(1) MUST_USE;
+/* What the clock did since this was asked last, for the log: its last event that was not CLOCK_STEADY. Any thread. */
+enum clock_event engine_time_event(struct engine *) NONNULL(1);
 /* RESERVED -> SENT, without the lock. BUR_ALREADY when not RESERVED. */
 int engine_mark_sent(struct engine *, struct hold *) NONNULL(1, 2) MUST_USE;
 /* All or nothing: worst += delta, in the hold's own window instances even when they have ended. BUR_DENIED

@@ -100,6 +100,7 @@ struct engine {
 	/* Taken with no other. */
 	CACHE_ALIGNED pthread_mutex_t clock_lock;
 	struct clock_guard clock;
+	enum clock_event clock_event; /* not told yet */
 	/* R4.1: one lock for all below and for every instance. */
 	CACHE_ALIGNED pthread_mutex_t lock;
 	int64_t last_now_s;

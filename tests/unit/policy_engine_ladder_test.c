@@ -567,7 +567,10 @@ static void r7_5_the_engines_time_is_guarded(void **state)
 	assert_int_equal(engine_time_s(w.e, NOON * S + 5, 7 * S), NOON);
 	assert_int_equal(engine_time_s(w.e, (NOON + 9) * S, 16 * S), NOON + 9);
 	assert_int_equal(engine_time_s(w.e, (NOON + 5) * S, 17 * S), NOON + 9); /* never back */
+	assert_int_equal(engine_time_event(w.e), CLOCK_WENT_BACK);
+	assert_int_equal(engine_time_event(w.e), CLOCK_STEADY);
 	assert_int_equal(engine_time_s(w.e, (NOON + DAY_S) * S, 20 * S), NOON + 9);
+	assert_int_equal(engine_time_event(w.e), CLOCK_JUMPED);
 	/* A jump of a day is believed when it has stood for a minute. */
 	assert_int_equal(engine_time_s(w.e, (NOON + DAY_S + 50) * S, 70 * S), NOON + 58);
 	assert_int_equal(engine_time_s(w.e, (NOON + DAY_S + 60) * S, 80 * S), NOON + DAY_S + 60);
