@@ -255,3 +255,21 @@ def test_8_5_read_only_database_is_refused_at_start(vendor, start_bursar, small_
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
     bursar.start()
     nothing_lost(bursar, vendor)
+
+
+def test_8_5_damage_while_it_runs_stops_calls_and_leaves_the_admin_side(vendor, start_bursar):
+    bursar = start_bursar()
+    assert pay(bursar).status == 200
+    bursar.wait_settled()
+    database = bursar.dir / "data" / "bursar.db"
+    wal = database.with_name("bursar.db-wal")
+    wait_for(lambda: not wal.exists() or wal.stat().st_size == 0, "the log's rows to be in the database", 30)
+    with open(database, "r+b") as f:
+        for page in range(1, database.stat().st_size // 4096):
+            f.seek(4096 * page)
+            f.write(os.urandom(4096))
+    wait_for(lambda: refused(bursar), "a call to be refused")
+    assert ready(bursar) == 503
+    paid = vendor.totals()["begun"]
+    assert refused(bursar) and vendor.totals()["begun"] == paid
+    assert any(line.get("event") == "store.health" and "damaged" in line["msg"] for line in bursar.log_lines())
