@@ -19,6 +19,7 @@ static const char book_json[] =
     "{\"id\":\"long\",\"match\":[[\"starts_with\",\"family-long\"]]," ROWS ","
     "{\"id\":\"family\",\"hides_reasoning\":true,\"match\":[[\"and\",[\"starts_with\",\"family\"],"
     "[\"not\",[\"contains\",\"-tts\"]]],[\"ends_with\",\"-fam\"],[\"contains\",\"fam2\"]]," ROWS ","
+    "{\"id\":\"asked\",\"hides_reasoning\":\"if_asked\",\"match\":[[\"eq\",\"asked\"]]," ROWS ","
     "{\"id\":\"tts\",\"match\":[[\"re\",\"family-t.*-tts\"]]," ROWS ","
     "{\"id\":\"either\",\"match\":[[\"and\",[\"or\",[\"eq\",\"e1\"],[\"re\",\"e\\\\.?[23]+\"]],[\"not\",[\"eq\",\"e3\"]"
     "]]]," ROWS ","
@@ -142,12 +143,14 @@ static void test_model(void **state)
 
 	(void)state;
 	assert_int_equal(price_book_version(b), 7);
-	assert_int_equal(price_book_models(b), 10);
+	assert_int_equal(price_book_models(b), 11);
 	assert_int_equal(price_model_max_out(m), 100);
 	assert_int_equal(price_model_context(m), 1000);
 	assert_int_equal(price_model_image_max(m), 7);
 	assert_false(price_model_hides_reasoning(m, true));
 	assert_true(price_model_hides_reasoning(price_find(b, SLICE("acme"), SLICE("family-x"), NULL), false));
+	assert_true(price_model_hides_reasoning(price_find(b, SLICE("acme"), SLICE("asked"), NULL), true));
+	assert_false(price_model_hides_reasoning(price_find(b, SLICE("acme"), SLICE("asked"), NULL), false));
 	assert_true(price_model_has(m, PRICE_IN));
 	assert_false(price_model_has(m, PRICE_OUT));
 	price_book_unref(price_book_ref(b));
