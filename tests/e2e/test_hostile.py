@@ -950,16 +950,17 @@ def dying(v, c):
 @pytest.fixture
 def before_the_dying(vendor, start_bursar, scripted, bursar_before, names):
     """A function: bursar before a vendor that dies, reached in the clear, over TLS, or through CONNECT."""
+    patient = {"breakers": {"upstream": False}}
 
     def start(door):
         if door == "plain":
-            return bursar_before(scripted(dying))
+            return bursar_before(scripted(dying), patient)
         if door == "tls":
-            return bursar_before(scripted(dying, tls=vendor.dir), scheme="https", host="localhost")
+            return bursar_before(scripted(dying, tls=vendor.dir), patient, scheme="https", host="localhost")
         if not can_bind("127.0.0.2:443"):
             pytest.skip("cannot bind 127.0.0.2:443: run as root, or with CAP_NET_BIND_SERVICE")
         scripted(dying, host="127.0.0.2", port=443, tls=vendor.dir)
-        return start_bursar({"network": {"dns": [names.address()]}, "providers": ALL_HOSTS})
+        return start_bursar({"network": {"dns": [names.address()]}, "providers": ALL_HOSTS, **patient})
 
     return start
 
