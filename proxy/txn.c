@@ -333,9 +333,11 @@ enum step_result txn_refuse(struct txn *t, enum refusal_reason reason, const cha
 	if (t->tightest_budget)
 		o.remaining_usd = slice_of(amount_format_usd(t->tightest_left_nanousd, remaining));
 	t->refusal = reason;
-	t->end = TXN_END_REFUSED;
+	if (t->end == TXN_END_NONE)
+		t->end = TXN_END_REFUSED;
 	t->answer_status = envelope_status(o.family, reason, o.status);
 	metric_add(&metric_refusals[reason], 1);
+	txn_settle(t); /* before the client can know: its next call meets neither this hold nor an older breaker */
 	if (t->client) {
 		refuse_write(t->client, &r, &o);
 		t->refused_early = !o.keep_alive;

@@ -216,7 +216,8 @@ void txn_abort(struct txn *, enum txn_end);
 /* A stream goes on for minutes: what only its beginning needed is given back. */
 void txn_compact(struct txn *);
 void txn_deadline(struct deadline *);
-/* Refuses the call: voids the hold, answers, ends. Always leaves the step at END. */
+/* Refuses the call: ends its hold, answers, ends. What ended it stands in t->end before, if it was not bursar. Always
+ * leaves the step at END. */
 enum step_result { STEP_MORE, STEP_WAIT, STEP_DONE };
 enum step_result txn_refuse(struct txn *, enum refusal_reason, const char *fmt, ...) PRINTF_LIKE(3, 4);
 const char *txn_end_name(enum txn_end);

@@ -316,10 +316,9 @@ static enum step_result cut_now(struct txn *t, const char *why)
 		return STEP_MORE;
 	}
 	upstream_close(&t->up);
-	(void)txn_refuse(t, REFUSE_BUDGET_EXCEEDED, "%s", why);
 	if (sent)
 		t->end = TXN_END_BUDGET_CUT;
-	return STEP_MORE;
+	return txn_refuse(t, REFUSE_BUDGET_EXCEEDED, "%s", why);
 }
 
 void txn_cut_off(struct txn *t, const char *why)
@@ -373,14 +372,12 @@ static enum step_result answer_body(struct txn *t, struct slice s)
 
 static enum step_result bad_answer(struct txn *t)
 {
-	enum step_result r;
-
 	upstream_close(&t->up);
-	r = txn_refuse(t, REFUSE_UPSTREAM_PROTOCOL,
-		       t->sent_all && t->metered ? "the vendor's answer is not valid HTTP; the call was charged in full"
-						 : "the vendor's answer is not valid HTTP");
 	t->end = TXN_END_UPSTREAM_PROTOCOL;
-	return r;
+	return txn_refuse(t, REFUSE_UPSTREAM_PROTOCOL,
+			  t->sent_all && t->metered
+			      ? "the vendor's answer is not valid HTTP; the call was charged in full"
+			      : "the vendor's answer is not valid HTTP");
 }
 
 static enum step_result answer_bytes(struct txn *t, const char *p, size_t n)
@@ -416,7 +413,6 @@ static enum step_result answer_bytes(struct txn *t, const char *p, size_t n)
 static enum step_result answer_eof(struct txn *t, bool orderly)
 {
 	struct delivery d;
-	enum step_result r;
 
 	if (t->answer_head_seen && orderly && h1_body_eof_ok(&t->answer_body)) {
 		t->answer_ended = true;
@@ -431,14 +427,13 @@ static enum step_result answer_eof(struct txn *t, bool orderly)
 		return txn_relay_cut(t, TXN_END_UPSTREAM_ANSWER);
 	if (txn_send_again(t))
 		return STEP_MORE;
-	r = txn_refuse(
+	t->end = t->sent_all ? TXN_END_UPSTREAM_HEAD : TXN_END_UPSTREAM_SEND;
+	return txn_refuse(
 	    t, t->sent_all ? REFUSE_UPSTREAM_PROTOCOL : REFUSE_UPSTREAM_CONNECT,
 	    t->sent_all && t->metered
 		? "the vendor closed the connection before it answered; it may have billed the call, so it was "
 		  "charged in full"
 		: "the vendor closed the connection before it answered");
-	t->end = t->sent_all ? TXN_END_UPSTREAM_HEAD : TXN_END_UPSTREAM_SEND;
-	return r;
 }
 
 enum step_result txn_relay_read(struct txn *t)
@@ -466,8 +461,6 @@ enum step_result txn_relay_read(struct txn *t)
 
 static enum step_result answer_timed_out(struct txn *t)
 {
-	enum step_result r;
-
 	if (t->paused &&
 	    t->client) { /* it is the client that does not read; the vendor goes on, and so does its bill */
 		t->timed_out = false;
@@ -476,12 +469,11 @@ static enum step_result answer_timed_out(struct txn *t)
 	}
 	if (t->draining || t->answer_head_seen)
 		return txn_relay_cut(t, t->draining ? TXN_END_CLIENT_ANSWER : TXN_END_UPSTREAM_TIMEOUT);
-	r = txn_refuse(t, REFUSE_UPSTREAM_TIMEOUT,
-		       t->metered
-			   ? "the vendor did not answer in time; it may have billed the call, so it was charged in full"
-			   : "the vendor did not answer in time");
 	t->end = TXN_END_UPSTREAM_TIMEOUT;
-	return r;
+	return txn_refuse(
+	    t, REFUSE_UPSTREAM_TIMEOUT,
+	    t->metered ? "the vendor did not answer in time; it may have billed the call, so it was charged in full"
+		       : "the vendor did not answer in time");
 }
 
 enum step_result txn_step_answer(struct txn *t)

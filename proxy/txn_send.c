@@ -25,12 +25,10 @@ static enum step_result dial_failed(struct txn *t, int err, const char *text)
 				     : err == BUR_CRYPTO  ? REFUSE_UPSTREAM_TLS
 				     : err == BUR_TIMEOUT ? REFUSE_UPSTREAM_TIMEOUT
 							  : REFUSE_UPSTREAM_CONNECT;
-	enum step_result r;
 
 	log_limited(LOG_WARN, "upstream.connect", "%s:%u: %s", t->target.host, t->target.port, text);
-	r = txn_refuse(t, reason, "%s", text);
 	t->end = err == BUR_CRYPTO ? TXN_END_UPSTREAM_TLS : TXN_END_UPSTREAM_CONNECT;
-	return r;
+	return txn_refuse(t, reason, "%s", text);
 }
 
 static void upstream_opened(void *ctx, int err, const char *text)
@@ -219,13 +217,10 @@ static enum step_result send_failed(struct txn *t)
 /* A refusal, or once the vendor's answer is on its way to the client, its end. */
 static enum step_result stop_sending(struct txn *t, enum txn_end end, enum refusal_reason reason, const char *why)
 {
-	enum step_result r;
-
 	if (t->answer_head_seen)
 		return txn_relay_cut(t, end);
-	r = txn_refuse(t, reason, "%s", why);
 	t->end = end;
-	return r;
+	return txn_refuse(t, reason, "%s", why);
 }
 
 /* BUR_AGAIN from either side. */

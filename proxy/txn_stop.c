@@ -86,9 +86,9 @@ static void end_call(struct txn *t, const struct stop *s)
 		txn_cut_off(t, why);
 		return;
 	}
-	(void)txn_refuse(t, REFUSE_STOPPED, "%s", why);
 	if (sent)
 		t->end = TXN_END_STOPPED;
+	(void)txn_refuse(t, REFUSE_STOPPED, "%s", why);
 	txn_run(t);
 }
 
