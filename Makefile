@@ -2,7 +2,7 @@
 #
 # Each room is a folder and a static archive; a room links only what lies below it.
 
-ROOMS    := base net tokens price meter policy store proxy api app
+ROOMS    := base net tokens price meter policy store proxy alerts api app
 BUILD    ?= build/release
 ifeq ($(origin CC),default)
 CC       := gcc
@@ -27,8 +27,9 @@ LINK_meter  := meter tokens price base
 LINK_policy := policy base
 LINK_store  := store base
 LINK_proxy  := proxy net meter tokens price policy store base
-LINK_api    := api proxy net price policy store base
-LINK_app    := app api proxy net meter tokens price policy store base
+LINK_alerts := alerts net store base
+LINK_api    := api alerts proxy net price policy store base
+LINK_app    := app api alerts proxy net meter tokens price policy store base
 
 room_src  = $(filter-out app/main.c,$(wildcard $(1)/*.c))
 room_obj  = $(patsubst %.c,$(BUILD)/%.o,$(call room_src,$(1)))

@@ -9,7 +9,8 @@
 #include "base/attr.h"
 #include "store/store.h"
 
-enum note_state { NOTE_BEGAN = 100, NOTE_ENDED = 101 }; /* column `action`; below 100 are steps of budgets */
+/* column `action`; below 100 are steps of budgets */
+enum note_state { NOTE_BEGAN = 100, NOTE_ENDED = 101 };
 
 struct note {
 	const char *kind; /* "spend.anomaly" */
@@ -23,6 +24,12 @@ struct note {
 #define NOTE_PAYLOAD_MAX 16384
 /* BUR_OK, BUR_ALREADY (it is there), BUR_TOOBIG, BUR_IO. Waits for the writer: control thread, not the data path. */
 int store_note(struct store *, const struct note *) NONNULL(1, 2) MUST_USE;
+
+/* The same from a worker, without waiting: written with the next batch; kind and object are copied. The same note twice
+ * is one row, so the caller need not remember what it told. BUR_FULL: too many wait (it is counted; tell again at the
+ * next chance). BUR_TOOBIG: object over 300 bytes, payload over TELL_PAYLOAD_MAX. */
+#define TELL_PAYLOAD_MAX 1024
+int store_tell(struct store *, uint32_t worker, const struct note *) NONNULL(1, 3) MUST_USE;
 
 struct note_row {
 	int64_t id, at_ns;

@@ -5,6 +5,7 @@ TSAN_BUILD := build/tsan
 FUZZ_BUILD := build/fuzz
 VENV       := build/venv
 SDK_NODE   := build/sdk-node
+ALERTS_NODE := build/alerts-node
 JOBS       ?= $(shell nproc)
 
 SAN_OPT    := OPT='-O1 -g -fno-omit-frame-pointer'
@@ -49,6 +50,15 @@ $(SDK_NODE)/ready: tests/sdk/package.json tests/sdk/package-lock.json
 	cd $(SDK_NODE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
+# What receivers of alerts are made of: verifiers, validators, servers.
+$(ALERTS_NODE)/ready: tests/alerts/package.json tests/alerts/package-lock.json
+	@mkdir -p $(ALERTS_NODE)
+	cp tests/alerts/package.json tests/alerts/package-lock.json $(ALERTS_NODE)
+	cd $(ALERTS_NODE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+.PHONY: alerts-node
+alerts-node: $(ALERTS_NODE)/ready
+
 .PHONY: install-test
 install-test:
 	@tools/install.sh test
@@ -64,7 +74,7 @@ tsan: install-test
 
 # --- tests ------------------------------------------------------------------------------------------------------
 .PHONY: test unit-asan e2e sdk crash soak check fuzz bench callgrind
-test: programs $(BUILD)/tests/unit/policy_engine_oracle_test asan tsan $(VENV)/ready $(SDK_NODE)/ready  ## everything: unit, end to end, SDKs, 200 kills; counts at the end
+test: programs $(BUILD)/tests/unit/policy_engine_oracle_test asan tsan $(VENV)/ready $(SDK_NODE)/ready $(ALERTS_NODE)/ready  ## everything: unit, end to end, SDKs, 200 kills; counts at the end
 	@python3 tests/run.py --all --tsan "$(TSAN_TESTS)"
 
 unit-asan: asan  ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer

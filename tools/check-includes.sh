@@ -12,8 +12,9 @@ below() {
 	policy) echo "policy base" ;;
 	store) echo "store base" ;;
 	proxy) echo "proxy net meter tokens price policy store base" ;;
-	api) echo "api proxy net price policy store base" ;;
-	app) echo "app api proxy net meter tokens price policy store base" ;;
+	alerts) echo "alerts net store base" ;;
+	api) echo "api alerts proxy net price policy store base" ;;
+	app) echo "app api alerts proxy net meter tokens price policy store base" ;;
 	*) echo "" ;;
 	esac
 }

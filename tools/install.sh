@@ -7,7 +7,7 @@ set -eu
 run_packages="gcc make pkg-config libevent-dev libssl-dev libnghttp2-dev libsqlite3-dev libjansson-dev libyaml-dev
 zlib1g-dev libbrotli-dev libzstd-dev libcurl4-openssl-dev ca-certificates tzdata"
 test_packages="$run_packages libcmocka-dev clang libclang-rt-dev clang-format cppcheck llvm nginx-light valgrind curl python3
-python3-venv util-linux procps iproute2 faketime"
+python3-venv util-linux procps iproute2 faketime prometheus-alertmanager chromium"
 
 case "${1:-}" in
 run) wanted=$run_packages ;;
