@@ -47,9 +47,9 @@ int alerts_ask(struct alerts *, const char *action, const json_t *ask, json_t **
  * bursar_alert_delivery_seconds, bursar_alert_channel_up{channel}. */
 int alerts_metrics(struct alerts *, struct buf *out) NONNULL(1, 2) MUST_USE;
 
-/* Signed links: "i=INCIDENT&a=ack&e=EXPIRY&s=MAC". */
-enum link_action { LINK_ACK, LINK_RESOLVE };
-/* BUR_OK; BUR_DENIED: not ours, or too old. */
+/* Signed links: "i=INCIDENT&a=ack&e=EXPIRY&s=MAC", see link.h. */
+enum link_action { LINK_ACK, LINK_RESOLVE, LINK_OPEN };
+/* BUR_OK; BUR_DENIED: not ours; BUR_TIMEOUT: it was, but is too old now. */
 int alerts_link_check(struct alerts *, struct slice query, int64_t *ret_incident, enum link_action *ret_action)
     NONNULL(1, 3, 4) MUST_USE;
 
