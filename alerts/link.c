@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
 
@@ -24,7 +25,7 @@ static void base64url(const unsigned char mac[MAC_BYTES], char dst[MAC_TEXT + 1]
 {
 	char text[64];
 
-	(void)base64_encode(mac, MAC_BYTES, text, sizeof(text)); /* 44 characters, the last is '=' */
+	CHECK(base64_encode(mac, MAC_BYTES, text, sizeof(text)) == MAC_TEXT + 1); /* the last one is '=' */
 	for (size_t i = 0; i < MAC_TEXT; i++)
 		dst[i] = text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i];
 	dst[MAC_TEXT] = '\0';
