@@ -38,7 +38,10 @@ struct brief {
 	enum message_op op;
 	enum severity severity;
 	const char *title; /* "Budget search-daily: 80 % used" */
-	const char *text;  /* one to three sentences */
+	/* "Budget search-daily (incident 12)": the same for all messages of an incident, for channels that thread by it
+	 */
+	const char *subject;
+	const char *text; /* one to three sentences */
 	struct brief_field field[BRIEF_FIELDS_MAX];
 	size_t n_fields;
 	const char *line[BRIEF_LINES_MAX]; /* the top spenders, or what a digest is of: one line each */

@@ -1,0 +1,404 @@
+/* Titles and sentences of alerts. */
+#include "alerts/sentence.h"
+
+#include <string.h>
+
+#include "base/amount.h"
+#include "base/calendar.h"
+#include "base/error.h"
+
+#define NS_PER_S INT64_C(1000000000)
+#define LAST_YEAR_S INT64_C(7258118400) /* 2200: what ends later never ends */
+#define TEXT_MAX 700                    /* of a sentence that came with the event */
+
+/* --- facts -------------------------------------------------------------------------------------------------------- */
+
+int64_t fact_time_s(const json_t *facts, const char *name)
+{
+	const char *text = fact_text(facts, name);
+	int64_t ns;
+
+	return *text && time_parse(slice_of(text), &ns) == BUR_OK && ns > 0 ? ns / NS_PER_S : 0;
+}
+
+char *fact_name(const json_t *facts, const char *name, char dst[WORDS_NAME_MAX])
+{
+	(void)words_clean(slice_of(fact_text(facts, name)), dst, WORDS_NAME_MAX);
+	return dst;
+}
+
+static int64_t in_unit(double value, const char *unit)
+{
+	if (strcmp(unit, "USD") == 0)
+		value *= (double)NANOUSD_PER_USD;
+	return value > 0 ? value < 9e18 ? (int64_t)value : INT64_MAX : 0;
+}
+
+static const char *unit_of(const json_t *facts)
+{
+	const char *unit = fact_text(facts, "unit");
+
+	return strcmp(unit, "tokens") == 0 ? "tokens" : strcmp(unit, "requests") == 0 ? "requests" : "USD";
+}
+
+/* What begins and ends; "" when nothing does. */
+static const char *window_word(const char *period)
+{
+	static const char *const known[] = {"hour", "day", "week", "month", "quarter", "year"};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (strcmp(period, known[i]) == 0)
+			return known[i];
+	return strcmp(period, "total") == 0 || strncmp(period, "rolling", 7) == 0 ? "" : "window";
+}
+
+void figures_read(const json_t *facts, struct figures *ret)
+{
+	const json_t *rate = json_object_get(facts, "rate");
+	struct figures f = {.unit = unit_of(facts), .window = window_word(fact_text(facts, "period"))};
+
+	f.limit = fact_int(facts, "limit_nanos");
+	f.spent = fact_int(facts, "spent_nanos");
+	f.held = fact_int(facts, "reserved_nanos");
+	f.limited = f.limit > 0;
+	f.ratio = fact_real(facts, "ratio");
+	if (f.ratio <= 0 && f.limited)
+		f.ratio = (double)f.spent / (double)f.limit;
+	f.at_s = fact_time_s(facts, "at");
+	f.since_s = fact_time_s(facts, "since");
+	f.start_s = fact_int(facts, "window_start");
+	f.end_s = fact_int(facts, "window_end");
+	if (!*f.window || f.end_s <= 0 || f.end_s >= LAST_YEAR_S)
+		f.end_s = 0;
+	f.rate = in_unit(fact_real(rate, "per_hour"), f.unit);
+	f.runs_out_s = fact_time_s(rate, "runs_out_at");
+	*ret = f;
+}
+
+/* --- what it is about --------------------------------------------------------------------------------------------- */
+
+static const char *kind_word(const char *kind)
+{
+	static const struct {
+		const char *kind, *word;
+	} list[] = {{"provider", "vendor"}, {"key", "key"},        {"user", "user"}, {"team", "team"},
+		    {"project", "project"}, {"model", "model"},    {"tag", "tag"},   {"channel", "channel"},
+		    {"store", "storage"},   {"account", "account"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(list); i++)
+		if (strcmp(kind, list[i].kind) == 0)
+			return list[i].word;
+	return "";
+}
+
+static void add_capital(struct text *t, const char *s)
+{
+	text_add(t, "%c%s", *s >= 'a' && *s <= 'z' ? *s - 'a' + 'A' : *s, *s ? s + 1 : "");
+}
+
+/* The title of the family's first type: it is the same for what begins and what ends. */
+static const char *family_title(const json_t *facts)
+{
+	const struct alert_type *type = alert_type_find(slice_of(fact_text(facts, "type")));
+	const struct alert_type *list;
+	size_t n;
+
+	list = alert_types(&n);
+	for (size_t i = 0; type && type->family && i < n; i++)
+		if (list[i].family && strcmp(list[i].family, type->family) == 0)
+			return list[i].title;
+	return type ? type->title : "";
+}
+
+void sentence_thing(const json_t *facts, struct text *t)
+{
+	const json_t *scope = json_object_get(facts, "scope");
+	const char *word = kind_word(fact_text(scope, "kind"));
+	char budget[WORDS_NAME_MAX], id[WORDS_NAME_MAX], title[WORDS_NAME_MAX];
+	const char *general = family_title(facts);
+
+	(void)fact_name(facts, "budget_id", budget);
+	(void)fact_name(scope, "id", id);
+	if (*budget) {
+		text_add(t, "Budget %s", budget);
+		if (*word && *id && strcmp(id, budget) != 0)
+			text_add(t, ", %s %s", word, id);
+	} else if (*word && *id) {
+		add_capital(t, word);
+		text_add(t, " %s", id);
+	} else {
+		(void)fact_name(facts, "title", title);
+		text_add(t, "%s", *general ? general : *title ? title : "Alert");
+		if (*id)
+			text_add(t, ": %s", id);
+	}
+}
+
+/* --- titles ------------------------------------------------------------------------------------------------------- */
+
+/* How it stands, behind what it is about and a colon. */
+static const struct {
+	const char *type, *state;
+} states[] = {
+    {"budget.reset", "starts again"},
+    {"budget.throttled", "calls are slowed down"},
+    {"budget.degraded", "calls go to cheaper models"},
+    {"budget.clamped", "answers are shortened"},
+    {"budget.blocked", "calls are refused"},
+    {"budget.overrun", "more was spent than its limit"},
+    {"budget.burn_rate", "spent too fast"},
+    {"budget.soft", "over its limit"},
+    {"forecast.over", "will probably not last"},
+    {"spend.anomaly", "unusual spending"},
+    {"price.unknown_model", "no price is known"},
+    {"vendor.balance_low", "the account runs low"},
+};
+
+static void add_share(const json_t *facts, struct text *t)
+{
+	struct figures f;
+	double threshold = fact_real(facts, "threshold");
+	char share[WORDS_MAX];
+
+	figures_read(facts, &f);
+	/* the threshold was crossed with what is held; the figures may be of an instant later */
+	(void)words_share(f.ratio > threshold ? f.ratio : threshold, true, share);
+	text_add(t, strcmp(share, "100 %") == 0 ? ": used up" : ": %s used", share);
+}
+
+static void add_state(const json_t *facts, struct text *t)
+{
+	const char *type = fact_text(facts, "type");
+	char title[WORDS_NAME_MAX];
+	bool budget = *fact_text(facts, "budget_id") != '\0';
+
+	if (strcmp(type, "budget.threshold") == 0 || strcmp(type, "budget.exceeded") == 0) {
+		add_share(facts, t);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		if (strcmp(type, states[i].type) == 0) {
+			text_add(t, ": %s", states[i].state);
+			return;
+		}
+	}
+	/* other types say it in their title, which may be all there is */
+	(void)fact_name(facts, "title", title);
+	if (*title >= 'A' && *title <= 'Z' && !(title[1] >= 'A' && title[1] <= 'Z'))
+		*title = (char)(*title - 'A' + 'a');
+	if (*title && (budget || *kind_word(fact_text(json_object_get(facts, "scope"), "kind"))))
+		text_add(t, ": %s", title);
+}
+
+static void add_digest_title(const json_t *facts, struct text *t)
+{
+	int64_t count = fact_int(json_object_get(facts, "digest"), "count");
+	char number[WORDS_MAX];
+
+	(void)words_figure(count, "", number);
+	text_add(t, "%s alert%s in one message", count > 0 ? number : "Several", count == 1 ? "" : "s");
+}
+
+void sentence_title(const json_t *facts, enum message_op op, struct text *t)
+{
+	static const char *const before[SAY_COUNT] = {
+	    [SAY_RESOLVE] = "Resolved: ", [SAY_ACK] = "Acknowledged: ", [SAY_ESCALATE] = "Escalated: "};
+
+	if (op == SAY_DIGEST) {
+		add_digest_title(facts, t);
+		return;
+	}
+	if (op == SAY_TEST) {
+		text_add(t, "Test message from bursar");
+		return;
+	}
+	text_add(t, "%s", before[op] ? before[op] : "");
+	sentence_thing(facts, t);
+	if (op != SAY_RESOLVE)
+		add_state(facts, t);
+}
+
+/* --- sentences ---------------------------------------------------------------------------------------------------- */
+
+static void begin(struct text *t)
+{
+	if (t->n > 0)
+		text_add(t, " ");
+}
+
+/* What came with the event, as a sentence. */
+static bool add_message(const json_t *facts, struct text *t)
+{
+	char message[TEXT_MAX];
+	size_t n = words_clean(slice_of(fact_text(facts, "message")), message, sizeof(message));
+
+	if (n == 0)
+		return false;
+	begin(t);
+	add_capital(t, message);
+	if (!strchr(".!?", message[n - 1]))
+		text_add(t, ".");
+	return true;
+}
+
+void figures_used(const struct figures *f, struct text *t)
+{
+	char spent[WORDS_MAX], limit[WORDS_MAX], share[WORDS_MAX];
+
+	(void)words_figure(f->spent, f->unit, spent);
+	(void)words_exactly(f->limit, f->unit, limit);
+	(void)words_share((double)f->spent / (double)f->limit, false, share);
+	text_add(t, "%s of %s (%s)", spent, limit, share);
+}
+
+static const char *past_of(const char *unit)
+{
+	return strcmp(unit, "USD") == 0 ? "spent" : strcmp(unit, "requests") == 0 ? "made" : "used";
+}
+
+static void add_used(const json_t *facts, const struct figures *f, struct text *t)
+{
+	char since[WORDS_MAX], held[WORDS_MAX], period[WORDS_NAME_MAX];
+
+	begin(t);
+	figures_used(f, t);
+	text_add(t, " have been %s", past_of(f->unit));
+	(void)fact_name(facts, "period", period);
+	if (strncmp(period, "rolling ", 8) == 0)
+		text_add(t, " in the last %s", period + 8);
+	else if (f->start_s > 0)
+		text_add(t, " since %s", words_time(f->start_s, since));
+	if (f->held > 0)
+		text_add(t, "; running calls hold another %s", words_amount(f->held, f->unit, held));
+	text_add(t, ".");
+}
+
+/* When the money ends, and when the window does. */
+static void add_outlook(const struct figures *f, struct text *t)
+{
+	char rate[WORDS_MAX], when[WORDS_MAX], end[WORDS_MAX], left[WORDS_MAX];
+	bool full = f->limited && f->spent >= f->limit;
+
+	(void)words_time(f->end_s, end);
+	(void)words_amount(f->rate, f->unit, rate);
+	if (f->rate > 0 && f->runs_out_s > 0 && !full) {
+		begin(t);
+		text_add(t, "At %s an hour it is used up by %s", rate, words_time(f->runs_out_s, when));
+		if (f->end_s > f->runs_out_s)
+			text_add(t, ", %s before the %s ends", words_duration(f->end_s - f->runs_out_s, left),
+				 f->window);
+		text_add(t, ".");
+	} else if (f->rate > 0 && f->end_s > 0 && !full) {
+		begin(t);
+		text_add(t, "At %s an hour it lasts until the %s ends at %s.", rate, f->window, end);
+	} else if (f->end_s > 0 && f->at_s > 0 && f->end_s > f->at_s) {
+		begin(t);
+		text_add(t, "The %s ends at %s, in %s.", f->window, end, words_duration(f->end_s - f->at_s, left));
+	}
+}
+
+static bool is_type(const json_t *facts, const char *type)
+{
+	return strcmp(fact_text(facts, "type"), type) == 0;
+}
+
+static void add_now(const json_t *facts, struct text *t)
+{
+	struct figures f;
+
+	figures_read(facts, &f);
+	if (!f.limited || !(is_type(facts, "budget.threshold") || is_type(facts, "budget.exceeded")))
+		(void)add_message(facts, t);
+	if (f.limited) {
+		add_used(facts, &f, t);
+		add_outlook(&f, t);
+	}
+}
+
+static void add_resolved(const json_t *facts, struct text *t)
+{
+	struct figures f;
+	char by[WORDS_NAME_MAX];
+
+	figures_read(facts, &f);
+	if (*fact_name(facts, "by", by)) {
+		text_add(t, "%s marked it as resolved.", by);
+	} else if (is_type(facts, "budget.reset") || (f.limited && f.end_s > 0 && f.at_s >= f.end_s)) {
+		text_add(t, "A new %s has begun: the budget starts again at zero.", *f.window ? f.window : "window");
+		return;
+	} else if (!f.limited) {
+		if (!add_message(facts, t))
+			text_add(t, "It is over.");
+		return;
+	} else if (is_type(facts, "budget.threshold") || is_type(facts, "budget.exceeded")) {
+		text_add(t, "It is below its threshold again.");
+	} else {
+		(void)add_message(facts, t);
+	}
+	if (f.limited)
+		add_used(facts, &f, t);
+}
+
+static void add_escalated(const json_t *facts, struct text *t)
+{
+	const json_t *escalated = json_object_get(facts, "escalated");
+	int64_t events = fact_int(escalated, "events");
+
+	if (strncmp(fact_text(escalated, "reason"), "repeated", 8) == 0 && events > 1)
+		text_add(t, "It was reported %lld times and goes on; nobody has acknowledged it.", (long long)events);
+	else
+		text_add(t, "Nobody has acknowledged it so far.");
+	add_now(facts, t);
+}
+
+static void add_digest(const json_t *facts, struct text *t)
+{
+	static const char *const words[][2] = {
+	    {"critical", "critical"}, {"error", "errors"}, {"warning", "warnings"}, {"info", "notes"}};
+	const json_t *by = json_object_get(json_object_get(facts, "digest"), "by_severity");
+	const char *sep = " Among them: ";
+	char number[WORDS_MAX];
+
+	text_add(t, "These came faster than this channel is told one by one, or while it was quiet.");
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		int64_t n = fact_int(by, words[i][0]);
+
+		if (n <= 0)
+			continue;
+		text_add(t, "%s%s %s", sep, words_figure(n, "", number),
+			 n > 1                              ? words[i][1]
+			 : strcmp(words[i][0], "info") == 0 ? "note"
+							    : words[i][0]);
+		sep = ", ";
+	}
+	if (*sep == ',')
+		text_add(t, ".");
+}
+
+void sentence_text(const json_t *facts, enum message_op op, struct text *t)
+{
+	char by[WORDS_NAME_MAX];
+
+	switch (op) {
+	case SAY_RESOLVE:
+		add_resolved(facts, t);
+		return;
+	case SAY_ESCALATE:
+		add_escalated(facts, t);
+		return;
+	case SAY_DIGEST:
+		add_digest(facts, t);
+		return;
+	case SAY_TEST:
+		text_add(t, "This is a test and nothing is wrong: messages from bursar reach this channel.");
+		return;
+	case SAY_ACK:
+		(void)fact_name(facts, "by", by);
+		text_add(t, "%s takes care of it.", *by ? by : "Somebody");
+		break;
+	case SAY_FIRE:
+	case SAY_UPDATE:
+		break;
+	}
+	add_now(facts, t);
+}
