@@ -56,4 +56,13 @@ json_t *guards_time(int64_t unix_ns) MUST_USE; /* RFC 3339 UTC; null for 0 */
 void guards_stop_name(int what, const char *value, char *dst, size_t size);
 char *guards_stop_json(const struct stop *) MUST_USE; /* free() it */
 
+/* guards_tell.c: kinds and payloads of events; free() the payloads, NULL: out of memory. */
+const char *guards_event_kind(const struct guard_event *) NONNULL(1);
+char *guards_breaker_payload(struct guards *, const struct guard_event *) NONNULL(1, 2) MUST_USE;
+char *guards_loop_payload(struct guards *, const struct guard_event *) NONNULL(1, 2) MUST_USE;
+char *guards_released_payload(const char *key, const char *actor, const char *reason) NONNULL(1, 2, 3) MUST_USE;
+char *guards_stop_payload(const struct stop *, bool set, const char *actor, const char *reason)
+    NONNULL(1, 3, 4) MUST_USE;
+int64_t guards_wall_ns(int64_t mono_ns);
+
 #endif

@@ -125,10 +125,12 @@ static int change_set(struct guards *g, const struct stop *add, const struct sto
 
 static int store_stop(struct guards *g, const struct stop *s, bool set, const struct ask *a)
 {
-	char name[SWITCH_NAME_MAX], object[SWITCH_NAME_MAX], *json = guards_stop_json(s), *payload;
+	char name[SWITCH_NAME_MAX], object[SWITCH_NAME_MAX], *json = guards_stop_json(s);
+	char *payload = guards_stop_payload(s, set, a->actor, a->reason);
 	struct switch_change change = {.name = name,
 				       .json = set ? json : NULL,
-				       .kind = "stop",
+				       .kind = set ? "stop.set" : "stop.lifted",
+				       .payload = payload,
 				       .at_ns = clock_wall_ns(),
 				       .to = set,
 				       .action = set ? "stop" : "resume",
@@ -137,19 +139,13 @@ static int store_stop(struct guards *g, const struct stop *s, bool set, const st
 				       .reason = a->reason,
 				       .before = set ? "" : "stopped",
 				       .after = set ? "stopped" : ""};
-	json_t *told = stop_json(s);
 	int r = BUR_NOMEM;
 
 	guards_stop_name(s->what, s->value, name, sizeof(name));
 	(void)snprintf(object, sizeof(object), "%s%s%s", stop_word(s->what), s->value[0] ? " " : "", s->value);
 	change.uid = stable_hash64(name, strlen(name));
-	if (told)
-		(void)json_object_set_new(told, "stopped", json_boolean(set));
-	payload = told ? json_dumps(told, JSON_COMPACT) : NULL;
-	change.payload = payload;
 	if (json && payload)
 		r = switches_put(g->store, &change, 1);
-	json_decref(told);
 	free(payload);
 	free(json);
 	return r;
@@ -183,16 +179,22 @@ static int stop(struct guards *g, struct ask *a, json_t **ret)
 }
 
 /* A key may be in quarantine beside, or instead. */
-static bool lift(struct guards *g, const struct stop *s)
+static bool lift(struct guards *g, const struct stop *s, const struct ask *a)
 {
-	char name[SWITCH_NAME_MAX];
-	struct switch_change change = {.name = name};
+	char name[SWITCH_NAME_MAX], *payload;
+	struct switch_change change = {.name = name, .kind = "loop.released", .at_ns = clock_wall_ns()};
+	int r;
 
 	if (s->what != FACT_KEY || !g->guard ||
 	    guard_loop_release(g->guard, proxy_loop_id(slice_of(s->value)), clock_mono_ns()) < 0)
 		return false;
 	(void)snprintf(name, sizeof(name), "loop/%s", s->value);
-	if (switches_put(g->store, &change, 1) < 0)
+	payload = guards_released_payload(s->value, a->actor, a->reason);
+	change.payload = payload;
+	change.uid = stable_hash64(name, strlen(name));
+	r = payload ? switches_put(g->store, &change, 1) : BUR_NOMEM;
+	free(payload);
+	if (r < 0)
 		log_limited(LOG_ERROR, "breaker.store", "the end of a quarantine cannot be stored");
 	log_msg(LOG_WARN, "runaway.lifted", "key %s may call again", s->value);
 	return true;
@@ -209,7 +211,7 @@ static int resume(struct guards *g, struct ask *a, json_t **ret)
 		r = take_hand(a);
 	if (r < 0)
 		return r;
-	lifted = lift(g, &s);
+	lifted = lift(g, &s, a);
 	old = stop_set_get(g->stops, s.what, slice_of(s.value));
 	if (old) {
 		r = store_stop(g, old, false, a); /* first: what a restart would bring back is not lifted */

@@ -63,64 +63,36 @@ struct entry {
 	char *json, *payload;
 };
 
-static int64_t wall_of(int64_t mono_ns)
-{
-	return clock_wall_ns() + (mono_ns - clock_mono_ns());
-}
-
-static json_t *until_of(const struct guard_event *e)
-{
-	if (e->change.to != BREAKER_OPEN || e->change.until == INT64_MAX)
-		return json_null();
-	return guards_time(e->kind == GUARD_COST ? e->change.until * NS_PER_S : wall_of(e->change.until));
-}
-
-static char *breaker_payload(const struct guard_event *e)
-{
-	json_t *o =
-	    json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:o,s:b}", "kind", guard_kind_name(e->kind), "name", e->name,
-		      "from", breaker_state_name(e->change.from), "to", breaker_state_name(e->change.to), "cause",
-		      breaker_cause_name(e->change.cause), "value", (json_int_t)e->change.value, "threshold",
-		      (json_int_t)e->change.threshold, "until", until_of(e), "shadow", e->shadow);
-
-	if (o && e->reason[0]) {
-		(void)json_object_set_new(o, "actor", json_string(e->actor));
-		(void)json_object_set_new(o, "reason", json_string(e->reason));
-	}
-	return dump_free(o);
-}
-
-static void fill_cost(const struct guard_event *e, struct entry *to)
+static void fill_cost(struct guards *g, const struct guard_event *e, struct entry *to)
 {
 	(void)snprintf(to->name, sizeof(to->name), "cost/%016" PRIx64, e->uid);
-	to->payload = breaker_payload(e);
+	to->payload = guards_breaker_payload(g, e);
 	if (e->change.to != BREAKER_CLOSED)
 		to->json = dump_free(json_pack("{s:s,s:i,s:i,s:b,s:I}", "name", e->name, "state", (int)e->change.to,
 					       "opened_by", (int)e->opened_by, "latched", e->latched, "changed_s",
 					       (json_int_t)e->changed_s));
 }
 
-/* Only what a person has opened lasts: what failed before a restart may be well after it. */
-static void fill_upstream(const struct guard_event *e, struct entry *to)
+/* Only what a person has opened lasts: what failed before a restart may be well after it. That it was open is kept, so
+ * that its end is told then. */
+static void fill_upstream(struct guards *g, const struct guard_event *e, struct entry *to)
 {
 	(void)snprintf(to->name, sizeof(to->name), "upstream/%s", e->name);
-	to->payload = breaker_payload(e);
+	to->payload = guards_breaker_payload(g, e);
 	if (e->change.to == BREAKER_OPEN && e->change.cause == BREAKER_MANUAL)
 		to->json = dump_free(json_pack("{s:s,s:s}", "actor", e->actor, "reason", e->reason));
+	else if (e->change.to != BREAKER_CLOSED)
+		to->json = dump_free(json_pack("{s:b}", "until_restart", 1));
 }
 
-static void fill_loop(const struct guard_event *e, struct entry *to)
+static void fill_loop(struct guards *g, const struct guard_event *e, struct entry *to)
 {
-	json_t *o =
-	    json_pack("{s:s,s:s,s:I,s:I,s:I,s:I}", "name", e->name, "cause", runaway_cause_name(e->loop.cause), "value",
-		      (json_int_t)e->loop.value, "threshold", (json_int_t)e->loop.threshold, "cost_nanousd",
-		      (json_int_t)e->loop.nanousd, "until_ns", (json_int_t)wall_of(e->loop.until_ns));
-
 	(void)snprintf(to->name, sizeof(to->name), "loop/%s", e->name);
-	to->payload = o ? json_dumps(o, JSON_COMPACT) : NULL;
-	if (o)
-		(void)json_object_set_new(o, "cause", json_integer(e->loop.cause));
-	to->json = dump_free(o);
+	to->payload = guards_loop_payload(g, e);
+	to->json =
+	    dump_free(json_pack("{s:s,s:i,s:I,s:I,s:I,s:I}", "name", e->name, "cause", (int)e->loop.cause, "value",
+				(json_int_t)e->loop.value, "threshold", (json_int_t)e->loop.threshold, "cost_nanousd",
+				(json_int_t)e->loop.nanousd, "until_ns", (json_int_t)guards_wall_ns(e->loop.until_ns)));
 }
 
 int guards_store_events(struct guards *g, const struct guard_event *events, size_t n)
@@ -135,18 +107,16 @@ int guards_store_events(struct guards *g, const struct guard_event *events, size
 		struct entry *to = &entries[i];
 
 		if (e->kind == GUARD_COST)
-			fill_cost(e, to);
+			fill_cost(g, e, to);
 		else if (e->kind == GUARD_UPSTREAM)
-			fill_upstream(e, to);
+			fill_upstream(g, e, to);
 		else
-			fill_loop(e, to);
+			fill_loop(g, e, to);
 		r = to->payload ? BUR_OK : BUR_NOMEM;
 		changes[i] =
 		    (struct switch_change){.name = to->name,
 					   .json = to->json,
-					   .kind = e->kind == GUARD_LOOP   ? "runaway"
-						   : e->kind == GUARD_COST ? "breaker.cost"
-									   : "breaker.upstream",
+					   .kind = guards_event_kind(e),
 					   .payload = to->payload,
 					   .uid = e->uid,
 					   .at_ns = now_ns + (int64_t)i,
@@ -292,9 +262,23 @@ static int load_cost(void *ctx, struct slice name, struct slice json, int64_t ts
 	return BUR_OK;
 }
 
+/* What is over with the restart. */
+struct over {
+	struct guards *g;
+	char name[SWITCHES_MAX][SWITCH_NAME_MAX];
+	size_t n;
+};
+
+static void over_put(struct over *o, struct slice name)
+{
+	if (o->n < SWITCHES_MAX)
+		(void)slice_to_cstr(name, o->name[o->n++], SWITCH_NAME_MAX);
+}
+
 static int load_upstream(void *ctx, struct slice name, struct slice json, int64_t ts_ns)
 {
-	struct guards *g = ctx;
+	struct over *over = ctx;
+	struct guards *g = over->g;
 	struct slice full = slice_sub(name, 9, name.n), provider, rest;
 	struct guard_upstream_ticket ticket;
 	struct guard_hand hand;
@@ -312,23 +296,41 @@ static int load_upstream(void *ctx, struct slice name, struct slice json, int64_
 		return BUR_OK;
 	o = value_of(name, json);
 	hand = (struct guard_hand){.reason = text_of(o, "reason"), .actor = text_of(o, "actor")};
-	if (o && guard_upstream_admit(g->guard, provider, slice_sub(rest, 0, colon - 1), (uint16_t)port,
-				      clock_mono_ns(), &ticket, &retry_s) == BUR_OK)
+	if (json_is_true(json_object_get(o, "until_restart")))
+		over_put(over, name);
+	else if (o && guard_upstream_admit(g->guard, provider, slice_sub(rest, 0, colon - 1), (uint16_t)port,
+					   clock_mono_ns(), &ticket, &retry_s) == BUR_OK)
 		r = guard_upstream_force(g->guard, full, BREAKER_OPEN, &hand, clock_mono_ns());
 	json_decref(o);
 	return r == BUR_NOTFOUND ? BUR_OK : r; /* its set is full: it cannot be watched */
 }
 
-/* Quarantines, and those that are over. */
-struct loops {
-	struct guards *g;
-	char over[SWITCHES_MAX][SWITCH_NAME_MAX];
-	size_t n;
-};
+/* Their ends are told: nobody else would close what was told of them. */
+static int load_upstreams(struct guards *g)
+{
+	struct over *o = calloc(1, sizeof(*o));
+	struct guard_event *e = calloc(1, sizeof(*e));
+	int r = o && e ? BUR_OK : BUR_NOMEM;
+
+	if (r == BUR_OK) {
+		o->g = g;
+		r = switches_each(g->store, SLICE("upstream/"), load_upstream, o);
+	}
+	for (size_t i = 0; r == BUR_OK && i < o->n; i++) {
+		*e = (struct guard_event){.kind = GUARD_UPSTREAM,
+					  .change = {.cause = BREAKER_RESTART, .from = BREAKER_OPEN}};
+		(void)snprintf(e->name, sizeof(e->name), "%s", o->name[i] + strlen("upstream/"));
+		e->uid = stable_hash64(e->name, strlen(e->name));
+		r = guards_store_events(g, e, 1);
+	}
+	free(e);
+	free(o);
+	return r;
+}
 
 static int load_loop(void *ctx, struct slice name, struct slice json, int64_t ts_ns)
 {
-	struct loops *l = ctx;
+	struct over *l = ctx;
 	struct guard_loop_view v = {0};
 	json_t *o = value_of(name, json);
 	int64_t left = json_integer_value(json_object_get(o, "until_ns")) - clock_wall_ns();
@@ -346,8 +348,8 @@ static int load_loop(void *ctx, struct slice name, struct slice json, int64_t ts
 	v.until_ns = clock_mono_ns() + left;
 	if (o && left > 0)
 		r = guard_loop_restore(l->g->guard, &v, clock_mono_ns());
-	else if (l->n < SWITCHES_MAX)
-		(void)slice_to_cstr(name, l->over[l->n++], SWITCH_NAME_MAX);
+	else
+		over_put(l, name);
 	json_decref(o);
 	return r == BUR_FULL ? BUR_OK : r;
 }
@@ -355,7 +357,7 @@ static int load_loop(void *ctx, struct slice name, struct slice json, int64_t ts
 static int load_loops(struct guards *g)
 {
 	struct switch_change gone[SWITCHES_MAX] = {{0}};
-	struct loops *l = calloc(1, sizeof(*l));
+	struct over *l = calloc(1, sizeof(*l));
 	int r;
 
 	if (!l)
@@ -363,7 +365,7 @@ static int load_loops(struct guards *g)
 	l->g = g;
 	r = switches_each(g->store, SLICE("loop/"), load_loop, l);
 	for (size_t i = 0; i < l->n; i++)
-		gone[i].name = l->over[i];
+		gone[i].name = l->name[i];
 	if (r == BUR_OK)
 		r = switches_put(g->store, gone, l->n);
 	free(l);
@@ -476,7 +478,7 @@ int guards_load(struct guards *g)
 	if (r == BUR_OK)
 		r = switches_each(g->store, SLICE("cost/"), load_cost, g);
 	if (r == BUR_OK)
-		r = switches_each(g->store, SLICE("upstream/"), load_upstream, g);
+		r = load_upstreams(g);
 	if (r == BUR_OK)
 		r = load_loops(g);
 	return r;

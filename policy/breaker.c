@@ -24,6 +24,7 @@ const char *breaker_cause_name(enum breaker_cause cause)
 	    [BREAKER_PROBE_CALM] = "probe_calm",
 	    [BREAKER_COOLED] = "cooled",
 	    [BREAKER_MANUAL] = "manual",
+	    [BREAKER_RESTART] = "restart",
 	};
 
 	return (size_t)cause < ARRAY_LEN(names) ? names[cause] : "unknown";

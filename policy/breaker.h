@@ -36,6 +36,7 @@ enum breaker_cause {
 	/* both */
 	BREAKER_COOLED, /* value = how long it was open, threshold: how long it had to be (ns or s) */
 	BREAKER_MANUAL,
+	BREAKER_RESTART, /* the program was started again: an upstream's breaker begins closed */
 };
 /* "failure_streak", for logs and events. */
 const char *breaker_cause_name(enum breaker_cause);

@@ -94,7 +94,7 @@ struct blocked {
 };
 
 /* DEGRADE: nothing blocks, or less would, if another model were called. */
-enum verdict { VERDICT_ALLOW, VERDICT_SPENT, VERDICT_HELD, VERDICT_DEGRADE };
+enum engine_verdict { VERDICT_ALLOW, VERDICT_SPENT, VERDICT_HELD, VERDICT_DEGRADE };
 
 /* A rung that an admitted call stands on: STEP_THROTTLE and STEP_PACE. Of each budget the highest of each kind, soft
  * ones included, shadow ones not. In all of the ladder u is (posted + held + need) / limit without credit; a call that
@@ -113,7 +113,7 @@ struct reached {
 #define REACHED_MAX (2 * MATCH_MAX)
 
 struct decision {
-	enum verdict verdict; /* SPENT if any blocked budget is really spent, else HELD */
+	enum engine_verdict verdict; /* SPENT if any blocked budget is really spent, else HELD */
 	size_t n_blocked;
 	struct blocked blocked[MATCH_MAX];
 	/* shadow budgets that would have refused an admitted call; nothing came of it */

@@ -34,7 +34,7 @@ struct expected_reached {
 
 struct expected {
 	int result, n_blocked, n_events, n_reached;
-	enum verdict verdict;
+	enum engine_verdict verdict;
 	int blocked[BUDGETS]; /* places */
 	struct sums before[BUDGETS];
 	bool only_held[BUDGETS], over_budget, would_block[BUDGETS], may_clamp;

@@ -94,7 +94,7 @@ UNUSED static void spend(struct world *w, int64_t nanousd, int64_t now_s)
 	settled(w, &h, nanousd);
 }
 
-UNUSED static void assert_denied(struct world *w, int64_t nanousd, int64_t now_s, enum verdict verdict)
+UNUSED static void assert_denied(struct world *w, int64_t nanousd, int64_t now_s, enum engine_verdict verdict)
 {
 	struct hold h = {.state = HOLD_NONE};
 
