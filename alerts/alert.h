@@ -29,6 +29,8 @@ struct alert_type {
 	/* An incident that no event ends is over when nothing was heard of it for so long; 0: only an event ends it. */
 	int64_t quiet_s;
 	const char *title; /* "Budget threshold reached" */
+	/* Several may go on about one thing at once, told apart by the event's part: it is over when the last is. */
+	bool by_part;
 };
 const struct alert_type *alert_types(size_t *ret_n) NONNULL(1);
 const struct alert_type *alert_type_find(struct slice name); /* NULL: unknown */
