@@ -114,7 +114,7 @@ static void add_window(struct making *m)
 	char period[WORDS_NAME_MAX], from[WORDS_MAX], to[WORDS_MAX];
 	struct text t = {.n = 0};
 
-	text_add(&t, "%s", fact_name(m->facts, "period", period));
+	text_add(&t, "%s", fact_words(m->facts, "period", period));
 	if (f->start_s > 0 && f->end_s > 0)
 		text_add(&t, "%s%s to %s", t.n > 0 ? ", " : "", words_time(f->start_s, from), words_time(f->end_s, to));
 	add_field(m, "Window", t.n > 0 ? t.mem : "");
@@ -126,10 +126,10 @@ static void add_budget(struct making *m)
 	char name[WORDS_NAME_MAX], id[WORDS_NAME_MAX], kind[WORDS_NAME_MAX];
 	struct text t = {.n = 0};
 
-	if (!*fact_name(m->facts, "budget_id", name))
+	if (!*fact_words(m->facts, "budget_id", name))
 		return;
 	text_add(&t, "%s", name);
-	if (*fact_name(scope, "id", id) && *fact_name(scope, "kind", kind) && strcmp(kind, "global") != 0)
+	if (*fact_words(scope, "id", id) && *fact_words(scope, "kind", kind) && strcmp(kind, "global") != 0)
 		text_add(&t, ", %s %s", kind, id);
 	add_field(m, "Budget", t.mem);
 	if (!m->figures.limited)
@@ -153,7 +153,7 @@ static void add_labels(struct making *m)
 
 	for (size_t i = 0; i < ARRAY_LEN(labels); i++)
 		if (strcmp(kind, labels[i][0]) != 0)
-			add_field(m, labels[i][1], fact_name(list, labels[i][0], name));
+			add_field(m, labels[i][1], fact_words(list, labels[i][0], name));
 }
 
 static void add_since(struct making *m)
@@ -314,11 +314,11 @@ static void add_spender(struct making *m, const json_t *one)
 	    usual[WORDS_NAME_MAX];
 	struct text t = {.n = 0};
 
-	(void)fact_name(one, "key", key);
-	(void)fact_name(one, "user", user);
-	(void)fact_name(one, "model", model);
-	(void)fact_name(one, "spent", spent);
-	(void)fact_name(one, "usual", usual);
+	(void)fact_words(one, "key", key);
+	(void)fact_words(one, "user", user);
+	(void)fact_words(one, "model", model);
+	(void)fact_words(one, "spent", spent);
+	(void)fact_words(one, "usual", usual);
 	text_add(&t, "%s", *key ? key : *user ? user : "no key");
 	if (*key && *user && strcmp(key, user) != 0)
 		text_add(&t, " (user %s)", user);
@@ -426,7 +426,7 @@ static void add_footer(struct making *m)
 	struct text t = {.n = 0};
 
 	text_add(&t, "%s", m->figures.at_s > 0 ? words_time(m->figures.at_s, when) : "");
-	if (*fact_name(m->facts, "node", node))
+	if (*fact_words(m->facts, "node", node))
 		text_add(&t, "%s%s", t.n > 0 ? ", " : "", node);
 	if (incident > 0)
 		text_add(&t, "%sincident %lld", t.n > 0 ? ", " : "", (long long)incident);

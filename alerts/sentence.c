@@ -21,7 +21,7 @@ int64_t fact_time_s(const json_t *facts, const char *name)
 	return *text && time_parse(slice_of(text), &ns) == BUR_OK && ns > 0 ? ns / NS_PER_S : 0;
 }
 
-char *fact_name(const json_t *facts, const char *name, char dst[WORDS_NAME_MAX])
+char *fact_words(const json_t *facts, const char *name, char dst[WORDS_NAME_MAX])
 {
 	(void)words_clean(slice_of(fact_text(facts, name)), dst, WORDS_NAME_MAX);
 	return dst;
@@ -117,8 +117,8 @@ void sentence_thing(const json_t *facts, struct text *t)
 	char budget[WORDS_NAME_MAX], id[WORDS_NAME_MAX], title[WORDS_NAME_MAX];
 	const char *general = family_title(facts);
 
-	(void)fact_name(facts, "budget_id", budget);
-	(void)fact_name(scope, "id", id);
+	(void)fact_words(facts, "budget_id", budget);
+	(void)fact_words(scope, "id", id);
 	if (*budget) {
 		text_add(t, "Budget %s", budget);
 		if (*word && *id && strcmp(id, budget) != 0)
@@ -127,7 +127,7 @@ void sentence_thing(const json_t *facts, struct text *t)
 		add_capital(t, word);
 		text_add(t, " %s", id);
 	} else {
-		(void)fact_name(facts, "title", title);
+		(void)fact_words(facts, "title", title);
 		text_add(t, "%s", *general ? general : *title ? title : "Alert");
 		if (*id)
 			text_add(t, ": %s", id);
@@ -183,7 +183,7 @@ static void add_state(const json_t *facts, struct text *t)
 		}
 	}
 	/* other types say it in their title, which may be all there is */
-	(void)fact_name(facts, "title", title);
+	(void)fact_words(facts, "title", title);
 	if (*title >= 'A' && *title <= 'Z' && !(title[1] >= 'A' && title[1] <= 'Z'))
 		*title = (char)(*title - 'A' + 'a');
 	if (*title && (budget || *kind_word(fact_text(json_object_get(facts, "scope"), "kind"))))
@@ -263,7 +263,7 @@ static void add_used(const json_t *facts, const struct figures *f, struct text *
 	begin(t);
 	figures_used(f, t);
 	text_add(t, " have been %s", past_of(f->unit));
-	(void)fact_name(facts, "period", period);
+	(void)fact_words(facts, "period", period);
 	if (strncmp(period, "rolling ", 8) == 0)
 		text_add(t, " in the last %s", period + 8);
 	else if (f->start_s > 0)
@@ -321,7 +321,7 @@ static void add_resolved(const json_t *facts, struct text *t)
 	char by[WORDS_NAME_MAX];
 
 	figures_read(facts, &f);
-	if (*fact_name(facts, "by", by)) {
+	if (*fact_words(facts, "by", by)) {
 		text_add(t, "%s marked it as resolved.", by);
 	} else if (is_type(facts, "budget.reset") || (f.limited && f.end_s > 0 && f.at_s >= f.end_s)) {
 		text_add(t, "A new %s has begun: the budget starts again at zero.", *f.window ? f.window : "window");
@@ -393,7 +393,7 @@ void sentence_text(const json_t *facts, enum message_op op, struct text *t)
 		text_add(t, "This is a test and nothing is wrong: messages from bursar reach this channel.");
 		return;
 	case SAY_ACK:
-		(void)fact_name(facts, "by", by);
+		(void)fact_words(facts, "by", by);
 		text_add(t, "%s takes care of it.", *by ? by : "Somebody");
 		break;
 	case SAY_FIRE:

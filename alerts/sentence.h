@@ -25,7 +25,7 @@ void figures_used(const struct figures *, struct text *) NONNULL(1, 2);
 /* RFC 3339 text of a member to unix seconds; 0: absent or no time. */
 int64_t fact_time_s(const json_t *facts, const char *name) NONNULL(2);
 /* The member as a name that is safe in a line of ours; "" when absent. Returns dst. */
-char *fact_name(const json_t *facts, const char *name, char dst[WORDS_NAME_MAX]) NONNULL(2, 3);
+char *fact_words(const json_t *facts, const char *name, char dst[WORDS_NAME_MAX]) NONNULL(2, 3);
 
 /* "Budget search-daily, user ann": the same for all messages of an incident. */
 void sentence_thing(const json_t *facts, struct text *) NONNULL(2);

@@ -24,7 +24,7 @@ struct question {
 	struct price_terms terms;
 };
 
-struct answer {
+struct price_answer {
 	const struct price_model *model; /* NULL: unknown */
 	bool inherited;
 	char usd[USD_TEXT_MAX];
@@ -42,7 +42,7 @@ static struct slice provider_of(const struct price_book *book, struct slice name
 }
 
 /* BUR_OK, BUR_NOTFOUND (unknown, or no price in force), BUR_OVERFLOW. */
-static int price_one(const struct price_book *book, const struct question *q, struct answer *ret)
+static int price_one(const struct price_book *book, const struct question *q, struct price_answer *ret)
 {
 	struct cost_sum sum = {0};
 	int r;
@@ -56,7 +56,7 @@ static int price_one(const struct price_book *book, const struct question *q, st
 
 static int print_price(const struct cmd *cmd, const struct price_book *book, const struct question *q, bool json)
 {
-	struct answer a = {0};
+	struct price_answer a = {0};
 	int r = price_one(book, q, &a);
 
 	if (r < 0) {
@@ -191,7 +191,7 @@ static json_t *line_answer(const struct price_book *book, json_t *o)
 	struct question q = {.provider = member(o, "provider"), .model = member(o, "model")};
 	json_t *id = json_object_get(o, "id"), *out = json_object();
 	const char *bad = read_usage(json_object_get(o, "usage"), &q.used);
-	struct answer a = {0};
+	struct price_answer a = {0};
 	int r;
 
 	if (!bad)

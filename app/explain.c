@@ -332,7 +332,7 @@ static json_t *principal_json(const struct question *q)
 }
 
 /* As it was asked: before a rung changed anything. */
-static json_t *request_json(const struct question *q)
+static json_t *question_json(const struct question *q)
 {
 	const struct request_info *i = &q->info;
 
@@ -353,7 +353,7 @@ static int answer(struct question *q, json_t **ret)
 	if (r == BUR_OK) {
 		(void)json_object_set_new(o, "at", explain_time(utc, q->now_s));
 		(void)json_object_set_new(o, "principal", principal_json(q));
-		(void)json_object_set_new(o, "request", request_json(q));
+		(void)json_object_set_new(o, "request", question_json(q));
 		r = explain_ladder(q, &decision);
 	}
 	tz_free(utc);

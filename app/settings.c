@@ -13,7 +13,8 @@
 #define FILE_MAX_BYTES (4 * 1024 * 1024)
 #define ARENA_MAX_BYTES (64 * 1024 * 1024)
 #define OVERRIDES_MAX 64
-#define OVERRIDE_DEPTH_MAX 4
+#define OVERRIDE_DEPTH_MAX 8
+#define WIPE_PART_MIN 12
 #define DAY_NS (INT64_C(86400) * 1000000000)
 #define S_NS INT64_C(1000000000)
 #define MIB (INT64_C(1024) * 1024)
@@ -284,6 +285,11 @@ static const struct option root_rows[] = {
      .sub = &settings_runaway_table,
      .sentence = "programs that have lost their way: the same call again and again, calls that start more calls, a "
 		 "cache that is never hit"},
+    {.name = "alerts",
+     .type = OPT_GROUP,
+     AT(settings_file, alerts),
+     .sub = &settings_alerts_table,
+     .sentence = "who is told of what (docs/alerts.md)"},
     {.name = "prices",
      .type = OPT_NODE,
      AT(settings_file, prices),
@@ -478,6 +484,8 @@ void settings_free(struct settings *s)
 		if (key)
 			bytes_wipe((void *)(uintptr_t)key, strlen(key));
 	}
+	for (const struct settings_secret *k = s->own->secrets; k; k = k->next)
+		bytes_wipe((void *)(uintptr_t)k->text, strlen(k->text));
 	for (size_t i = 0; i < s->own->n_zones; i++)
 		tz_free(s->own->zones[i]);
 	arena_reset(&s->own->arena);
@@ -585,16 +593,29 @@ const char *settings_default_path(void)
 	return NULL;
 }
 
+/* A value that is the secret, or a part of it that is long enough to be no common word. */
+static bool is_of_secret(const char *value, const char *secret)
+{
+	return strcmp(value, secret) == 0 || (strlen(value) >= WIPE_PART_MIN && strstr(secret, value));
+}
+
+static bool is_secret(const struct settings *s, const char *value)
+{
+	for (size_t k = 0; k < s->proxy.n_providers; k++)
+		if (s->proxy.providers[k].api_key && strcmp(value, s->proxy.providers[k].api_key) == 0)
+			return true;
+	for (const struct settings_secret *k = s->own->secrets; k; k = k->next)
+		if (is_of_secret(value, k->text))
+			return true;
+	return false;
+}
+
 void settings_wipe_env(const struct settings *s, char **env)
 {
 	for (size_t i = 0; env[i]; i++) {
 		char *value = strchr(env[i], '=');
 
-		for (size_t k = 0; value && k < s->proxy.n_providers; k++) {
-			const char *key = s->proxy.providers[k].api_key;
-
-			if (key && strcmp(value + 1, key) == 0)
-				bytes_wipe(value + 1, strlen(value + 1));
-		}
+		if (value && value[1] && is_secret(s, value + 1))
+			bytes_wipe(value + 1, strlen(value + 1));
 	}
 }

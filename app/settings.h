@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alerts/rule.h"
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/config.h"
@@ -46,6 +47,7 @@ struct settings {
 	int64_t drain_timeout_ns;
 	enum log_level log_level;
 	const char *log_file;        /* NULL = standard error */
+	struct alerts_config alerts; /* from_instance comes from the store */
 	const char *const *ca_hosts; /* what the certificate authority may sign: provider hosts and intercept rules */
 	size_t n_ca_hosts;
 	struct settings_own *own;
@@ -57,7 +59,7 @@ int settings_load(const char *path, struct settings **ret, struct config_error *
 /* As settings_load from text that is in memory. `env`: NULL-terminated "NAME=value" list, NULL = none. */
 int settings_parse(struct slice text, const char *file_name, const char *const *env, struct settings **ret,
 		   struct config_error *reterr) NONNULL(2, 4, 5) MUST_USE;
-void settings_free(struct settings *); /* NULL is fine; wipes the vendors' keys */
+void settings_free(struct settings *); /* NULL is fine; wipes the secrets */
 
 /* The effective configuration as YAML with comments, secrets as ***. */
 int settings_dump(const struct settings *, struct buf *out) NONNULL(1, 2) MUST_USE;
@@ -66,7 +68,8 @@ int settings_reference(struct buf *out) NONNULL(1) MUST_USE;
 /* The file to use when none is named: $BURSAR_CONFIG, ./bursar.yaml, ./conf/bursar.yaml, /etc/bursar/bursar.yaml.
  * NULL: there is none. */
 const char *settings_default_path(void);
-/* Overwrites every environment value that holds a vendor key, so that /proc/PID/environ does not show it. */
+/* Overwrites every environment value that holds a key of a vendor or a secret of a channel, so that /proc/PID/environ
+ * does not show it. */
 void settings_wipe_env(const struct settings *, char **env) NONNULL(1, 2);
 
 #endif

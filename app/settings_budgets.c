@@ -148,26 +148,26 @@ const struct option_table settings_budget_table = {.name = "budget",
 
 /* --- one field after the other ------------------------------------------------------------------------------------ */
 
-static int read_zone(struct settings_ctx *ctx, const struct file_budget *f, const struct tz **ret)
+int settings_zone(struct settings_ctx *ctx, const struct node *at, const char *name, const struct tz **ret)
 {
 	struct settings_own *own = ctx->s->own;
 	int r;
 
 	for (size_t i = 0; i < own->n_zones; i++)
-		if (strcmp(tz_name(own->zones[i]), f->timezone) == 0) {
+		if (strcmp(tz_name(own->zones[i]), name) == 0) {
 			*ret = own->zones[i];
 			return BUR_OK;
 		}
 	if (own->n_zones == SETTINGS_ZONES_MAX)
-		return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "timezone"),
-				   "timezone: more than %d different zones", SETTINGS_ZONES_MAX);
-	r = tz_load(f->timezone, &own->zones[own->n_zones]);
+		return config_fail(ctx->err, ctx->file_name, at, "timezone: more than %d different zones",
+				   SETTINGS_ZONES_MAX);
+	r = tz_load(name, &own->zones[own->n_zones]);
 	if (r == BUR_NOMEM)
 		return r;
 	if (r < 0)
-		return config_fail(ctx->err, ctx->file_name, settings_at(f->node, "timezone"),
-				   "timezone: expected an IANA name such as `Europe/Berlin`, got `%s` (%s)",
-				   f->timezone, bur_strerror(r));
+		return config_fail(ctx->err, ctx->file_name, at,
+				   "timezone: expected an IANA name such as `Europe/Berlin`, got `%s` (%s)", name,
+				   bur_strerror(r));
 	*ret = own->zones[own->n_zones++];
 	return BUR_OK;
 }
@@ -226,7 +226,7 @@ static int read_calendar(struct settings_ctx *ctx, const struct file_budget *f, 
 	b->window.week_start = f->week_start;
 	b->window.month_anchor = (int)f->month_anchor;
 	b->fiscal_month = (int)f->fiscal_year_start;
-	return read_zone(ctx, f, &b->window.tz);
+	return settings_zone(ctx, settings_at(f->node, "timezone"), f->timezone, &b->window.tz);
 }
 
 static int read_mode(struct settings_ctx *ctx, const struct file_budget *f, struct budget *b)

@@ -297,7 +297,7 @@ int settings_check(struct settings_ctx *ctx)
 	    collect_ca_hosts,       check_network,
 	    check_storage,          check_limits,
 	    settings_check_budgets, settings_check_prices,
-	    settings_check_guard,
+	    settings_check_guard,   settings_check_alerts,
 	};
 	int r = BUR_OK;
 

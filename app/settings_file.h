@@ -3,6 +3,7 @@
 #define APP_SETTINGS_FILE_H
 
 #include "app/settings.h"
+#include "app/settings_alerts.h"
 
 struct file_provider {
 	const char *name; /* map key */
@@ -104,6 +105,7 @@ struct settings_file {
 	struct record_list budgets; /* struct file_budget */
 	struct file_limits limits;
 	struct file_guard guard;
+	struct file_alerts alerts;
 	int64_t journal_slots, grace_ns, max_unpersisted_nanousd, min_free_bytes;
 	int log_level;
 	bool log_requests;
@@ -113,11 +115,18 @@ struct settings_file {
 
 #define SETTINGS_ZONES_MAX 64
 
+/* In the arena; newest first. */
+struct settings_secret {
+	const char *text;
+	const struct settings_secret *next;
+};
+
 struct settings_own {
 	struct arena arena;
 	struct settings_file raw;
 	struct tz *zones[SETTINGS_ZONES_MAX];
 	size_t n_zones;
+	const struct settings_secret *secrets; /* of alert channels */
 };
 
 /* What is being checked, for messages. */
@@ -147,6 +156,11 @@ int settings_check_patterns(struct settings_ctx *, const struct node *at, const 
     NONNULL(1) MUST_USE;
 /* The rules under `meters:`, each given to its provider, which may be a new one. After the providers. */
 int settings_check_meters(struct settings_ctx *) NONNULL(1) MUST_USE;
+/* `alerts:`. After the budgets. */
+int settings_check_alerts(struct settings_ctx *) NONNULL(1) MUST_USE;
+/* A zone, loaded once; `at`: for the message. */
+int settings_zone(struct settings_ctx *, const struct node *at, const char *name, const struct tz **ret)
+    NONNULL(1, 3, 4) MUST_USE;
 /* `prices:`. */
 int settings_check_prices(struct settings_ctx *) NONNULL(1) MUST_USE;
 /* The node of `key` in `map`, or the map itself, for messages. */

@@ -105,8 +105,7 @@ static size_t distance(struct slice a, struct slice b)
 	return row[b.n];
 }
 
-/* The nearer of *inout_best and `candidate`, when near enough to be a slip. */
-static void consider(struct slice word, struct slice candidate, struct slice *inout_best, size_t *inout_distance)
+void config_consider(struct slice word, struct slice candidate, struct slice *inout_best, size_t *inout_distance)
 {
 	size_t d = distance(word, candidate), limit = word.n > 6 ? word.n / 3 : 2;
 
@@ -123,7 +122,7 @@ static int unknown_key(const struct reading *rd, const char *path, const struct 
 	size_t best_distance = SIZE_MAX;
 
 	for (size_t i = 0; i < table->n_rows; i++)
-		consider(child->key, slice_of(table->rows[i].name), &best, &best_distance);
+		config_consider(child->key, slice_of(table->rows[i].name), &best, &best_distance);
 	if (best.n > 0)
 		return config_fail(rd->err, rd->file_name, child,
 				   "%s%s%.64s: unknown option `%.64s`; did you mean `" SLICE_FMT "`?", path,
@@ -280,7 +279,7 @@ static int bad_choice(const struct reading *rd, const char *path, const struct o
 	char text[SHOWN_MAX];
 
 	for (size_t i = 0; config_choice(row->choices, i, &choice); i++)
-		consider(node->text, choice, &best, &best_distance);
+		config_consider(node->text, choice, &best, &best_distance);
 	if (best.n > 0 && !node->secret)
 		return config_fail(rd->err, rd->file_name, node,
 				   "%s: expected one of %.200s, found %s; did you mean `" SLICE_FMT "`?", path,

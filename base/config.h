@@ -96,6 +96,10 @@ int config_read(struct arena *, const char *file_name, const struct node *map, c
 /* Formats "file:line:column: …" for a node; for owners of OPT_NODE and cross-checks. Returns BUR_INVALID. */
 int config_fail(struct config_error *, const char *file_name, const struct node *, const char *fmt, ...)
     NONNULL(1, 2, 4) PRINTF_LIKE(4, 5);
+/* The nearer of *inout_best and `candidate` to a word that is none of those known, when near enough to be a slip: for
+ * "did you mean". Start with SLICE_NONE and SIZE_MAX. */
+void config_consider(struct slice word, struct slice candidate, struct slice *inout_best, size_t *inout_distance)
+    NONNULL(3, 4);
 /* The effective configuration as YAML with comments; secrets as ***. */
 int config_dump(const struct option_table *, const void *record, struct buf *out) NONNULL(1, 2, 3) MUST_USE;
 /* The reference page (Markdown table) of a table and its sub-tables. */

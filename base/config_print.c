@@ -256,8 +256,8 @@ static int print_row(const struct dump *d, const struct option *row, const char 
 
 	if (row->sentence)
 		r = buf_printf(d->out, "%*s# %s\n", d->indent, "", row->sentence);
-	if (r == BUR_OK && !nested)
-		unset = is_unset(row, at);
+	if (r == BUR_OK)
+		unset = nested ? row->type == OPT_GROUP && row->optional && !node : is_unset(row, at);
 	if (r == BUR_OK)
 		r = indent(d);
 	if (r < 0)
