@@ -2,9 +2,10 @@
  * to channels with every try. The rooms above decide; here each decision is one transaction.
  *
  *   event     what happened; written in the transaction of the state it reports (writer.c, note.h, switches.h)
- *   incident  what goes on: opened by an event, updated, acknowledged, resolved; at most one open for a dedup key
+ *   incident  what goes on: opened by an event, updated, acknowledged, resolved; at most one open for a dedup key;
+ *             incident_event: which events it is made of; view `alerts`: the same as the cost API names it
  *   outbox    one message to one channel; key (event, channel, op)
- *   alert_deliveries  one row for each try of an outbox row
+ *   delivery  one row for each try of an outbox row; view `alert_deliveries`
  *   told      what a channel knows of an incident, and under which of its own names
  *   mute      what shall be silent, until when
  *   channel_state  channels that are disabled, and since when one fails
@@ -20,7 +21,8 @@
 #include "base/slice.h"
 #include "store/store.h"
 
-#define ALERTS_NAME_MAX 300 /* of a channel */
+#define ALERTS_NAME_MAX 300          /* of a channel */
+#define ALERTS_TEXT_MAX (256 * 1024) /* facts, and any other text */
 
 /* --- events ------------------------------------------------------------------------------------------------------- */
 
@@ -33,15 +35,17 @@ struct event_row {
 int alerts_each_event(struct sqlite3 *, int64_t after, size_t max, int (*visit)(void *ctx, const struct event_row *),
 		      void *ctx) NONNULL(1, 4) MUST_USE;
 int alerts_cursor(struct sqlite3 *, int64_t *ret) NONNULL(1, 2) MUST_USE; /* the last event that was taken in; 0 */
-/* Tells installations apart, for ids that others see: 12 hex digits, made once (migration). */
+/* Tells installations apart, for ids that others see: 12 hex digits, made when the database was. BUR_NOTFOUND: it was
+ * never opened by store_open. */
 int alerts_instance(struct sqlite3 *, char ret[13]) NONNULL(1, 2) MUST_USE;
 
 /* --- incidents ---------------------------------------------------------------------------------------------------- */
 
 enum incident_state { INCIDENT_FIRING, INCIDENT_ACKED, INCIDENT_RESOLVED };
 struct incident {
-	int64_t id;                                   /* given by the caller: alerts_next_incident */
-	struct slice key, type, budget, scope, facts; /* facts: JSON of the latest event */
+	int64_t id;                            /* given by the caller: alerts_next_incident */
+	struct slice key, type, budget, scope; /* type: of the latest event */
+	struct slice facts;                    /* JSON, of the latest event; writing: .p NULL leaves them as they are */
 	enum incident_state state;
 	int severity; /* of the worst event so far */
 	int64_t first_event, last_event, events;
@@ -55,14 +59,19 @@ struct incident_filter {
 	int64_t id;       /* 0: any */
 	struct slice key; /* .p NULL: any */
 	int min_severity;
-	int64_t since_ns, before_id; /* 0: any */
+	int64_t since_ns, before_id; /* changed then or later; an id below this; 0: any */
 	int64_t ends_before_ns;      /* open ones that are over by themselves by then; 0: any */
 	size_t limit;                /* 1..1000; newest first */
 };
 int alerts_each_incident(struct sqlite3 *, const struct incident_filter *,
 			 int (*visit)(void *ctx, const struct incident *), void *ctx) NONNULL(1, 2, 3) MUST_USE;
-/* When the events of this incident came, at or after since_ns: for escalation. Returns how many in *ret_n (counted from
- * the outbox-independent event log kept per incident), and the time of the first at that severity. */
+/* One event of an incident, as it was taken in: what escalation counts. */
+struct incident_event {
+	int64_t incident, event, ts_ns;
+	int severity; /* its own */
+};
+/* The events of this incident at or after since_ns, as alerts_change.events put them down: how many there are, how many
+ * have that severity, and when the first of those came (0: none). */
 int alerts_incident_events(struct sqlite3 *, int64_t incident, int64_t since_ns, int severity, int64_t *ret_n,
 			   int64_t *ret_n_same, int64_t *ret_first_same_ns) NONNULL(1, 5, 6, 7) MUST_USE;
 
@@ -93,11 +102,12 @@ struct outbox_filter {
 	struct slice channel;        /* .p NULL: any */
 	int64_t incident, event, id; /* 0: any */
 	int64_t due_ns;              /* > 0: next_ns at or before it, in the order of next_ns, id; else newest first */
-	int64_t since_ns;
-	size_t limit; /* 1..1000 */
+	int64_t since_ns;            /* created then or later; 0: any */
+	size_t limit;                /* 1..1000 */
 };
 int alerts_each_outbox(struct sqlite3 *, const struct outbox_filter *,
 		       int (*visit)(void *ctx, const struct outbox_row *), void *ctx) NONNULL(1, 2, 3) MUST_USE;
+/* channel.p NULL: of all. */
 int alerts_count_outbox(struct sqlite3 *, struct slice channel, enum outbox_state, int64_t *ret) NONNULL(1, 4) MUST_USE;
 
 struct delivery_try {
@@ -143,20 +153,23 @@ int alerts_each_channel(struct sqlite3 *, int (*visit)(void *ctx, const struct c
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
-/* What changes together. Arrays may be NULL. Rows with a known id are replaced (incident, mute) or updated (outbox:
- * state, reason, attempts, next, sent, status, error; facts when .p is not NULL). */
+/* What changes together, in this order. Arrays may be NULL. Rows with a known id are replaced (incident, mute, told,
+ * channel_state) or updated (outbox: state, reason, attempts, next, sent, status, error; facts when .p is not NULL;
+ * what is SENT or MERGED stays as it is, so that nothing is sent again because its first answer was lost). */
 struct alerts_change {
 	int64_t cursor; /* > 0: events up to it are taken in */
 	const struct incident *incidents;
 	size_t n_incidents;
+	const struct incident_event *events; /* (incident, event) that is there already: left as it is */
+	size_t n_events;
 	const struct outbox_row
 	    *outbox; /* an (event, channel, op) with event > 0 that is there already: left as it is */
 	size_t n_outbox;
-	const struct delivery_try *tries;
+	const struct delivery_try *tries; /* (outbox, attempt, ts_ns) that is there already: left as it is */
 	size_t n_tries;
 	const struct told *told;
 	size_t n_told;
-	const struct mute *mutes; /* until_ns 0: removed; id 0: a new one */
+	const struct mute *mutes; /* until_ns 0: removed; id 0: a new one, unless there is the same in all members */
 	size_t n_mutes;
 	const struct channel_state *channels;
 	size_t n_channels;
@@ -165,11 +178,12 @@ struct alerts_change {
 	int64_t now_ns;
 };
 #define ALERTS_ROWS_MAX 4096 /* of each array */
-/* BUR_OK; BUR_IO, BUR_CORRUPT: nothing was written, or it is not known: the same again does no harm; BUR_INVALID: a
- * text of the audit row; BUR_TOOBIG. Waits for the writer. */
+/* BUR_OK; BUR_IO, BUR_CORRUPT: nothing was written, or it is not known: the same again does no harm; BUR_ALREADY:
+ * another incident of that key is open; BUR_INVALID: a text of the audit row; BUR_TOOBIG. Waits for the writer. */
 int alerts_write(struct store *, const struct alerts_change *) NONNULL(1, 2) MUST_USE;
-/* Removes what was sent, dropped or merged before that, and incidents resolved before it, at most `max` rows of each;
- * events stay (what was told once is known by them). *ret_more: there is more. */
+/* Removes messages made before that which are sent, dropped, merged or dead, mutes that were over and incidents that
+ * were resolved before it (unless a message about them is left), with all that belongs to them, at most `max` rows of
+ * each; events stay (what was told once is known by them), and so do the newest ids. *ret_more: there is more. */
 int alerts_prune(struct store *, int64_t before_ns, size_t max, bool *ret_more) NONNULL(1, 4) MUST_USE;
 
 #endif

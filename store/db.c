@@ -7,6 +7,59 @@
 
 #define APPLICATION_ID 0x42555231 /* "BUR1" */
 
+/* What is told to whom, see alerts.h. Times are ns since the epoch; 0 stands for never. The views name things as the
+ * cost API does; a text that is no JSON would make them fail, so it reads as an empty object. */
+#define ALERTS_TABLES                                                                                                  \
+	"CREATE TABLE incident(id INTEGER PRIMARY KEY, key TEXT NOT NULL, type TEXT NOT NULL, budget TEXT NOT NULL,"   \
+	" scope TEXT NOT NULL, facts TEXT NOT NULL, state INTEGER NOT NULL CHECK(state BETWEEN 0 AND 2),"              \
+	" severity INTEGER NOT NULL, first_event INTEGER NOT NULL, last_event INTEGER NOT NULL,"                       \
+	" events INTEGER NOT NULL, opened INTEGER NOT NULL, changed INTEGER NOT NULL, acked INTEGER NOT NULL,"         \
+	" resolved INTEGER NOT NULL, escalated INTEGER NOT NULL, ends INTEGER NOT NULL, actor TEXT NOT NULL) STRICT;"  \
+	"CREATE UNIQUE INDEX incident_open ON incident(key) WHERE state<>2;"                                           \
+	"CREATE INDEX incident_key ON incident(key);"                                                                  \
+	"CREATE INDEX incident_ends ON incident(ends) WHERE state<>2 AND ends>0;"                                      \
+	"CREATE INDEX incident_changed ON incident(changed);"                                                          \
+	"CREATE INDEX incident_resolved ON incident(resolved) WHERE state=2;"                                          \
+	"CREATE TABLE incident_event(incident INTEGER NOT NULL, event INTEGER NOT NULL, ts INTEGER NOT NULL,"          \
+	" severity INTEGER NOT NULL, PRIMARY KEY(incident, event)) STRICT, WITHOUT ROWID;"                             \
+	"CREATE TABLE outbox(id INTEGER PRIMARY KEY, event INTEGER NOT NULL, incident INTEGER NOT NULL,"               \
+	" channel TEXT NOT NULL, op INTEGER NOT NULL, severity INTEGER NOT NULL,"                                      \
+	" state INTEGER NOT NULL CHECK(state BETWEEN 0 AND 5), reason TEXT NOT NULL, facts TEXT NOT NULL,"             \
+	" attempts INTEGER NOT NULL, created INTEGER NOT NULL, next INTEGER NOT NULL, sent INTEGER NOT NULL,"          \
+	" status INTEGER NOT NULL, error TEXT NOT NULL) STRICT;"                                                       \
+	"CREATE UNIQUE INDEX outbox_once ON outbox(event, channel, op) WHERE event>0;"                                 \
+	"CREATE INDEX outbox_due ON outbox(state, next);"                                                              \
+	"CREATE INDEX outbox_channel ON outbox(channel, state, next);"                                                 \
+	"CREATE INDEX outbox_incident ON outbox(incident);"                                                            \
+	"CREATE INDEX outbox_created ON outbox(created);"                                                              \
+	"CREATE TABLE delivery(outbox INTEGER NOT NULL, attempt INTEGER NOT NULL, ts INTEGER NOT NULL,"                \
+	" success INTEGER NOT NULL, status INTEGER NOT NULL, took_ms INTEGER NOT NULL, error TEXT NOT NULL,"           \
+	" PRIMARY KEY(outbox, ts, attempt)) STRICT, WITHOUT ROWID;"                                                    \
+	"CREATE TABLE told(incident INTEGER NOT NULL, channel TEXT NOT NULL, ref TEXT NOT NULL,"                       \
+	" severity INTEGER NOT NULL, ts INTEGER NOT NULL, resolved INTEGER NOT NULL,"                                  \
+	" PRIMARY KEY(incident, channel)) STRICT, WITHOUT ROWID;"                                                      \
+	"CREATE TABLE mute(id INTEGER PRIMARY KEY, budget TEXT NOT NULL, label TEXT NOT NULL, value TEXT NOT NULL,"    \
+	" type TEXT NOT NULL, begins INTEGER NOT NULL, ends INTEGER NOT NULL, actor TEXT NOT NULL,"                    \
+	" reason TEXT NOT NULL, UNIQUE(ends, begins, budget, label, value, type, actor, reason)) STRICT;"              \
+	"CREATE TABLE channel_state(channel TEXT PRIMARY KEY, why TEXT NOT NULL, disabled INTEGER NOT NULL,"           \
+	" since INTEGER NOT NULL, sent INTEGER NOT NULL, failed INTEGER NOT NULL, took_ms INTEGER NOT NULL,"           \
+	" last INTEGER NOT NULL) STRICT, WITHOUT ROWID;"                                                               \
+	"CREATE VIEW alerts AS SELECT id,type AS alert_type,"                                                          \
+	" CASE severity WHEN 0 THEN 'info' WHEN 1 THEN 'warning' WHEN 2 THEN 'critical' ELSE 'exceeded' END"           \
+	" AS alert_level,budget,scope,f->>'$.message' AS message,opened/1e9 AS timestamp,changed/1e9 AS updated,"      \
+	" CASE state WHEN 0 THEN 'active' WHEN 1 THEN 'acknowledged' ELSE 'resolved' END AS state,"                    \
+	" state=1 AS acknowledged,state=2 AS resolved,actor,f->>'$.labels.provider' AS provider,"                      \
+	" f->>'$.period' AS period_type,f->>'$.window_start' AS period_start,f->>'$.unit' AS unit,"                    \
+	" f->>'$.currency' AS currency,"                                                                               \
+	" CASE WHEN coalesce(f->>'$.unit','USD')='USD' THEN (f->>'$.spent_nanos')/1e9 ELSE f->>'$.spent_nanos' END"    \
+	" AS current,"                                                                                                 \
+	" CASE WHEN coalesce(f->>'$.unit','USD')='USD' THEN (f->>'$.limit_nanos')/1e9 ELSE f->>'$.limit_nanos' END"    \
+	" AS \"limit\",100*(f->>'$.ratio') AS percentage_used,100*(f->>'$.threshold') AS threshold_percentage,"        \
+	" f AS metadata FROM (SELECT *,CASE WHEN json_valid(facts) THEN facts ELSE '{}' END AS f FROM incident);"      \
+	"CREATE VIEW alert_deliveries AS SELECT o.incident AS alert_id,o.channel,d.attempt,d.success,d.error,"         \
+	"d.status AS status_code,d.took_ms AS ms,d.ts/1e9 AS at,d.outbox FROM delivery d JOIN outbox o ON "            \
+	"o.id=d.outbox;"
+
 /* Steps are only ever added. Whole numbers are never NULL in ledger and posting: the seal covers them all. */
 static const char *const migrations[] = {
     /* 1 */
@@ -66,6 +119,12 @@ static const char *const migrations[] = {
     "CREATE TABLE operation(id BLOB PRIMARY KEY CHECK(length(id)=16), request BLOB NOT NULL,"
     " audit_seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE INDEX audit_object ON audit(object, seq);",
+    /* 6: events get their own name; incidents, messages and their tries. What happened before is not told now. */
+    "DROP INDEX outbox_open;"
+    "ALTER TABLE outbox RENAME TO event;"
+    "ALTER TABLE event DROP COLUMN state;"
+    "CREATE INDEX event_ts ON event(ts);"
+    "INSERT INTO meta(key,value) SELECT 'alerts_cursor',max(id) FROM event HAVING max(id) IS NOT NULL;" ALERTS_TABLES,
 };
 
 int db_schema_version(void)

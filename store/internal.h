@@ -3,8 +3,8 @@
  * db.c connection, schema, meta | names.c interned names and meters | seal.c rows and their hash chain |
  * batch.c batches as virtual tables | writer.c transactions and the thread | recover.c journal and counters at start |
  * rollup.c sums by time | adjust.c rows that correct rows, what the budgets are told | late.c bills that come later |
- * operate.c, operate_limits.c, audit.c what people change | open.c opening and closing | store.c calls, sync, upkeep |
- * health.c storage state | fault.c faults for tests. */
+ * operate.c, operate_limits.c, audit.c what people change | alerts.c, alerts_read.c what is told to whom | open.c
+ * opening and closing | store.c calls, sync, upkeep | health.c storage state | fault.c faults for tests. */
 #ifndef STORE_INTERNAL_H
 #define STORE_INTERNAL_H
 
@@ -66,6 +66,17 @@ int db_prepare(sqlite3 *, const char *sql, sqlite3_stmt **ret) NONNULL(1, 2, 3) 
 /* The first column of the first row, which there must be. */
 int db_scalar(sqlite3 *, const char *sql, int64_t *ret) NONNULL(1, 2, 3) MUST_USE;
 void db_rollback(sqlite3 *) NONNULL(1);
+static inline void db_bind_slice(sqlite3_stmt *st, int i, struct slice s)
+{
+	(void)sqlite3_bind_text64(st, i, s.n ? s.p : "", s.n, SQLITE_STATIC, SQLITE_UTF8);
+}
+/* Lives until the next step. */
+static inline struct slice db_slice(sqlite3_stmt *st, int i)
+{
+	const unsigned char *text = sqlite3_column_text(st, i);
+
+	return slice_mem(text, text ? (size_t)sqlite3_column_bytes(st, i) : 0);
+}
 /* A connection with the room's settings. SQLite's code; *ret is to be closed in any case. */
 int db_connect(const char *path, bool writable, sqlite3 **ret) NONNULL(1, 3) MUST_USE;
 /* Brings an opened database to this program's schema. BUR_UNSUPPORTED: written by a newer program; BUR_CORRUPT: not a
@@ -211,7 +222,7 @@ enum writer_stmt {
 	W_SUMS,
 	W_IS_NEW,
 	W_WARNED,
-	W_OUTBOX,
+	W_EVENT,
 	W_QUARANTINE,
 	W_NAME,
 	W_METER_DEF,

@@ -31,7 +31,7 @@ static int put(sqlite3 *db, void *arg)
 	sqlite3_stmt *st = NULL;
 	int rc =
 	    db_prepare(db,
-		       "INSERT INTO outbox(ts,kind,uid,win_start,at_ppm,action,payload) VALUES(?1,?2,?3,?4,?5,?6,?7)"
+		       "INSERT INTO event(ts,kind,uid,win_start,at_ppm,action,payload) VALUES(?1,?2,?3,?4,?5,?6,?7)"
 		       " ON CONFLICT DO NOTHING",
 		       &st);
 
@@ -89,10 +89,10 @@ int note_each(struct sqlite3 *db, const struct note_filter *f, int (*visit)(void
 	      void *ctx)
 {
 	static const char by_object[] =
-	    "SELECT id,ts,kind,payload,uid,win_start,at_ppm,action FROM outbox WHERE uid=?3 AND kind=?1 AND ts>=?2"
+	    "SELECT id,ts,kind,payload,uid,win_start,at_ppm,action FROM event WHERE uid=?3 AND kind=?1 AND ts>=?2"
 	    " ORDER BY id DESC LIMIT ?4";
 	static const char all[] =
-	    "SELECT id,ts,kind,payload,uid,win_start,at_ppm,action FROM outbox WHERE (?1 IS NULL OR kind=?1)"
+	    "SELECT id,ts,kind,payload,uid,win_start,at_ppm,action FROM event WHERE (?1 IS NULL OR kind=?1)"
 	    " AND ts>=?2 ORDER BY id DESC LIMIT ?4";
 	sqlite3_stmt *st = NULL;
 	bool object = f->object.p != NULL;
@@ -117,7 +117,7 @@ int note_each(struct sqlite3 *db, const struct note_filter *f, int (*visit)(void
 int note_count(struct sqlite3 *db, int64_t from_ns, int64_t to_ns, int64_t *ret)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = db_prepare(db, "SELECT count(*) FROM outbox WHERE ts>=?1 AND ts<=?2 AND action<>101", &st);
+	int rc = db_prepare(db, "SELECT count(*) FROM event WHERE ts>=?1 AND ts<=?2 AND action<>101", &st);
 
 	*ret = 0;
 	if (rc == SQLITE_OK) {
@@ -137,7 +137,7 @@ int note_open(struct sqlite3 *db, const char *kind, struct slice object, int64_t
 	sqlite3_stmt *st = NULL;
 	bool began = false;
 	int rc = db_prepare(db,
-			    "SELECT action,win_start FROM outbox WHERE uid=?1 AND kind=?2 AND at_ppm=?3 AND action>=100"
+			    "SELECT action,win_start FROM event WHERE uid=?1 AND kind=?2 AND at_ppm=?3 AND action>=100"
 			    " ORDER BY id DESC LIMIT 1",
 			    &st);
 

@@ -1,5 +1,5 @@
-/* note.h - what is told to people: rows of the outbox beside budget thresholds (burn rates, forecasts, anomalies,
- * breakers). Written in a transaction of their own, once; delivered by whoever reads the outbox.
+/* note.h - what is told to people: events beside budget thresholds (burn rates, forecasts, anomalies,
+ * breakers). Written in a transaction of their own, once; told by the room alerts.
  *
  * A note is about an object ("budget:team-a", "model:gpt-x") and has an identity of its own: kind, object, since and
  * part. The same note twice is one row. What goes on for a while is noted when it begins and when it ends. */

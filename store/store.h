@@ -102,7 +102,7 @@ struct call_end {
 };
 void store_call_settle(struct store *, uint32_t worker, uint32_t slot, const struct call_end *) NONNULL(1, 4);
 
-/* A crossed threshold and its new mask, written with the next batch (row of `outbox`, state of `meter`). Bounded:
+/* A crossed threshold and its new mask, written with the next batch (row of `event`, state of `meter`). Bounded:
  * BUR_FULL when the ring is full (the bit in memory stays; it is counted). */
 struct threshold_event {
 	uint64_t uid;

@@ -11,7 +11,7 @@ enum { S_PUT, S_DROP, S_TELL, S_COUNT };
 static const char *const texts[S_COUNT] = {
     [S_PUT] = "INSERT INTO switch(name,value,ts) VALUES(?1,?2,?3) ON CONFLICT(name) DO UPDATE SET value=?2,ts=?3",
     [S_DROP] = "DELETE FROM switch WHERE name=?1",
-    [S_TELL] = ("INSERT INTO outbox(ts,kind,uid,win_start,at_ppm,action,payload) VALUES(?1,?2,?3,?1,?4,?5,?6)"
+    [S_TELL] = ("INSERT INTO event(ts,kind,uid,win_start,at_ppm,action,payload) VALUES(?1,?2,?3,?1,?4,?5,?6)"
 		" ON CONFLICT DO NOTHING"),
 };
 

@@ -1,5 +1,5 @@
 /* switches.h - what stands switched, kept over restarts: stops, breakers that are open, quarantines. A name with a JSON
- * value each (table `switch`), and the event (table `outbox`) that tells of the change, in one transaction.
+ * value each (table `switch`), and the event (table `event`) that tells of the change, in one transaction.
  *
  *   stop/key/NAME, stop/everything   a kill switch
  *   cost/UID                         a cost breaker; the counter's uid in 16 hex digits

@@ -26,7 +26,7 @@ static const char *const texts[W_COUNT] = {
     [W_IS_NEW] = "SELECT 1 FROM ledger WHERE seq=?1 AND uid=?2",
     [W_WARNED] = "INSERT INTO meter(meter_uid,win_start,win_end,limit_n,warned_mask) VALUES(?1,?2,?3,?4,?5)"
 		 " ON CONFLICT(meter_uid,win_start) DO UPDATE SET win_end=?3,limit_n=?4,warned_mask=warned_mask|?5",
-    [W_OUTBOX] = "INSERT INTO outbox(ts,kind,uid,win_start,at_ppm,action,payload) VALUES(?1,?2,?3,?4,?5,?6,?7)"
+    [W_EVENT] = "INSERT INTO event(ts,kind,uid,win_start,at_ppm,action,payload) VALUES(?1,?2,?3,?4,?5,?6,?7)"
 		 " ON CONFLICT DO NOTHING",
     [W_QUARANTINE] = "INSERT INTO journal_quarantine(ts,slot,raw) VALUES(?1,?2,?3)",
     [W_NAME] = "INSERT INTO name(id,kind,text) VALUES(?1,?2,?3) ON CONFLICT(id) DO NOTHING",
@@ -383,7 +383,7 @@ static int event_payload(const struct threshold_event *e, char *dst, size_t size
 
 static int add_event(struct writer *w, const struct threshold_event *e)
 {
-	sqlite3_stmt *m = w->st[W_WARNED], *o = w->st[W_OUTBOX];
+	sqlite3_stmt *m = w->st[W_WARNED], *o = w->st[W_EVENT];
 	char payload[3072];
 	int rc, n = event_payload(e, payload, sizeof payload);
 

@@ -26,7 +26,7 @@ def data(bursar, path, **more):
 
 def notes(bursar):
     with sqlite3.connect(f"file:{bursar.data}/bursar.db?mode=ro", uri=True) as db:
-        return db.execute("SELECT kind, action, at_ppm, payload FROM outbox WHERE action >= 100 ORDER BY id").fetchall()
+        return db.execute("SELECT kind, action, at_ppm, payload FROM event WHERE action >= 100 ORDER BY id").fetchall()
 
 
 BUDGETS = [budget("50 USD", name="daily", window="day"), budget("1000 USD", name="monthly", window="month")]

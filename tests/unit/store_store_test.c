@@ -234,10 +234,10 @@ static void events_are_written_once(void **state)
 		assert_int_equal(store_event(s, 0, &e), BUR_OK);
 		assert_int_equal(store_sync(s, NS_PER_S), BUR_OK);
 	}
-	assert_int_equal(sql_int(dir, "SELECT count(*) FROM outbox"), 2);
+	assert_int_equal(sql_int(dir, "SELECT count(*) FROM event"), 2);
 	assert_int_equal(sql_int(dir, "SELECT warned_mask FROM meter WHERE meter_uid=2"), 3);
 	assert_int_equal(sql_int(dir, "SELECT win_end FROM meter WHERE meter_uid=2"), WINDOW + 100);
-	assert_int_equal(sql_int(dir, "SELECT payload->>'budget'='b\"udget' FROM outbox"), 1);
+	assert_int_equal(sql_int(dir, "SELECT payload->>'budget'='b\"udget' FROM event"), 1);
 	for (int i = 0; i < EVENTS_PER_WORKER; i++)
 		assert_int_equal(store_event(s, 0, &e), BUR_OK);
 	assert_int_equal(store_event(s, 0, &e), BUR_FULL);

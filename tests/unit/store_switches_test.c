@@ -86,7 +86,7 @@ static void the_same_event_is_told_once(void **state)
 	assert_int_equal(switches_put(s, &e, 1), BUR_OK);
 	e.to = 2;
 	assert_int_equal(switches_put(s, &e, 1), BUR_OK);
-	assert_int_equal(count(s, "SELECT count(*) FROM outbox WHERE kind='breaker.cost'"), 2);
+	assert_int_equal(count(s, "SELECT count(*) FROM event WHERE kind='breaker.cost'"), 2);
 	store_close(s);
 	remove_dir(dir);
 }
@@ -111,7 +111,7 @@ static void all_or_none_with_the_audit_row(void **state)
 	(void)state;
 	assert_int_equal(switches_put(s, &c, 1), BUR_INVALID); /* no reason */
 	assert_string_equal(all(s, "", &seen), "");
-	assert_int_equal(count(s, "SELECT count(*) FROM outbox"), 0);
+	assert_int_equal(count(s, "SELECT count(*) FROM event"), 0);
 	c.reason = "fire";
 	assert_int_equal(switches_put(s, &c, 1), BUR_OK);
 	assert_int_equal(count(s, "SELECT count(*) FROM audit WHERE action='stop' AND reason='fire'"), 1);
