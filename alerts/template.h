@@ -1,7 +1,9 @@
 /* template.h - texts with places for values: "Budget {{budget_id}} is at {{ratio}}". A place names a member of a JSON
  * object, with dots into nested ones and list indexes ("scope.id", "top.0.model"). Every value is escaped for where the
  * text goes; there is no way to switch that off. `{{#name}}...{{/name}}` is left out when the value is missing, empty,
- * false or an empty list, and repeated for each element of a list; `{{^name}}...{{/name}}` is the opposite.
+ * false or an empty list, and repeated for each element of a list; `{{^name}}...{{/name}}` is the opposite. Within,
+ * names are looked for in the element first, `{{.}}` is the element itself; such a tag alone on its line takes the line
+ * with it.
  *
  * Values are never looked into for places again. Pure; any thread. */
 #ifndef ALERTS_TEMPLATE_H
@@ -30,7 +32,8 @@ enum escape {
 int template_check(struct slice text, char *reterr, size_t size) NONNULL(2) MUST_USE;
 /* BUR_OK; BUR_INVALID: malformed; BUR_TOOBIG: more than TEMPLATE_OUT_MAX; BUR_NOMEM. */
 int template_render(struct slice text, const json_t *values, enum escape, struct buf *out) NONNULL(2, 4) MUST_USE;
-/* The escaping alone, appended to `out`. BUR_OK, BUR_NOMEM. Bytes that are not UTF-8 become U+FFFD. */
+/* The escaping alone, appended to `out`. BUR_OK; BUR_TOOBIG: `out` is full; BUR_NOMEM. Bytes that are not UTF-8 become
+ * U+FFFD; but in JSON, what hides text or turns its order is left out. */
 int escape_append(struct buf *out, enum escape, struct slice text) NONNULL(1) MUST_USE;
 
 #endif

@@ -212,6 +212,17 @@ static bool is_hidden(uint32_t cp)
 	return within(cp, list, ARRAY_LEN(list));
 }
 
+bool words_is_control(uint32_t codepoint)
+{
+	return codepoint < 0x20 || (codepoint >= 0x7f && codepoint < 0xa0) || codepoint == 0x2028 ||
+	       codepoint == 0x2029;
+}
+
+bool words_is_hidden(uint32_t codepoint)
+{
+	return is_hidden(codepoint) && (codepoint < 0x200c || codepoint > 0x200e);
+}
+
 static bool is_rtl(uint32_t cp)
 {
 	static const struct range list[] = {

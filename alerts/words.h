@@ -32,6 +32,10 @@ char *words_duration(int64_t seconds, char dst[WORDS_MAX]) NONNULL(2);
  * with an ellipsis. Returns the length. */
 size_t words_clean(struct slice text, char *dst, size_t dst_size) NONNULL(2);
 
+bool words_is_control(uint32_t codepoint); /* C0 with line ends and tabs, DEL, C1, line and paragraph separators */
+/* Turns text around or cannot be seen; marks that shape text (joiners, the fence above) are none of these. */
+bool words_is_hidden(uint32_t codepoint);
+
 /* A text that grows by pieces and is cut when it is full. */
 struct text {
 	char mem[4096];
