@@ -1,0 +1,74 @@
+/* internal.h - one alerts object, for the files of this room only. Control thread. */
+#ifndef ALERTS_INTERNAL_H
+#define ALERTS_INTERNAL_H
+
+#include <jansson.h>
+
+#include "alerts/alerts.h"
+#include "alerts/gate.h"
+#include "alerts/mute.h"
+#include "store/alerts.h"
+
+struct deliver;
+
+/* Incidents that a rule wants escalated when nobody acknowledges them (escalate.c). */
+struct deadline {
+	int64_t incident, due_ns;
+};
+#define DEADLINES_MAX 16384
+
+struct alerts {
+	unsigned magic;
+	const struct alerts_config *config;
+	struct alerts_deps deps;
+	struct sqlite3 *reader;  /* read-only; what alerts_write has written is seen at once */
+	struct deliver *deliver; /* NULL: nothing is sent (tests of what comes before) */
+	char instance[16];       /* prefix of ids that others see */
+
+	/* What follows comes from the store; a write that failed makes it unknown, and it is read again. */
+	bool loaded;
+	int64_t retry_ns; /* not before */
+	int64_t cursor, next_incident, next_outbox;
+	struct gate *gate;
+	struct mutes mutes;
+	int64_t held_ns[ALERTS_CHANNELS_MAX]; /* when a held message of the channel may be over; INT64_MAX: none is */
+	struct deadline *deadlines;
+	size_t n_deadlines;
+
+	bool behind;               /* events wait that were not taken in yet */
+	bool queued;               /* messages were queued: deliver is to look */
+	int64_t look_ns, prune_ns; /* next look for incidents that are over; next pruning */
+	bool mutes_changed;        /* messages that were held by a mute are looked at again */
+};
+#define ALERTS_MAGIC 0x616c7274U
+
+/* core.c: all but sending. */
+/* alerts->config and deps are set. BUR_OK, BUR_NOMEM, BUR_IO. */
+int core_open(struct alerts *) NONNULL(1) MUST_USE;
+void core_close(struct alerts *) NONNULL(1);
+void core_tick(struct alerts *) NONNULL(1);
+bool core_idle(const struct alerts *) NONNULL(1);
+int64_t alerts_now(const struct alerts *) NONNULL(1); /* wall, ns */
+/* What is known is thrown away and read again: after a write that failed. */
+void core_forget(struct alerts *, int code) NONNULL(1);
+
+/* core.c: a test message to one channel (its name or its group) or to all, past the gate; at most max ids of outbox
+ * rows. BUR_NOTFOUND: no such channel. BUR_FULL. BUR_NOMEM, BUR_IO. */
+int alerts_test(struct alerts *, const char *channel, int64_t *ret_ids, size_t max, size_t *ret_n)
+    NONNULL(1, 3, 5) MUST_USE;
+
+/* incident.c: by hand; told to the channels that know of it, with a row of the audit log. BUR_NOTFOUND; BUR_ALREADY (it
+ * is acknowledged or over); BUR_INVALID (actor or reason); BUR_NOMEM, BUR_IO. */
+int incident_ack(struct alerts *, int64_t id, const char *actor, const char *reason) NONNULL(1, 3) MUST_USE;
+int incident_resolve(struct alerts *, int64_t id, const char *actor, const char *reason) NONNULL(1, 3) MUST_USE;
+
+/* mute.c: BUR_FULL: MUTES_MAX; BUR_NOTFOUND; BUR_INVALID: it ends before it begins, or an actor or reason that the
+ * audit log refuses; BUR_NOMEM, BUR_IO. *ret_id: of the new one. */
+int mute_add(struct alerts *, const struct mute *, int64_t *ret_id) NONNULL(1, 2, 3) MUST_USE;
+int mute_end(struct alerts *, int64_t id, const char *actor, const char *reason) NONNULL(1, 3) MUST_USE;
+
+/* escalate.c: "escalation_status" of the dashboard (cost-endpoints C5.8). NULL: no memory or the store cannot be read.
+ */
+json_t *escalation_status(struct alerts *) NONNULL(1) MUST_USE;
+
+#endif
