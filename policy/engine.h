@@ -74,7 +74,7 @@ struct hold {
  * block step. Beyond EVENTS_MAX the bit stays clear and the event comes with the next call. */
 struct engine_event {
 	enum step_action action;
-	int64_t at_ppm, posted, held, need, limit;
+	int64_t at_ppm, posted, held, need, limit, credit;
 	uint64_t uid;
 	int64_t win_start, win_end;
 	uint32_t warned_mask; /* new value of the whole mask */
@@ -91,6 +91,9 @@ struct blocked {
 	int64_t limit, posted, held, need;
 	int64_t win_end; /* rolling: when enough of what was spent has left for this need to fit */
 	bool only_held;  /* it would fit if other calls' holds were gone */
+	uint64_t uid;
+	int64_t win_start;
+	bool untold; /* the budget has no block step, and its limit was not told yet: engine_tell, TELL_LIMIT */
 };
 
 /* DEGRADE: nothing blocks, or less would, if another model were called. */
@@ -109,6 +112,7 @@ struct reached {
 	int64_t limit, posted, held, need; /* as in struct blocked; held without this call's need */
 	/* Now as the engine sees it. Rolling: from the bucket of now to when what is spent in it leaves. */
 	int64_t now_s, win_start, win_end;
+	bool told; /* that it is used; engine_tell does it */
 };
 #define REACHED_MAX (2 * MATCH_MAX)
 
@@ -124,6 +128,9 @@ struct decision {
 	const char *degrade_to;
 	const struct budget *degrade_by;
 	const struct budget_step *degrade_step;
+	uint64_t degrade_uid; /* its counter and window, and whether it was told that the step is used: engine_tell */
+	int64_t degrade_win_start;
+	bool degrade_told;
 	/* Refused, and every budget that blocks has a clamp step at or below where the call stands (and counts no
 	 * requests: those do not get fewer). min_out: the largest of these steps. Not for an extension. */
 	bool may_clamp;

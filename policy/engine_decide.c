@@ -1,4 +1,5 @@
 #include "policy/engine_internal.h"
+#include "policy/engine_tell.h"
 
 /* --- one place of a hold: a meter and one of its instances -------------------------------------------------------- */
 
@@ -31,6 +32,7 @@ static void step_tell(const struct place *p, size_t step, int64_t need, struct e
 	    .held = p->in->held,
 	    .need = need,
 	    .limit = p->meter->entry->limit,
+	    .credit = p->in->credit,
 	    .uid = p->meter->uid,
 	    .win_start = p->in->win_start,
 	    .win_end = engine_window_end(p->meter, p->in),
@@ -68,6 +70,9 @@ static void block_put(const struct place *p, struct decision *d)
 	    .need = p->need,
 	    .win_end = blocked_until(p),
 	    .only_held = place_avail(p) + p->in->held - p->own >= p->need,
+	    .uid = p->meter->uid,
+	    .win_start = p->in->win_start,
+	    .untold = p->meter->entry->block_step == NO_STEP && (p->in->warned_mask >> TELL_LIMIT & 1) == 0,
 	};
 	if (!d->blocked[d->n_blocked - 1].only_held)
 		d->verdict = VERDICT_SPENT;

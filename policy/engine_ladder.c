@@ -46,6 +46,9 @@ bool engine_ladder_degrade(const struct place *places, size_t n, struct decision
 	d->verdict = VERDICT_DEGRADE;
 	d->degrade_by = by->meter->entry->budget;
 	d->degrade_step = &d->degrade_by->steps[step];
+	d->degrade_uid = by->meter->uid;
+	d->degrade_win_start = by->in->win_start;
+	d->degrade_told = (by->in->warned_mask >> step & 1) != 0;
 	CHECK(by->degrade_entry[step] < d->degrade_step->n_map);
 	d->degrade_to = d->degrade_step->map[by->degrade_entry[step]].to;
 	return true;
@@ -111,6 +114,7 @@ static void reached_put(const struct place *p, enum step_action action, int64_t 
 	    .now_s = now_s,
 	    .win_start = p->in->win_start,
 	    .win_end = engine_window_end(m, p->in),
+	    .told = (p->in->warned_mask >> step & 1) != 0,
 	};
 }
 

@@ -15,6 +15,7 @@
 #include "meter/tap.h"
 #include "meter/tap_edge.h"
 #include "meter/usage_hide.h"
+#include "policy/rung.h"
 #include "proxy/client.h"
 #include "proxy/route.h"
 #include "proxy/upstream.h"
@@ -128,6 +129,12 @@ struct txn {
 	bool asked_has_max_out;     /* what the request itself says, before anything was changed */
 	uint64_t asked_max_out;
 	unsigned degrades, reserves;
+	struct rung_used { /* degrade steps that are to be told; see txn_tell.c */
+		uint64_t uid;
+		int64_t win_start;
+		size_t step;
+	} rungs_used[RUNG_DEGRADES_MAX];
+	size_t n_rungs_used;
 	int64_t delay_ns;        /* it waited before it left, or must */
 	struct waiting *waiting; /* NULL: it is neither throttled nor paced */
 	/* what stops calls beside their budgets (txn_guard.c); NULL: nothing watches this call */
@@ -277,7 +284,18 @@ enum step_result txn_step_hold(struct txn *);
 bool txn_list_blocked(struct txn *, const struct decision *);
 /* The first byte is about to leave: slot and hold become SENT. */
 void txn_money_sent(struct txn *);
+
+/* txn_tell.c: what people are told of, each once for a counter, window and step; and once a day for a model. */
 void txn_tell_events(struct txn *, const struct engine_event *, size_t n);
+/* Budgets that refuse at their limit without a step that says so. */
+void txn_tell_limits(struct txn *, const struct decision *);
+/* It waits, or was refused because it had to wait too long: the rungs that did it. */
+void txn_tell_delay(struct txn *, const struct reached *);
+/* Another model is called in the place of the one that was asked for; told when the call is admitted. */
+void txn_tell_degrade(struct txn *, const struct decision *);
+void txn_tell_degrades(struct txn *);
+/* It is refused, for it has no price. */
+void txn_tell_unknown_model(struct txn *);
 
 /* txn_edit.c: what is changed in the body before it leaves. */
 /* In place of an earlier edit of that purpose. `text` is static or in the arena. BUR_INVALID: the body may not be

@@ -17,31 +17,6 @@ static struct engine *engine_of(const struct txn *t)
 	return t->worker->proxy->deps.engine;
 }
 
-void txn_tell_events(struct txn *t, const struct engine_event *events, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		const struct engine_event *e = &events[i];
-		struct threshold_event row = {.uid = e->uid,
-					      .win_start = e->win_start,
-					      .win_end = e->win_end,
-					      .at_ppm = e->at_ppm,
-					      .posted = e->posted,
-					      .held = e->held,
-					      .limit = e->limit,
-					      .at_ns = t->start_wall_ns,
-					      .warned_mask = e->warned_mask,
-					      .action = e->action};
-
-		(void)slice_to_cstr(slice_of(e->budget->name), row.budget, sizeof(row.budget));
-		(void)slice_to_cstr(slice_of(e->scope), row.scope, sizeof(row.scope));
-		if (store_event(store_of(t), t->worker->index, &row) < 0)
-			log_limited(LOG_WARN, "budget.event", "an alert of budget %s could not be queued",
-				    e->budget->name);
-		log_msg(LOG_WARN, "budget.threshold", "budget %s %s reached %lld %% of its limit", e->budget->name,
-			e->scope, (long long)(e->at_ppm / 10000));
-	}
-}
-
 static const char *unit_name(enum amount_unit u)
 {
 	return u == UNIT_USD ? "USD" : u == UNIT_TOKENS ? "tokens" : "requests";
@@ -88,6 +63,7 @@ static enum step_result blocked(struct txn *t, const struct decision *d)
 	enum step_result r;
 	struct buf text;
 
+	txn_tell_limits(t, d);
 	if (!txn_list_blocked(t, d))
 		return txn_refuse(t, REFUSE_BUDGET_EXCEEDED, "the budget is exceeded");
 	t->retry_after_s = seconds_to_wait(t, d);
@@ -252,6 +228,7 @@ static enum step_result admitted(struct txn *t, const struct decision *d)
 	t->over_budget = d->over_budget;
 	if (!txn_guard_admit(t, &refused))
 		return refused;
+	txn_tell_degrades(t);
 	if (!txn_ladder_pace(t, d, &refused))
 		return refused;
 	if (!meters_are_known(t))

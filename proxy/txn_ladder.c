@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "policy/rung.h"
 #include "proxy/txn.h"
 
 #define RUNGS_TRIED_MAX 8 /* reserves after which no other model is looked for */
@@ -354,8 +353,10 @@ static bool degrade(struct txn *t, const struct decision *d)
 
 	if (t->degrades < RUNG_DEGRADES_MAX && !t->no_rungs && model_has_a_place(t) &&
 	    is_callable(t, name, &price, &inherited)) {
-		if (!says_no_degrade(t))
+		if (!says_no_degrade(t)) {
+			txn_tell_degrade(t, d);
 			return call_other(t, name, price, inherited);
+		}
 		refuse_degrade(t, d);
 		return false;
 	}

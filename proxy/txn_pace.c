@@ -3,7 +3,6 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "policy/rung.h"
 #include "proxy/pacing.h"
 #include "proxy/txn.h"
 
@@ -73,6 +72,13 @@ static int64_t most(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
+static void tell_paces(struct txn *t, const struct decision *d)
+{
+	for (size_t i = 0; i < d->n_reached; i++)
+		if (d->reached[i].step->action == STEP_PACE)
+			txn_tell_delay(t, &d->reached[i]);
+}
+
 /* The longer delay holds; they are not added. */
 static bool find_delay(struct txn *t, const struct decision *d, enum step_result *ret)
 {
@@ -81,14 +87,23 @@ static bool find_delay(struct txn *t, const struct decision *d, enum step_result
 	uint64_t jitter = hash_bytes(t->uid, sizeof(t->uid));
 	int retry_s = 1;
 
-	for (size_t i = 0; i < d->n_reached; i++)
+	for (size_t i = 0; i < d->n_reached; i++) {
+		int64_t delay_ns = 0;
+
 		if (d->reached[i].step->action == STEP_THROTTLE)
-			curved_ns = most(curved_ns, rung_delay_ns(&d->reached[i], jitter));
+			delay_ns = rung_delay_ns(&d->reached[i], jitter);
+		if (delay_ns > 0)
+			txn_tell_delay(t, &d->reached[i]);
+		curved_ns = most(curved_ns, delay_ns);
+	}
 	w->n = pacing_claims_of(d, w->claims);
 	if (w->n > 0 && pacing_take(t->worker->proxy->pacing, w->claims, w->n, now_ns, &paced_ns, &retry_s) != BUR_OK) {
 		w->n = 0;
+		tell_paces(t, d);
 		return too_long(t, d, retry_s, ret);
 	}
+	if (paced_ns > 0)
+		tell_paces(t, d);
 	t->delay_ns = most(paced_ns, curved_ns);
 	return true;
 }

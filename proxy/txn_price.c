@@ -165,8 +165,11 @@ static enum step_result without_price(struct txn *t, enum refusal_reason reason,
 {
 	enum unknown_model policy = t->hard ? t->worker->match.unknown_model : UNKNOWN_DEFAULT;
 
-	if (policy == UNKNOWN_BLOCK || (t->hard && policy == UNKNOWN_DEFAULT && reason == REFUSE_ROUTE_UNMETERED))
+	if (policy == UNKNOWN_BLOCK || (t->hard && policy == UNKNOWN_DEFAULT && reason == REFUSE_ROUTE_UNMETERED)) {
+		if (reason == REFUSE_PRICE_UNKNOWN)
+			txn_tell_unknown_model(t);
 		return txn_refuse(t, reason, "%s", why);
+	}
 	t->no_price = true;
 	t->price = NULL;
 	t->row_flags |= ROW_NO_PRICE;

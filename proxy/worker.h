@@ -28,6 +28,7 @@
 
 #define LISTEN_MAX 16
 #define SCRATCH_BYTES 65536
+#define UNPRICED_MAX 64 /* models told of by one worker in a day */
 
 struct client;
 struct once;
@@ -61,7 +62,12 @@ struct worker {
 	struct loop_task count_task;
 	struct waiting_list waiting; /* calls that budgets delay; see txn_pace.c */
 	size_t n_waiting;
-	struct learn *learn; /* how vendors count beside us; NULL: not known */
+	struct {
+		int64_t day_s;
+		size_t n;
+		uint64_t seen[UNPRICED_MAX]; /* hashes of their names */
+	} unpriced;                          /* models without a price that were refused and told of this day */
+	struct learn *learn;                 /* how vendors count beside us; NULL: not known */
 
 	/* one queue per purpose; see deadline_queue */
 	struct deadline_queue head_deadline, keepalive_deadline, client_handshake_deadline, linger_deadline,

@@ -296,6 +296,8 @@ void writer_row(struct writer *, const struct journal_entry *, int64_t settled_n
 /* Rows, postings, counters, and the rows' part of the seal. The rows stay readable, with `fresh` set where they were
  * not in the ledger before, until the caller sets n_rows to 0. SQLite's code. */
 int writer_flush(struct writer *) NONNULL(1) MUST_USE;
+/* In a transaction: the event and the counter's mask. SQLite's code. */
+int writer_event(struct writer *, const struct threshold_event *) NONNULL(1, 2) MUST_USE;
 int writer_quarantine(struct writer *, uint32_t slot, const void *raw, int64_t now_ns) NONNULL(1, 3) MUST_USE;
 int writer_commit(struct writer *) NONNULL(1) MUST_USE;
 /* All that is waiting, in as many transactions as it takes. BUR_OK or the failure, which health has noted. */

@@ -102,13 +102,17 @@ struct call_end {
 };
 void store_call_settle(struct store *, uint32_t worker, uint32_t slot, const struct call_end *) NONNULL(1, 4);
 
-/* A crossed threshold and its new mask, written with the next batch (row of `event`, state of `meter`). Bounded:
- * BUR_FULL when the ring is full (the bit in memory stays; it is counted). */
+/* A step of a budget that was reached or used, and the counter's new mask, written with the next batch (row of `event`,
+ * state of `meter`). The same step of a window is one event until it is told anew (crossing.h). Bounded: BUR_FULL when
+ * the ring is full (the bit in memory stays; it is counted). */
 struct threshold_event {
+	const char *kind, *word; /* "budget.blocked", "block"; static */
 	uint64_t uid;
-	int64_t win_start, win_end, at_ppm, posted, held, limit, at_ns;
+	int64_t win_start, win_end, at_ppm, posted, held, need, limit, credit, at_ns;
 	uint32_t warned_mask;
 	int action;
+	bool shadow;  /* nothing comes of it: told as information */
+	bool rolling; /* its window has neither beginning nor end for people */
 	char budget[64], scope[256];
 };
 int store_event(struct store *, uint32_t worker, const struct threshold_event *) NONNULL(1, 3) MUST_USE;

@@ -26,8 +26,10 @@ static const char *const texts[W_COUNT] = {
     [W_IS_NEW] = "SELECT 1 FROM ledger WHERE seq=?1 AND uid=?2",
     [W_WARNED] = "INSERT INTO meter(meter_uid,win_start,win_end,limit_n,warned_mask) VALUES(?1,?2,?3,?4,?5)"
 		 " ON CONFLICT(meter_uid,win_start) DO UPDATE SET win_end=?3,limit_n=?4,warned_mask=warned_mask|?5",
-    [W_EVENT] = "INSERT INTO event(ts,kind,uid,win_start,at_ppm,action,payload) VALUES(?1,?2,?3,?4,?5,?6,?7)"
-		 " ON CONFLICT DO NOTHING",
+    /* `state` counts how often steps of the window were told anew: such an event is another one. */
+    [W_EVENT] = "INSERT INTO event(ts,kind,uid,win_start,at_ppm,action,payload)"
+		" SELECT ?1,?2,?3,?4,?5+(state<<32),?6,?7 FROM meter WHERE meter_uid=?3 AND win_start=?4"
+		" ON CONFLICT DO NOTHING",
     [W_QUARANTINE] = "INSERT INTO journal_quarantine(ts,slot,raw) VALUES(?1,?2,?3)",
     [W_NAME] = "INSERT INTO name(id,kind,text) VALUES(?1,?2,?3) ON CONFLICT(id) DO NOTHING",
     [W_METER_DEF] = "INSERT INTO meter_def(uid,budget,scope,unit) VALUES(?1,?2,?3,?4) ON CONFLICT(uid) DO NOTHING",
@@ -373,15 +375,18 @@ static int event_payload(const struct threshold_event *e, char *dst, size_t size
 
 	(void)json_escape(slice_mem(e->budget, strnlen(e->budget, sizeof e->budget)), budget, sizeof budget);
 	(void)json_escape(slice_mem(e->scope, strnlen(e->scope, sizeof e->scope)), scope, sizeof scope);
-	return snprintf(dst, size,
-			"{\"budget\":\"%s\",\"scope\":\"%s\",\"action\":\"%s\",\"at_ppm\":%lld,\"posted\":%lld,"
-			"\"held\":%lld,\"limit\":%lld,\"win_start\":%lld,\"win_end\":%lld,\"at_ns\":%lld}",
-			budget, scope, e->action == 0 ? "alert" : "block", (long long)e->at_ppm, (long long)e->posted,
-			(long long)e->held, (long long)e->limit, (long long)e->win_start, (long long)e->win_end,
-			(long long)e->at_ns);
+	return snprintf(
+	    dst, size,
+	    "{\"budget\":\"%s\",\"scope\":\"%s\",\"action\":\"%s\",\"at_ppm\":%lld,\"posted\":%lld,"
+	    "\"held\":%lld,\"need\":%lld,\"limit\":%lld,\"credit\":%lld,\"win_start\":%lld,\"win_end\":%lld,"
+	    "\"at_ns\":%lld%s}",
+	    budget, scope, e->word, (long long)e->at_ppm, (long long)e->posted, (long long)e->held, (long long)e->need,
+	    (long long)e->limit, (long long)e->credit, (long long)(e->rolling ? 0 : e->win_start),
+	    (long long)(e->rolling ? 0 : e->win_end), (long long)e->at_ns,
+	    e->shadow ? ",\"shadow\":true,\"severity\":\"info\"" : "");
 }
 
-static int add_event(struct writer *w, const struct threshold_event *e)
+int writer_event(struct writer *w, const struct threshold_event *e)
 {
 	sqlite3_stmt *m = w->st[W_WARNED], *o = w->st[W_EVENT];
 	char payload[3072];
@@ -397,7 +402,7 @@ static int add_event(struct writer *w, const struct threshold_event *e)
 	if (rc != SQLITE_OK)
 		return rc;
 	(void)sqlite3_bind_int64(o, 1, e->at_ns);
-	(void)sqlite3_bind_text(o, 2, "budget.threshold", -1, SQLITE_STATIC);
+	(void)sqlite3_bind_text(o, 2, e->kind, -1, SQLITE_STATIC);
 	(void)sqlite3_bind_int64(o, 3, (int64_t)e->uid);
 	(void)sqlite3_bind_int64(o, 4, e->win_start);
 	(void)sqlite3_bind_int64(o, 5, e->at_ppm);
@@ -417,7 +422,7 @@ static int add_events(struct store *s)
 			const struct threshold_event *e = ring_peek(&s->workers[i].events, k);
 
 			CHECK(e);
-			rc = add_event(&s->writer, e);
+			rc = writer_event(&s->writer, e);
 		}
 	}
 	return rc;

@@ -356,10 +356,10 @@ def test_a_call_that_is_bent_was_not_refused(start):
     caller = start(steps({"do": "clamp", "at": "50%"}, {"do": "block", "at": "100%"}, limit=usd(limit)))
     assert caller(path, chat(30000), out=1).status == 200
     caller.bursar.wait_settled()
-    assert not [e for e in caller.bursar.log_lines() if e["event"] == "budget.threshold"]
+    assert not [e for e in caller.bursar.log_lines() if e["event"].startswith("budget.")]
     assert caller(path, chat(30000), out=30000).status == 200
     assert caller(path, chat(30000), out=30000).status == 402
-    wait_for(lambda: [e for e in caller.bursar.log_lines() if e["event"] == "budget.threshold"], "the block to be told")
+    wait_for(lambda: [e for e in caller.bursar.log_lines() if e["event"] == "budget.blocked"], "the block to be told")
 
 
 def degrading(*more, at="0.0001%", limit="1 USD", map=MAP, **budget_more):

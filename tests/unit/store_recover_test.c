@@ -113,7 +113,12 @@ static void script_settle(struct store *s, uint32_t slot, uint32_t seen, int64_t
 
 static void script(struct store *s)
 {
-	struct threshold_event ev = {.uid = METER_B, .win_start = WINDOW, .win_end = WINDOW + 9, .at_ppm = 750000};
+	struct threshold_event ev = {.kind = "budget.threshold",
+				     .word = "alert",
+				     .uid = METER_B,
+				     .win_start = WINDOW,
+				     .win_end = WINDOW + 9,
+				     .at_ppm = 750000};
 	struct call c;
 	uint32_t slot, seen = atomic_load(&vendor->n);
 

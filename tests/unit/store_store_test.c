@@ -210,7 +210,12 @@ static void many_workers(void **state)
 
 static struct threshold_event event_at(int64_t ppm, uint32_t mask)
 {
-	struct threshold_event e = {.uid = METER_B, .win_start = WINDOW, .win_end = WINDOW + 100, .at_ppm = ppm};
+	struct threshold_event e = {.kind = "budget.threshold",
+				    .word = "alert",
+				    .uid = METER_B,
+				    .win_start = WINDOW,
+				    .win_end = WINDOW + 100,
+				    .at_ppm = ppm};
 
 	e.limit = 5000;
 	e.posted = 4000;

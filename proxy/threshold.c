@@ -1,0 +1,35 @@
+#include "proxy/threshold.h"
+
+#include "policy/budget_window.h"
+
+static const struct {
+	const char *kind, *word;
+} steps[] = {
+    [STEP_ALERT] = {"budget.threshold", "alert"},       [STEP_BLOCK] = {"budget.blocked", "block"},
+    [STEP_THROTTLE] = {"budget.throttled", "throttle"}, [STEP_PACE] = {"budget.throttled", "pace"},
+    [STEP_DEGRADE] = {"budget.degraded", "degrade"},    [STEP_CLAMP] = {"budget.threshold", "clamp"},
+};
+
+void threshold_of(const struct engine_event *e, int64_t at_ns, struct threshold_event *ret)
+{
+	bool shadow = e->budget->mode == MODE_SHADOW;
+
+	*ret = (struct threshold_event){.kind = shadow ? steps[STEP_ALERT].kind : steps[e->action].kind,
+					.word = steps[e->action].word,
+					.uid = e->uid,
+					.win_start = e->win_start,
+					.win_end = e->win_end,
+					.at_ppm = e->at_ppm,
+					.posted = e->posted,
+					.held = e->held,
+					.need = e->need,
+					.limit = e->limit,
+					.credit = e->credit,
+					.at_ns = at_ns,
+					.warned_mask = e->warned_mask,
+					.action = e->action,
+					.shadow = shadow,
+					.rolling = budget_is_rolling(e->budget)};
+	(void)slice_to_cstr(slice_of(e->budget->name), ret->budget, sizeof(ret->budget));
+	(void)slice_to_cstr(slice_of(e->scope), ret->scope, sizeof(ret->scope));
+}
