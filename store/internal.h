@@ -1,8 +1,8 @@
 /* internal.h - what the files of this room share; nobody outside includes it (unit tests of the room may).
  *
- * db.c connection, schema, meta | names.c interned names and meters | seal.c rows and their hash chain |
- * batch.c batches as virtual tables | writer.c transactions and the thread | recover.c journal and counters at start |
- * rollup.c sums by time | adjust.c rows that correct rows, what the budgets are told | late.c bills that come later |
+ * db.c connection, schema, meta | names.c interned names and meters | note.c events | seal.c rows and their hash chain
+ * | batch.c batches as virtual tables | writer.c transactions and the thread | recover.c journal and counters at start
+ * | rollup.c sums by time | adjust.c rows that correct rows, what the budgets are told | late.c bills that come later |
  * operate.c, operate_limits.c, audit.c what people change | alerts.c, alerts_read.c what is told to whom | open.c
  * opening and closing | store.c calls, sync, upkeep | health.c storage state | fault.c faults for tests. */
 #ifndef STORE_INTERNAL_H
@@ -18,6 +18,7 @@
 #include "store/adjust.h"
 #include "store/late.h"
 #include "store/ledger.h"
+#include "store/note.h"
 #include "store/rollup.h"
 #include "store/store.h"
 
@@ -26,6 +27,7 @@
 #define BATCH_ROWS 1000
 #define EVENTS_PER_WORKER 256
 #define BILLS_PER_WORKER 256
+#define TELLS_PER_WORKER 256
 #define HASH_BYTES 32
 
 /* --- fault.c: only armed by tests -------------------------------------------------------------------------------- */
@@ -223,6 +225,7 @@ enum writer_stmt {
 	W_IS_NEW,
 	W_WARNED,
 	W_EVENT,
+	W_NOTE,
 	W_QUARANTINE,
 	W_NAME,
 	W_METER_DEF,
@@ -284,6 +287,12 @@ struct writer {
 	uint32_t bills[STORE_WORKERS_MAX]; /* in this batch */
 	struct late_unknown unknown[BATCH_ROWS];
 	size_t n_bills, n_unknown, n_late_keys;
+	uint32_t tells[STORE_WORKERS_MAX]; /* in this batch */
+	/* Events that are in the database or in this transaction: what is told again and again costs nothing. */
+#define NOTED_SIZE 512
+	struct note_id {
+		int64_t number, since_s, part, state;
+	} noted[NOTED_SIZE];
 };
 int writer_init(struct writer *) NONNULL(1) MUST_USE; /* db is open */
 void writer_done(struct writer *) NONNULL(1);
@@ -303,6 +312,20 @@ int writer_commit(struct writer *) NONNULL(1) MUST_USE;
 /* All that is waiting, in as many transactions as it takes. BUR_OK or the failure, which health has noted. */
 int writer_drain(struct store *) NONNULL(1) MUST_USE;
 int writer_execute(struct store *, int (*fn)(sqlite3 *, void *), void *arg) NONNULL(1, 2) MUST_USE;
+
+/* --- note.c ------------------------------------------------------------------------------------------------------- */
+/* What a worker told; the note's texts stand here. */
+struct tell {
+	struct note note;
+	char kind[48], object[300], payload[TELL_PAYLOAD_MAX];
+};
+/* Writes it inside the transaction under way, once. SQLite's code. */
+int note_put(struct writer *, const struct note *) NONNULL(1, 2) MUST_USE;
+/* The commit failed: what was written in it may be missing. */
+void note_unknown(struct writer *) NONNULL(1);
+bool note_gather(struct store *) NONNULL(1); /* is there anything from workers? */
+int note_tells(struct store *) NONNULL(1) MUST_USE;
+void note_committed(struct store *) NONNULL(1);
 
 /* --- adjust.c ----------------------------------------------------------------------------------------------------- */
 /* A correction on its way into the ledger. Kind LEDGER_SPEND: a row of its own that only borrows names and counters. */
@@ -371,7 +394,7 @@ struct health {
 	_Atomic int state;             /* enum store_state */
 	_Atomic int64_t busy_since_ns; /* monotonic: the writer has had the oldest batch since then; 0 = none */
 	_Atomic int64_t free_bytes;
-	_Atomic uint64_t rows, commits, commit_errors;
+	_Atomic uint64_t rows, commits, commit_errors, untold;
 	_Atomic bool damaged;
 	bool failing, disk_low; /* under lock */
 	bool disk_warned;       /* control thread */
@@ -401,8 +424,8 @@ struct worker {
 	uint32_t *free;    /* stack; worker only */
 	uint32_t n_free;
 	uint64_t counter, random;
-	/* u32 slot to the writer; u32 slot from it; struct threshold_event; struct late_item */
-	struct ring settled, back, events, bills;
+	/* u32 slot to the writer; u32 slot from it; struct threshold_event; struct late_item; struct tell */
+	struct ring settled, back, events, bills, tells;
 	_Atomic uint64_t begun, voided; /* worker writes */
 	_Atomic int64_t settled_nanousd;
 	CACHE_ALIGNED _Atomic uint64_t released; /* writer writes */

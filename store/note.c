@@ -25,27 +25,34 @@ static int64_t object_number(const char *kind, struct slice object)
 	return v;
 }
 
+/* --- writing ------------------------------------------------------------------------------------------------------ */
+
+static int insert(sqlite3_stmt *st, const struct note *n, int64_t number)
+{
+	int rc;
+
+	(void)sqlite3_bind_int64(st, 1, n->at_ns);
+	(void)sqlite3_bind_text(st, 2, n->kind, -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(st, 3, number);
+	(void)sqlite3_bind_int64(st, 4, n->since_s);
+	(void)sqlite3_bind_int64(st, 5, n->part);
+	(void)sqlite3_bind_int(st, 6, (int)n->state);
+	db_bind_slice(st, 7, n->payload);
+	rc = db_run(st);
+	(void)sqlite3_clear_bindings(st);
+	return rc;
+}
+
+struct note_job {
+	struct writer *w;
+	const struct note *note;
+};
+
 static int put(sqlite3 *db, void *arg)
 {
-	const struct note *n = arg;
-	sqlite3_stmt *st = NULL;
-	int rc =
-	    db_prepare(db,
-		       "INSERT INTO event(ts,kind,uid,win_start,at_ppm,action,payload) VALUES(?1,?2,?3,?4,?5,?6,?7)"
-		       " ON CONFLICT DO NOTHING",
-		       &st);
+	const struct note_job *j = arg;
+	int rc = insert(j->w->st[W_NOTE], j->note, object_number(j->note->kind, j->note->object));
 
-	if (rc == SQLITE_OK) {
-		(void)sqlite3_bind_int64(st, 1, n->at_ns);
-		(void)sqlite3_bind_text(st, 2, n->kind, -1, SQLITE_STATIC);
-		(void)sqlite3_bind_int64(st, 3, object_number(n->kind, n->object));
-		(void)sqlite3_bind_int64(st, 4, n->since_s);
-		(void)sqlite3_bind_int64(st, 5, n->part);
-		(void)sqlite3_bind_int(st, 6, (int)n->state);
-		(void)sqlite3_bind_text64(st, 7, n->payload.p, n->payload.n, SQLITE_STATIC, SQLITE_UTF8);
-		rc = db_run(st);
-	}
-	(void)sqlite3_finalize(st);
 	if (rc != SQLITE_OK)
 		return db_err(rc);
 	return sqlite3_changes(db) == 1 ? BUR_OK : BUR_ALREADY;
@@ -53,11 +60,95 @@ static int put(sqlite3 *db, void *arg)
 
 int store_note(struct store *s, const struct note *n)
 {
-	struct note copy = *n;
+	struct note_job job = {.w = &s->writer, .note = n};
 
 	if (n->payload.n > NOTE_PAYLOAD_MAX)
 		return BUR_TOOBIG;
-	return store_execute(s, put, &copy);
+	return store_execute(s, put, &job);
+}
+
+int note_put(struct writer *w, const struct note *n)
+{
+	const struct note_id id = {.number = object_number(n->kind, n->object),
+				   .since_s = n->since_s,
+				   .part = n->part,
+				   .state = (int64_t)n->state};
+	uint64_t h = ((uint64_t)id.number ^ (uint64_t)id.since_s * UINT64_C(0x9e3779b97f4a7c15)) +
+		     (uint64_t)id.part * UINT64_C(0xff51afd7ed558ccd) + (uint64_t)id.state;
+	struct note_id *seen = &w->noted[(h ^ h >> 32) % NOTED_SIZE];
+	int rc;
+
+	if (memcmp(seen, &id, sizeof id) == 0)
+		return SQLITE_OK;
+	rc = insert(w->st[W_NOTE], n, id.number);
+	if (rc == SQLITE_OK)
+		*seen = id;
+	return rc;
+}
+
+void note_unknown(struct writer *w)
+{
+	memset(w->noted, 0, sizeof w->noted);
+}
+
+/* --- from workers ------------------------------------------------------------------------------------------------- */
+
+int store_tell(struct store *s, uint32_t worker, const struct note *n)
+{
+	struct tell *t;
+	size_t kind_n = strlen(n->kind);
+
+	CHECK(s->magic == STORE_MAGIC && worker < s->cfg.workers);
+	if (kind_n >= sizeof t->kind || n->object.n > sizeof t->object || n->payload.n > sizeof t->payload)
+		return BUR_TOOBIG;
+	t = ring_claim(&s->workers[worker].tells);
+	if (!t) {
+		(void)atomic_fetch_add_explicit(&s->health.untold, 1, memory_order_relaxed);
+		return BUR_FULL;
+	}
+	t->note = *n;
+	memcpy(t->kind, n->kind, kind_n + 1);
+	if (n->object.n > 0)
+		memcpy(t->object, n->object.p, n->object.n);
+	if (n->payload.n > 0)
+		memcpy(t->payload, n->payload.p, n->payload.n);
+	t->note.kind = t->kind; /* a record stays where it is until it is released */
+	t->note.object.p = t->object;
+	t->note.payload.p = t->payload;
+	ring_publish(&s->workers[worker].tells);
+	return BUR_OK;
+}
+
+bool note_gather(struct store *s)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < s->cfg.workers; i++) {
+		s->writer.tells[i] = (uint32_t)ring_len(&s->workers[i].tells);
+		any = any || s->writer.tells[i] > 0;
+	}
+	return any;
+}
+
+int note_tells(struct store *s)
+{
+	int rc = SQLITE_OK;
+
+	for (uint32_t i = 0; i < s->cfg.workers; i++) {
+		for (uint32_t k = 0; k < s->writer.tells[i] && rc == SQLITE_OK; k++) {
+			const struct tell *t = ring_peek(&s->workers[i].tells, k);
+
+			CHECK(t);
+			rc = note_put(&s->writer, &t->note);
+		}
+	}
+	return rc;
+}
+
+void note_committed(struct store *s)
+{
+	for (uint32_t i = 0; i < s->cfg.workers; i++)
+		ring_release(&s->workers[i].tells, s->writer.tells[i]);
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */

@@ -357,7 +357,8 @@ static int worker_init(struct worker *w, uint32_t first, uint32_t n)
 	w->n_free = n;
 	if (ring_init(&w->settled, sizeof(uint32_t), n) < 0 || ring_init(&w->back, sizeof(uint32_t), n) < 0)
 		return BUR_NOMEM;
-	if (ring_init(&w->bills, sizeof(struct late_item), BILLS_PER_WORKER) < 0)
+	if (ring_init(&w->bills, sizeof(struct late_item), BILLS_PER_WORKER) < 0 ||
+	    ring_init(&w->tells, sizeof(struct tell), TELLS_PER_WORKER) < 0)
 		return BUR_NOMEM;
 	return ring_init(&w->events, sizeof(struct threshold_event), EVENTS_PER_WORKER);
 }
@@ -389,6 +390,7 @@ static void worker_done(struct worker *w)
 	ring_done(&w->back);
 	ring_done(&w->events);
 	ring_done(&w->bills);
+	ring_done(&w->tells);
 }
 
 static void store_free(struct store *s)

@@ -189,6 +189,7 @@ void store_health(struct store *s, struct store_health *ret)
 	    .rows_written = atomic_load(&s->health.rows),
 	    .commits = atomic_load(&s->health.commits),
 	    .commit_errors = atomic_load(&s->health.commit_errors),
+	    .untold = atomic_load(&s->health.untold),
 	    .free_bytes = atomic_load(&s->health.free_bytes),
 	};
 	(void)pthread_mutex_lock(&s->health.lock);

@@ -130,6 +130,7 @@ struct store_health {
 	uint32_t slots, slots_used;
 	int64_t unpersisted_nanousd, oldest_unwritten_ns;
 	uint64_t rows_written, commits, commit_errors;
+	uint64_t untold; /* events of workers that had no room (store_tell) */
 	int64_t free_bytes;
 };
 void store_health(struct store *, struct store_health *ret) NONNULL(1, 2); /* any thread */

@@ -47,6 +47,8 @@ static const char *const texts[W_COUNT] = {
 		    " ORDER BY id LIMIT ?2)",
     [W_LATE_OLD] = "DELETE FROM late WHERE id IN (SELECT id FROM (SELECT id,ts FROM late ORDER BY id LIMIT ?2)"
 		   " WHERE ts<?1)",
+    [W_NOTE] = "INSERT INTO event(ts,kind,uid,win_start,at_ppm,action,payload) VALUES(?1,?2,?3,?4,?5,?6,?7)"
+	       " ON CONFLICT DO NOTHING",
 };
 
 int writer_init(struct writer *w)
@@ -295,6 +297,7 @@ static bool gather(struct store *s)
 	w->n_items = 0;
 	memset(w->taken, 0, sizeof w->taken);
 	any = late_gather(s) || any;
+	any = note_gather(s) || any;
 	gather_events(s); /* first: the row that crossed a threshold is then in this batch or before it */
 	for (uint32_t k = 0; k < s->cfg.workers; k++) {
 		uint32_t i = (w->turn + k) % s->cfg.workers;
@@ -470,6 +473,8 @@ static int write_batch(struct store *s)
 	if (rc == SQLITE_OK)
 		rc = add_events(s);
 	if (rc == SQLITE_OK)
+		rc = note_tells(s);
+	if (rc == SQLITE_OK)
 		rc = seal_end(&w->seal, now_ns);
 	if (rc == SQLITE_OK)
 		rc = writer_commit(w);
@@ -481,6 +486,7 @@ static void batch_done(struct store *s)
 {
 	struct writer *w = &s->writer;
 
+	note_committed(s);
 	/* First: a worker that has its slot back may settle it again, and there is one place per slot. */
 	for (uint32_t i = 0; i < s->cfg.workers; i++) {
 		ring_release(&s->workers[i].settled, w->taken[i]);
@@ -518,6 +524,7 @@ static int batch(struct store *s, size_t *ret_n)
 		(void)snprintf(cause, sizeof cause, "%s", sqlite3_errstr(rc));
 		db_rollback(w->db);
 		seal_unknown(&w->seal);
+		note_unknown(w);
 		posts_failed(w);
 		w->retrying = true;
 		health_failed(s, rc, cause);
@@ -579,6 +586,7 @@ static int run_in_transaction(struct store *s, int (*fn)(sqlite3 *, void *), voi
 		health_damaged(s, sqlite3_errstr(rc));
 	db_rollback(w->db);
 	seal_unknown(&w->seal);
+	note_unknown(w);
 	posts_failed(w);
 	return rc != SQLITE_OK ? BUR_IO : r;
 }
