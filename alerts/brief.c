@@ -69,6 +69,14 @@ static void add_field(struct making *m, const char *label, const char *value)
 		m->b->n_fields++;
 }
 
+/* As it is shown: 40.12 spent of 50.00 leave 9.88, whatever stands behind the cents. */
+static int64_t shown(const struct figures *f, int64_t value)
+{
+	int64_t cent = NANOUSD_PER_USD / 100;
+
+	return strcmp(f->unit, "USD") == 0 && (value >= cent || value <= -cent) ? value - value % cent : value;
+}
+
 static void add_rest(struct making *m)
 {
 	const struct figures *f = &m->figures;
@@ -77,11 +85,11 @@ static void add_rest(struct making *m)
 
 	if (f->held > 0)
 		add_field(m, "Held by running calls", words_amount(f->held, f->unit, text));
-	if (amount_sub(f->limit, f->spent, &left) < 0 || left == 0)
+	if (amount_sub(f->limit, shown(f, f->spent), &left) < 0 || left == 0)
 		return;
 	if (left < 0 && left > INT64_MIN)
 		add_field(m, "Over by", words_amount(-left, f->unit, text));
-	else if (amount_sub(left, f->held > 0 ? f->held : 0, &left) == BUR_OK && left > 0)
+	else if (amount_sub(left, f->held > 0 ? shown(f, f->held) : 0, &left) == BUR_OK && left > 0)
 		add_field(m, "Left", words_amount(left, f->unit, text));
 }
 
@@ -91,7 +99,7 @@ static void add_rate(struct making *m)
 	struct text t = {.n = 0};
 	char text[WORDS_MAX];
 
-	if (f->rate <= 0)
+	if (f->rate <= 0 || m->b->op == SAY_RESOLVE)
 		return;
 	text_add(&t, "%s an hour", words_amount(f->rate, f->unit, text));
 	add_field(m, "Rate", t.mem);
@@ -185,7 +193,10 @@ static const struct {
     {"n", "Hours it was compared with", DETAIL_PLAIN},
     {"z", "Spreads above usual", DETAIL_PLAIN},
     {"ewma", "More than usual, a day", DETAIL_USD},
+    {"actor", "By", DETAIL_PLAIN},
     {"message", NULL, DETAIL_SKIP},
+    {"value", NULL, DETAIL_SKIP}, /* the sentence says them in words */
+    {"threshold", NULL, DETAIL_SKIP},
     {"scope", NULL, DETAIL_SKIP},
     {"name", NULL, DETAIL_SKIP},
     {"kind", NULL, DETAIL_SKIP},
@@ -307,27 +318,36 @@ static void add_line(struct making *m, const char *text)
 		m->b->line[m->b->n_lines++] = kept;
 }
 
+/* "12.34 USD", or a figure that still needs its form and unit. */
+static void add_money(const json_t *one, const char *name, const char *before, struct text *t)
+{
+	char text[WORDS_NAME_MAX], figure[WORDS_MAX];
+	int64_t nanousd;
+
+	if (!*fact_words(one, name, text))
+		return;
+	if (decimal_parse(slice_of(text), 9, true, &nanousd) == BUR_OK)
+		text_add(t, "%s%s", before, words_amount(nanousd, "USD", figure));
+	else
+		text_add(t, "%s%s", before, text);
+}
+
 /* "ci-bot (user ann), gpt-5: 12.34 USD" */
 static void add_spender(struct making *m, const json_t *one)
 {
-	char key[WORDS_NAME_MAX], user[WORDS_NAME_MAX], model[WORDS_NAME_MAX], spent[WORDS_NAME_MAX],
-	    usual[WORDS_NAME_MAX];
+	char key[WORDS_NAME_MAX], user[WORDS_NAME_MAX], model[WORDS_NAME_MAX];
 	struct text t = {.n = 0};
 
 	(void)fact_words(one, "key", key);
 	(void)fact_words(one, "user", user);
 	(void)fact_words(one, "model", model);
-	(void)fact_words(one, "spent", spent);
-	(void)fact_words(one, "usual", usual);
 	text_add(&t, "%s", *key ? key : *user ? user : "no key");
 	if (*key && *user && strcmp(key, user) != 0)
 		text_add(&t, " (user %s)", user);
 	if (*model)
 		text_add(&t, ", %s", model);
-	if (*spent)
-		text_add(&t, ": %s%s", spent, strchr(spent, ' ') ? "" : " USD");
-	if (*usual)
-		text_add(&t, ", usually %s%s", usual, strchr(usual, ' ') ? "" : " USD");
+	add_money(one, "spent", ": ", &t);
+	add_money(one, "usual", ", usually ", &t);
 	add_line(m, t.mem);
 }
 
@@ -408,7 +428,7 @@ static void add_command(struct making *m)
 	enum message_op op = m->b->op;
 	char text[WORDS_MAX] = "";
 
-	if (*given) {
+	if (*given && op != SAY_RESOLVE) {
 		m->b->command = keep(m, given, BRIEF_VALUE_MAX);
 		return;
 	}
@@ -465,6 +485,39 @@ static void add_next(struct making *m)
 	const char *next = m->b->op == SAY_RESOLVE || m->b->op == SAY_TEST ? "" : fact_text(m->facts, "next");
 
 	m->b->next = keep(m, next, BRIEF_VALUE_MAX);
+}
+
+static json_t *fields_json(const struct brief *b)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < b->n_fields; i++)
+		(void)json_array_append_new(
+		    list, json_pack("{s:s,s:s}", "label", b->field[i].label, "value", b->field[i].value));
+	return list;
+}
+
+static json_t *lines_json(const struct brief *b)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < b->n_lines; i++)
+		(void)json_array_append_new(list, json_string(b->line[i]));
+	return list;
+}
+
+json_t *brief_values(const json_t *facts, const struct brief *b)
+{
+	json_t *values = json_copy((json_t *)(uintptr_t)facts);
+	json_t *said = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o}", "title", b->title, "subject", b->subject,
+				 "text", b->text, "lines_title", b->lines_title, "next", b->next, "command", b->command,
+				 "footer", b->footer, "fields", fields_json(b), "lines", lines_json(b));
+
+	if (!values || json_object_set_new(values, "brief", said) < 0) {
+		json_decref(values);
+		return NULL;
+	}
+	return values;
 }
 
 int brief_make(struct arena *arena, const json_t *facts, enum message_op op, struct brief *ret)

@@ -58,6 +58,10 @@ struct brief {
 /* BUR_OK, BUR_NOMEM (the arena is full). Everything lives in the arena. */
 int brief_make(struct arena *, const json_t *facts, enum message_op, struct brief *ret) NONNULL(1, 2, 4) MUST_USE;
 
+/* Values for users' templates: the facts, and what was made of them as the member `brief`: title, subject, text, fields
+ * [{label,value}], lines_title, lines [text], next, command, footer. The caller's to release; NULL: out of memory. */
+json_t *brief_values(const json_t *facts, const struct brief *) NONNULL(1, 2) MUST_USE;
+
 /* Helpers for channels: at most max bytes of text (its NUL aside), on a UTF-8 border, with an ellipsis where it was
  * cut; CR, LF and other control characters become spaces. In the arena; NULL: no room. */
 const char *brief_cut(struct arena *, const char *text, size_t max) NONNULL(1, 2) MUST_USE;

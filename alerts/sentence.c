@@ -1,6 +1,7 @@
 /* Titles and sentences of alerts. */
 #include "alerts/sentence.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/amount.h"
@@ -25,6 +26,11 @@ char *fact_words(const json_t *facts, const char *name, char dst[WORDS_NAME_MAX]
 {
 	(void)words_clean(slice_of(fact_text(facts, name)), dst, WORDS_NAME_MAX);
 	return dst;
+}
+
+static bool is_type(const json_t *facts, const char *type)
+{
+	return strcmp(fact_text(facts, "type"), type) == 0;
 }
 
 static int64_t in_unit(double value, const char *unit)
@@ -110,6 +116,27 @@ static const char *family_title(const json_t *facts)
 	return type ? type->title : "";
 }
 
+/* A vendor's address reads "openai at api.openai.com". */
+static char *scope_words(const json_t *scope, char dst[WORDS_NAME_MAX])
+{
+	char id[WORDS_NAME_MAX], *at;
+	size_t n = strlen(fact_words(scope, "id", id));
+
+	(void)snprintf(dst, WORDS_NAME_MAX, "%s", id);
+	if (strcmp(fact_text(scope, "kind"), "provider") != 0)
+		return dst;
+	if (slice_ends(slice_mem(id, n), SLICE(":443")))
+		id[n - 4] = '\0';
+	at = strchr(id, '@');
+	if (at && strlen(id) + 4 < WORDS_NAME_MAX) {
+		*at = '\0';
+		(void)snprintf(dst, WORDS_NAME_MAX, "%s at %s", id, at + 1);
+	} else {
+		(void)snprintf(dst, WORDS_NAME_MAX, "%s", id);
+	}
+	return dst;
+}
+
 void sentence_thing(const json_t *facts, struct text *t)
 {
 	const json_t *scope = json_object_get(facts, "scope");
@@ -118,7 +145,7 @@ void sentence_thing(const json_t *facts, struct text *t)
 	const char *general = family_title(facts);
 
 	(void)fact_words(facts, "budget_id", budget);
-	(void)fact_words(scope, "id", id);
+	(void)scope_words(scope, id);
 	if (*budget) {
 		text_add(t, "Budget %s", budget);
 		if (*word && *id && strcmp(id, budget) != 0)
@@ -136,22 +163,37 @@ void sentence_thing(const json_t *facts, struct text *t)
 
 /* --- titles ------------------------------------------------------------------------------------------------------- */
 
-/* How it stands, behind what it is about and a colon. */
+/* How it stands, behind what it is about and a colon. A type may be about different kinds of things. */
 static const struct {
-	const char *type, *state;
+	const char *type, *kind, *state;
 } states[] = {
-    {"budget.reset", "starts again"},
-    {"budget.throttled", "calls are slowed down"},
-    {"budget.degraded", "calls go to cheaper models"},
-    {"budget.clamped", "answers are shortened"},
-    {"budget.blocked", "calls are refused"},
-    {"budget.overrun", "more was spent than its limit"},
-    {"budget.burn_rate", "spent too fast"},
-    {"budget.soft", "over its limit"},
-    {"forecast.over", "will probably not last"},
-    {"spend.anomaly", "unusual spending"},
-    {"price.unknown_model", "no price is known"},
-    {"vendor.balance_low", "the account runs low"},
+    {"budget.reset", NULL, "starts again"},
+    {"budget.recovered", NULL, "below its threshold again"},
+    {"budget.throttled", NULL, "calls are slowed down"},
+    {"budget.degraded", NULL, "calls go to cheaper models"},
+    {"budget.blocked", NULL, "calls are refused"},
+    {"budget.overrun", NULL, "a bill was higher than its hold"},
+    {"budget.burn_rate", NULL, "spent too fast"},
+    {"forecast.over", NULL, "will probably not last"},
+    {"spend.anomaly", NULL, "unusual spending"},
+    {"breaker.opened", "provider", "fails, calls to it are paused"},
+    {"breaker.opened", NULL, "calls are stopped by its breaker"},
+    {"breaker.closed", "provider", "works again"},
+    {"breaker.closed", NULL, "calls go on"},
+    {"loop.quarantined", NULL, "a loop was stopped"},
+    {"loop.released", NULL, "may go on"},
+    {"stop.set", NULL, "stopped by hand"},
+    {"stop.lifted", NULL, "may go on"},
+    {"price.unknown_model", "model", "no price is known"},
+    {"vendor.balance_low", "provider", "the balance is low"},
+    {"system.degraded", "channel", "messages do not get through"},
+    {"system.degraded", "store", "needs attention"},
+    {"key.expiring", "key", "about to expire"},
+    {"cloud.source_failed", "provider", "its bill cannot be read"},
+    {"cloud.late_correction", "provider", "its bill was corrected"},
+    {"cloud.empty_answer", "provider", "its bill is empty"},
+    {"reconcile.drift", "provider", "its bill and the ledger differ"},
+    {"reconcile.unproxied", "provider", "spending that does not pass here"},
 };
 
 static void add_share(const json_t *facts, struct text *t)
@@ -161,32 +203,47 @@ static void add_share(const json_t *facts, struct text *t)
 	char share[WORDS_MAX];
 
 	figures_read(facts, &f);
+	if (f.ratio <= 0 && threshold <= 0) {
+		text_add(t, ": threshold reached");
+		return;
+	}
 	/* the threshold was crossed with what is held; the figures may be of an instant later */
 	(void)words_share(f.ratio > threshold ? f.ratio : threshold, true, share);
-	text_add(t, strcmp(share, "100 %") == 0 ? ": used up" : ": %s used", share);
+	if (strcmp(share, "100 %") == 0)
+		text_add(t, ": used up");
+	else
+		text_add(t, ": %s used", share);
+}
+
+/* Is the thing more than the type's own title? */
+static bool has_thing(const json_t *facts)
+{
+	const json_t *scope = json_object_get(facts, "scope");
+
+	return *fact_text(facts, "budget_id") || (*kind_word(fact_text(scope, "kind")) && *fact_text(scope, "id"));
 }
 
 static void add_state(const json_t *facts, struct text *t)
 {
-	const char *type = fact_text(facts, "type");
+	const char *type = fact_text(facts, "type"), *kind = fact_text(json_object_get(facts, "scope"), "kind");
 	char title[WORDS_NAME_MAX];
-	bool budget = *fact_text(facts, "budget_id") != '\0';
 
+	if (!has_thing(facts))
+		return;
 	if (strcmp(type, "budget.threshold") == 0 || strcmp(type, "budget.exceeded") == 0) {
 		add_share(facts, t);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
-		if (strcmp(type, states[i].type) == 0) {
+		if (strcmp(type, states[i].type) == 0 && (!states[i].kind || strcmp(kind, states[i].kind) == 0)) {
 			text_add(t, ": %s", states[i].state);
 			return;
 		}
 	}
-	/* other types say it in their title, which may be all there is */
 	(void)fact_words(facts, "title", title);
 	if (*title >= 'A' && *title <= 'Z' && !(title[1] >= 'A' && title[1] <= 'Z'))
 		*title = (char)(*title - 'A' + 'a');
-	if (*title && (budget || *kind_word(fact_text(json_object_get(facts, "scope"), "kind"))))
+	if (*title)
 		text_add(t, ": %s", title);
 }
 
@@ -226,6 +283,14 @@ static void begin(struct text *t)
 		text_add(t, " ");
 }
 
+/* "gpt-5 was called" begins with a name, "a call was refused" with a word. */
+static bool begins_with_name(const char *text)
+{
+	size_t word = strcspn(text, " ");
+
+	return strcspn(text, "0123456789-_.@/:") < word;
+}
+
 /* What came with the event, as a sentence. */
 static bool add_message(const json_t *facts, struct text *t)
 {
@@ -235,7 +300,10 @@ static bool add_message(const json_t *facts, struct text *t)
 	if (n == 0)
 		return false;
 	begin(t);
-	add_capital(t, message);
+	if (begins_with_name(message))
+		text_add(t, "%s", message);
+	else
+		add_capital(t, message);
 	if (!strchr(".!?", message[n - 1]))
 		text_add(t, ".");
 	return true;
@@ -273,11 +341,11 @@ static void add_used(const json_t *facts, const struct figures *f, struct text *
 	text_add(t, ".");
 }
 
-/* When the money ends, and when the window does. */
-static void add_outlook(const struct figures *f, struct text *t)
+/* When the money ends, and when the window does. Where calls are stopped, the rate of before says nothing. */
+static void add_outlook(const struct figures *f, bool stopped, struct text *t)
 {
 	char rate[WORDS_MAX], when[WORDS_MAX], end[WORDS_MAX], left[WORDS_MAX];
-	bool full = f->limited && f->spent >= f->limit;
+	bool full = stopped || (f->limited && f->spent >= f->limit);
 
 	(void)words_time(f->end_s, end);
 	(void)words_amount(f->rate, f->unit, rate);
@@ -297,11 +365,6 @@ static void add_outlook(const struct figures *f, struct text *t)
 	}
 }
 
-static bool is_type(const json_t *facts, const char *type)
-{
-	return strcmp(fact_text(facts, "type"), type) == 0;
-}
-
 static void add_now(const json_t *facts, struct text *t)
 {
 	struct figures f;
@@ -311,7 +374,7 @@ static void add_now(const json_t *facts, struct text *t)
 		(void)add_message(facts, t);
 	if (f.limited) {
 		add_used(facts, &f, t);
-		add_outlook(&f, t);
+		add_outlook(&f, is_type(facts, "budget.blocked") || is_type(facts, "breaker.opened"), t);
 	}
 }
 
