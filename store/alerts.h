@@ -70,6 +70,10 @@ struct incident_event {
 	int64_t incident, event, ts_ns;
 	int severity; /* its own */
 };
+/* The events of an incident with the severity of each, newest first, at most max; visit returns BUR_OK to go on. */
+int alerts_each_incident_event(struct sqlite3 *, int64_t incident, size_t max,
+			       int (*visit)(void *ctx, const struct event_row *, int severity), void *ctx)
+    NONNULL(1, 4) MUST_USE;
 /* The events of this incident at or after since_ns, as alerts_change.events put them down: how many there are, how many
  * have that severity, and when the first of those came (0: none). */
 int alerts_incident_events(struct sqlite3 *, int64_t incident, int64_t since_ns, int severity, int64_t *ret_n,

@@ -64,6 +64,7 @@ struct walk {
 	int (*take)(struct walk *, sqlite3_stmt *);
 	union {
 		int (*event)(void *, const struct event_row *);
+		int (*part)(void *, const struct event_row *, int);
 		int (*incident)(void *, const struct incident *);
 		int (*outbox)(void *, const struct outbox_row *);
 		int (*delivery)(void *, const struct delivery_try *);
@@ -113,16 +114,21 @@ static int one_number(sqlite3 *db, const struct query *q, int64_t *ret)
 
 /* --- events ------------------------------------------------------------------------------------------------------- */
 
+static struct event_row event_of(sqlite3_stmt *st)
+{
+	return (struct event_row){.id = sqlite3_column_int64(st, 0),
+				  .ts_ns = sqlite3_column_int64(st, 1),
+				  .uid = sqlite3_column_int64(st, 2),
+				  .since = sqlite3_column_int64(st, 3),
+				  .part = sqlite3_column_int64(st, 4),
+				  .action = sqlite3_column_int(st, 5),
+				  .kind = db_slice(st, 6),
+				  .payload = db_slice(st, 7)};
+}
+
 static int take_event(struct walk *w, sqlite3_stmt *st)
 {
-	const struct event_row row = {.id = sqlite3_column_int64(st, 0),
-				      .ts_ns = sqlite3_column_int64(st, 1),
-				      .uid = sqlite3_column_int64(st, 2),
-				      .since = sqlite3_column_int64(st, 3),
-				      .part = sqlite3_column_int64(st, 4),
-				      .action = sqlite3_column_int(st, 5),
-				      .kind = db_slice(st, 6),
-				      .payload = db_slice(st, 7)};
+	const struct event_row row = event_of(st);
 
 	return w->visit.event(w->ctx, &row);
 }
@@ -219,6 +225,27 @@ int alerts_each_incident(struct sqlite3 *db, const struct incident_filter *f,
 	if (f->ends_before_ns > 0)
 		add_number(&q, " AND ends>0 AND ends<=?", f->ends_before_ns);
 	add_number(&q, " ORDER BY id DESC LIMIT ?", (int64_t)f->limit);
+	return each_of(db, &q, &w);
+}
+
+static int take_part(struct walk *w, sqlite3_stmt *st)
+{
+	const struct event_row row = event_of(st);
+
+	return w->visit.part(w->ctx, &row, sqlite3_column_int(st, 8));
+}
+
+int alerts_each_incident_event(struct sqlite3 *db, int64_t incident, size_t max,
+			       int (*visit)(void *ctx, const struct event_row *, int severity), void *ctx)
+{
+	struct walk w = {.take = take_part, .visit.part = visit, .ctx = ctx};
+	struct query q = {.n = 0};
+
+	add_number(&q,
+		   "SELECT e.id,e.ts,e.uid,e.win_start,e.at_ppm,e.action,e.kind,e.payload,i.severity"
+		   " FROM incident_event i JOIN event e ON e.id=i.event WHERE i.incident=?",
+		   incident);
+	add_number(&q, " ORDER BY e.id DESC LIMIT ?", max < INT64_MAX ? (int64_t)max : INT64_MAX);
 	return each_of(db, &q, &w);
 }
 
