@@ -23,6 +23,9 @@ int link_query(const unsigned char secret[LINK_SECRET_BYTES], int64_t incident, 
  * was, but is too old (incident and action are told). */
 int link_check(const unsigned char secret[LINK_SECRET_BYTES], struct slice query, int64_t now_s, int64_t *ret_incident,
 	       enum link_action *ret_action, int64_t *ret_expires_s) NONNULL(1, 4, 5, 6) MUST_USE;
+/* A link for a page that a link has opened: good for an hour. BUR_DENIED: there is no secret. */
+int alerts_link_query(struct alerts *, int64_t incident, enum link_action, char dst[LINK_QUERY_MAX])
+    NONNULL(1, 4) MUST_USE;
 /* Appends "https://bursar.example/alerts/act?i=..." ; nothing when the configuration has no public_url. BUR_OK,
  * BUR_TOOBIG, BUR_NOMEM, BUR_CRYPTO. */
 int link_url(struct buf *out, const struct alerts_config *, const unsigned char *secret, int64_t incident,
