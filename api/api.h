@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
+struct alerts;
 struct api;
 struct budget_set;
 struct engine;
@@ -56,6 +57,7 @@ struct api_deps {
 		      const char **ret_field, char *reterr, size_t reterr_size);
 	void *guards_ctx;
 	struct guard *guard;
+	struct alerts *alerts;    /* who is told: see view_alerts.c; NULL: not here */
 	struct slice ca_pem;      /* empty: there is no certificate authority */
 	const char *const *hosts; /* names we answer to, beside loopback ones: against DNS rebinding */
 	size_t n_hosts;
