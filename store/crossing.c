@@ -19,7 +19,7 @@ static int tell_all(sqlite3 *db, void *arg)
 
 	(void)db;
 	for (size_t i = 0; i < job->n && rc == SQLITE_OK; i++)
-		rc = writer_event(job->writer, &job->at[i]);
+		rc = event_of_step(job->writer, &job->at[i]);
 	return db_err(rc);
 }
 

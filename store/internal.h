@@ -1,10 +1,11 @@
 /* internal.h - what the files of this room share; nobody outside includes it (unit tests of the room may).
  *
- * db.c connection, schema, meta | names.c interned names and meters | note.c events | seal.c rows and their hash chain
- * | batch.c batches as virtual tables | writer.c transactions and the thread | recover.c journal and counters at start
- * | rollup.c sums by time | adjust.c rows that correct rows, what the budgets are told | late.c bills that come later |
- * operate.c, operate_limits.c, audit.c what people change | alerts.c, alerts_read.c what is told to whom | open.c
- * opening and closing | store.c calls, sync, upkeep | health.c storage state | fault.c faults for tests. */
+ * db.c connection, schema, meta | names.c interned names and meters | note.c, event.c events | seal.c rows and their
+ * hash chain | batch.c batches as virtual tables | writer.c transactions and the thread | recover.c journal and
+ * counters at start | rollup.c sums by time | adjust.c rows that correct rows, what the budgets are told | late.c bills
+ * that come later | operate.c, operate_limits.c, audit.c what people change | alerts.c, alerts_read.c what is told to
+ * whom | open.c opening and closing | store.c calls, sync, upkeep | health.c storage state | fault.c faults for tests.
+ */
 #ifndef STORE_INTERNAL_H
 #define STORE_INTERNAL_H
 
@@ -229,6 +230,8 @@ enum writer_stmt {
 	W_QUARANTINE,
 	W_NAME,
 	W_METER_DEF,
+	W_NAME_OF,
+	W_BUDGET_OF,
 	W_UID,
 	W_ROW_OF,
 	W_POSTINGS_OF,
@@ -305,8 +308,6 @@ void writer_row(struct writer *, const struct journal_entry *, int64_t settled_n
 /* Rows, postings, counters, and the rows' part of the seal. The rows stay readable, with `fresh` set where they were
  * not in the ledger before, until the caller sets n_rows to 0. SQLite's code. */
 int writer_flush(struct writer *) NONNULL(1) MUST_USE;
-/* In a transaction: the event and the counter's mask. SQLite's code. */
-int writer_event(struct writer *, const struct threshold_event *) NONNULL(1, 2) MUST_USE;
 int writer_quarantine(struct writer *, uint32_t slot, const void *raw, int64_t now_ns) NONNULL(1, 3) MUST_USE;
 int writer_commit(struct writer *) NONNULL(1) MUST_USE;
 /* All that is waiting, in as many transactions as it takes. BUR_OK or the failure, which health has noted. */
@@ -326,6 +327,20 @@ void note_unknown(struct writer *) NONNULL(1);
 bool note_gather(struct store *) NONNULL(1); /* is there anything from workers? */
 int note_tells(struct store *) NONNULL(1) MUST_USE;
 void note_committed(struct store *) NONNULL(1);
+
+/* --- event.c: what the store itself tells, in the transaction of what it is about -------------------------------- */
+struct own_event {
+	const char *kind, *object, *message; /* at most 500 bytes each */
+	const char *severity, *details;      /* details: members of JSON; NULL: none */
+	int64_t since_s, part, at_ns, ends_s;
+	enum note_state state;
+};
+int event_put(struct writer *, const struct own_event *) NONNULL(1, 2) MUST_USE; /* SQLite's code */
+/* A step of a budget, and the counter's mask. SQLite's code. */
+int event_of_step(struct writer *, const struct threshold_event *) NONNULL(1, 2) MUST_USE;
+#define EVENT_FLAGS (ROW_OVERRUN | ROW_NO_PRICE)
+/* Of a row with one of EVENT_FLAGS that was just written. SQLite's code. */
+int event_of_row(struct writer *, const struct row *) NONNULL(1, 2) MUST_USE;
 
 /* --- adjust.c ----------------------------------------------------------------------------------------------------- */
 /* A correction on its way into the ledger. Kind LEDGER_SPEND: a row of its own that only borrows names and counters. */

@@ -111,8 +111,9 @@ struct threshold_event {
 	int64_t win_start, win_end, at_ppm, posted, held, need, limit, credit, at_ns;
 	uint32_t warned_mask;
 	int action;
-	bool shadow;  /* nothing comes of it: told as information */
-	bool rolling; /* its window has neither beginning nor end for people */
+	const char *mode;     /* "hard", "soft", "shadow" */
+	const char *severity; /* when it is another than the kind's, else NULL */
+	bool endless;         /* its window slides or never ends: none is told */
 	char budget[64], scope[256];
 };
 int store_event(struct store *, uint32_t worker, const struct threshold_event *) NONNULL(1, 3) MUST_USE;

@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "store/fault.h"
 
@@ -33,6 +32,8 @@ static const char *const texts[W_COUNT] = {
     [W_QUARANTINE] = "INSERT INTO journal_quarantine(ts,slot,raw) VALUES(?1,?2,?3)",
     [W_NAME] = "INSERT INTO name(id,kind,text) VALUES(?1,?2,?3) ON CONFLICT(id) DO NOTHING",
     [W_METER_DEF] = "INSERT INTO meter_def(uid,budget,scope,unit) VALUES(?1,?2,?3,?4) ON CONFLICT(uid) DO NOTHING",
+    [W_NAME_OF] = "SELECT text FROM name WHERE id=?1",
+    [W_BUDGET_OF] = "SELECT budget FROM meter_def WHERE uid=?1",
     [W_UID] = "SELECT 1 FROM ledger WHERE uid=?1",
     [W_ROW_OF] = ROW_SELECT "WHERE uid=?1",
     [W_POSTINGS_OF] = "SELECT meter_uid,win_start,coalesce(unit,0) FROM posting LEFT JOIN meter_def ON uid=meter_uid"
@@ -264,8 +265,11 @@ int writer_flush(struct writer *w)
 	if (rc == SQLITE_OK)
 		rc = db_run(w->st[W_SUMS]);
 	kill_point();
-	for (size_t i = 0; i < w->n_rows && rc == SQLITE_OK; i++)
+	for (size_t i = 0; i < w->n_rows && rc == SQLITE_OK; i++) {
 		rc = late_note(w, &w->rows[i]);
+		if (UNLIKELY(w->rows[i].v[R_FLAGS] & EVENT_FLAGS) && rc == SQLITE_OK)
+			rc = event_of_row(w, &w->rows[i]);
+	}
 	return rc;
 }
 
@@ -372,50 +376,6 @@ static void report_known(const struct writer *w)
 			w->n_known);
 }
 
-static int event_payload(const struct threshold_event *e, char *dst, size_t size)
-{
-	char budget[6 * sizeof e->budget], scope[6 * sizeof e->scope];
-
-	(void)json_escape(slice_mem(e->budget, strnlen(e->budget, sizeof e->budget)), budget, sizeof budget);
-	(void)json_escape(slice_mem(e->scope, strnlen(e->scope, sizeof e->scope)), scope, sizeof scope);
-	return snprintf(
-	    dst, size,
-	    "{\"budget\":\"%s\",\"scope\":\"%s\",\"action\":\"%s\",\"at_ppm\":%lld,\"posted\":%lld,"
-	    "\"held\":%lld,\"need\":%lld,\"limit\":%lld,\"credit\":%lld,\"win_start\":%lld,\"win_end\":%lld,"
-	    "\"at_ns\":%lld%s}",
-	    budget, scope, e->word, (long long)e->at_ppm, (long long)e->posted, (long long)e->held, (long long)e->need,
-	    (long long)e->limit, (long long)e->credit, (long long)(e->rolling ? 0 : e->win_start),
-	    (long long)(e->rolling ? 0 : e->win_end), (long long)e->at_ns,
-	    e->shadow ? ",\"shadow\":true,\"severity\":\"info\"" : "");
-}
-
-int writer_event(struct writer *w, const struct threshold_event *e)
-{
-	sqlite3_stmt *m = w->st[W_WARNED], *o = w->st[W_EVENT];
-	char payload[3072];
-	int rc, n = event_payload(e, payload, sizeof payload);
-
-	CHECK(n > 0 && (size_t)n < sizeof payload);
-	(void)sqlite3_bind_int64(m, 1, (int64_t)e->uid);
-	(void)sqlite3_bind_int64(m, 2, e->win_start);
-	(void)sqlite3_bind_int64(m, 3, e->win_end);
-	(void)sqlite3_bind_int64(m, 4, e->limit);
-	(void)sqlite3_bind_int64(m, 5, e->warned_mask);
-	rc = db_run(m);
-	if (rc != SQLITE_OK)
-		return rc;
-	(void)sqlite3_bind_int64(o, 1, e->at_ns);
-	(void)sqlite3_bind_text(o, 2, e->kind, -1, SQLITE_STATIC);
-	(void)sqlite3_bind_int64(o, 3, (int64_t)e->uid);
-	(void)sqlite3_bind_int64(o, 4, e->win_start);
-	(void)sqlite3_bind_int64(o, 5, e->at_ppm);
-	(void)sqlite3_bind_int(o, 6, e->action);
-	(void)sqlite3_bind_text(o, 7, payload, n, SQLITE_STATIC);
-	rc = db_run(o);
-	(void)sqlite3_clear_bindings(o);
-	return rc;
-}
-
 static int add_events(struct store *s)
 {
 	int rc = SQLITE_OK;
@@ -425,7 +385,7 @@ static int add_events(struct store *s)
 			const struct threshold_event *e = ring_peek(&s->workers[i].events, k);
 
 			CHECK(e);
-			rc = writer_event(&s->writer, e);
+			rc = event_of_step(&s->writer, e);
 		}
 	}
 	return rc;
