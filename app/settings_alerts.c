@@ -7,10 +7,6 @@
 #include "app/settings_file.h"
 #include "base/error.h"
 
-#pragma weak logline_ops
-#pragma weak webhook_ops
-#pragma weak alertmanager_ops
-
 #define ROWS(a) .rows = (a), .n_rows = ARRAY_LEN(a)
 #define AT(type_, field) .offset = offsetof(struct type_, field)
 #define S_NS INT64_C(1000000000)

@@ -1,0 +1,26 @@
+/* payload.h - what the channels to machines share: facts that fit, what they are about in one word, and signing in.
+ * Pure; any thread. */
+#ifndef ALERTS_PAYLOAD_H
+#define ALERTS_PAYLOAD_H
+
+#include "alerts/channel.h"
+
+/* The facts with `state` as this message says, as compact JSON at most max_bytes long: long texts are cut, then the
+ * least important members go; `truncated` tells of it. A new reference; NULL: no memory. */
+json_t *payload_facts(const struct message *, size_t max_bytes) NONNULL(1) MUST_USE;
+size_t payload_bytes(const json_t *) NONNULL(1); /* of its compact form */
+
+/* "key:ci-bot", "global", "budget:search-daily": at most max bytes on one line. In the arena; NULL: no room. */
+const char *payload_subject(struct arena *, const json_t *facts, size_t max) NONNULL(1, 2) MUST_USE;
+/* `Authorization` of a token, or of a name and password; nothing when all are NULL. BUR_OK, BUR_INVALID, BUR_FULL,
+ * BUR_NOMEM. */
+int payload_sign_in(struct request *, const char *bearer, const char *user, const char *password) NONNULL(1) MUST_USE;
+
+/* RFC 3339 in UTC with milliseconds; "0001-01-01T00:00:00Z" of 0. */
+#define PAYLOAD_TIME_MAX 32
+char *payload_time(int64_t unix_ns, char dst[PAYLOAD_TIME_MAX]) NONNULL(2);
+/* A member that is such a time, or the event's own time when it has none. */
+int64_t payload_time_ns(const struct message *, const char *member) NONNULL(1, 2);
+bool payload_is_over(const struct message *) NONNULL(1); /* it tells of the end */
+
+#endif
