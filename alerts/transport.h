@@ -3,8 +3,9 @@
  * Only https and smtp(s); http where the channel allows it. The address that is really connected is judged
  * (net/addr.h): private, loopback, link-local and reserved ones only where the channel allows them, so neither a
  * redirect (none is followed) nor a name that resolves differently twice leads inside. At most 5 s to connect, 15 s in
- * all; of an answer ANSWER_BODY_MAX bytes are read. Proxy variables of the environment are not obeyed. Control thread.
- */
+ * all (a mail 30 s); of an answer ANSWER_BODY_MAX bytes are read. Proxy variables of the environment are not obeyed.
+ * Mails have a thread each, because libcurl waits for the end of a mail and for the farewell without giving the loop
+ * back. Control thread. */
 #ifndef ALERTS_TRANSPORT_H
 #define ALERTS_TRANSPORT_H
 
@@ -23,6 +24,9 @@ int transport_send(struct transport *, const struct channel *, const struct requ
 		   void (*done)(void *ctx, const struct answer *), void *ctx) NONNULL(1, 2, 3, 4) MUST_USE;
 size_t transport_active(const struct transport *) NONNULL(1);
 
+/* Takes what is secret in the request (its path and query, credentials, the values of headers) out of a text that the
+ * peer or the channel wrote: "***" stands there then. */
+void transport_hide(const struct channel *, const struct request *, char *text) NONNULL(1, 2, 3);
 /* "https://hooks.slack.com/..." : scheme and host, what follows may be a secret. */
 char *transport_redact(const char *url, char *dst, size_t size) NONNULL(1, 2);
 
