@@ -110,8 +110,8 @@ struct plain {
 	bool no_memory;
 };
 
-/* A line "label: text", escaped; left out when the text is empty or there is no room. */
-static void add_line(struct plain *p, const char *label, const char *text, size_t max)
+/* A line "label: text", escaped, the mark being ": "; left out when the text is empty or there is no room. */
+static void add_marked(struct plain *p, const char *label, const char *mark, const char *text, size_t max)
 {
 	const char *safe = compose_text(p->arena, p->how, text, max);
 	struct slice line = SLICE_NONE;
@@ -119,10 +119,14 @@ static void add_line(struct plain *p, const char *label, const char *text, size_
 	if (safe && safe[0] == '\0')
 		return;
 	if (safe)
-		line = arena_printf(p->arena, "%s%s%s%s", buf_len(&p->out) > 0 ? "\n" : "", label, label[0] ? ": " : "",
-				    safe);
+		line = arena_printf(p->arena, "%s%s%s%s", buf_len(&p->out) > 0 ? "\n" : "", label, mark, safe);
 	if (!line.p || buf_append_slice(&p->out, line) == BUR_NOMEM)
 		p->no_memory = true;
+}
+
+static void add_line(struct plain *p, const char *label, const char *text, size_t max)
+{
+	add_marked(p, label, label[0] ? ": " : "", text, max);
 }
 
 /* A URL as it is: but for Slack, which wants & escaped, nothing in it means anything (compose_url_ok). */
@@ -143,7 +147,7 @@ const char *compose_plain(struct arena *arena, enum escape how, const struct mes
 	const char *made = NULL;
 
 	buf_init(&p.out, max);
-	add_line(&p, compose_sign(m), b->title, 400);
+	add_marked(&p, compose_sign(m), " ", b->title, 400);
 	add_line(&p, "", b->text, 1000);
 	for (size_t i = 0; i < b->n_actions; i++)
 		add_link(&p, &b->action[i]);

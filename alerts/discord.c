@@ -22,7 +22,7 @@
 #define WAIT_MAX_S 86400
 
 #define UNKNOWN_MESSAGE "10008"
-#define NEW_WEBHOOK "make a new one (channel settings, Integrations, Webhooks) and set its URL"
+#define NEW_WEBHOOK "make a new one (channel settings, Integrations, Webhooks) and set its URL as discord.url"
 
 static size_t least(size_t a, size_t b)
 {

@@ -188,10 +188,11 @@ static void judge(const struct channel *c, const struct message *m, const struct
 		break;
 	case 401:
 	case 403:
-		compose_verdict(v, OUTCOME_CHANNEL,
-				"Opsgenie does not accept the key (%d): set the key of an API integration that may "
-				"create alerts, and mind the region (EU: https://api.eu.opsgenie.com)",
-				a->code);
+		compose_verdict(
+		    v, OUTCOME_CHANNEL,
+		    "Opsgenie does not accept the key (%d): set as opsgenie.key the one of an API integration that may "
+		    "create alerts, and mind opsgenie.url (EU: https://api.eu.opsgenie.com)",
+		    a->code);
 		break;
 	case 400:
 	case 422:

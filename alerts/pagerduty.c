@@ -180,7 +180,8 @@ static void judge_invalid(const struct answer *a, struct verdict *v)
 	(void)compose_words(&shown, words);
 	if (strstr(words, "routing_key") || strstr(words, "outing key"))
 		compose_verdict(v, OUTCOME_DEAD,
-				"PagerDuty knows no such integration key: set the one of an \"Events API v2\" "
+				"PagerDuty knows no such integration key: set as pagerduty.routing_key the one of an "
+				"\"Events API v2\" "
 				"integration (%s)",
 				words);
 	else

@@ -4,7 +4,7 @@
 #include "alerts/slack_blocks.h"
 #include "base/clock.h"
 
-#define NEW_WEBHOOK "make a new incoming webhook in Slack and set its URL"
+#define NEW_WEBHOOK "make a new incoming webhook in Slack and set it as slack.webhook"
 
 static int request_message(const struct channel *c, const struct message *m, struct request *q)
 {

@@ -101,7 +101,7 @@ static int request_message(const struct channel *c, const struct message *m, str
 
 /* --- answers ------------------------------------------------------------------------------------------------------ */
 
-#define TOKEN_WHY "Slack does not accept the token: make a new bot token (xoxb-...) and set it"
+#define TOKEN_WHY "Slack does not accept the token: set a new bot token (xoxb-...) as slack.token"
 #define SHAPE_WHY "Slack refused the message's form"
 #define OURS_WHY "Slack has trouble of its own"
 #define RIGHTS_WHY "the Slack workspace does not allow the bot to write there: ask its administrator"
@@ -114,9 +114,11 @@ struct reason {
 };
 static const struct reason reasons[] = {
     {"channel_not_found", OUTCOME_CHANNEL,
-     "Slack knows no such channel: set the channel's id (C...), and invite the bot to it if it is private"},
+     "Slack knows no such channel: set the channel's id (C...) as slack.channel, and invite the bot to it if it is "
+     "private"},
     {"not_in_channel", OUTCOME_CHANNEL, "the bot is not in the channel: invite it there (/invite @name of the bot)"},
-    {"is_archived", OUTCOME_DISABLE, "the channel was archived in Slack: bring it back, or set another one"},
+    {"is_archived", OUTCOME_DISABLE,
+     "the channel was archived in Slack: bring it back, or set another one as slack.channel"},
     {"invalid_auth", OUTCOME_CHANNEL, TOKEN_WHY},
     {"not_authed", OUTCOME_CHANNEL, TOKEN_WHY},
     {"token_revoked", OUTCOME_CHANNEL, TOKEN_WHY},

@@ -9,7 +9,8 @@
 #define CARD_BYTES_MAX 26000 /* of about 28 KB */
 #define SHORT_BYTES_MAX 4000
 #define SCHEMA "http://adaptivecards.io/schemas/adaptive-card.json"
-#define NEW_WORKFLOW "make a new workflow in Teams (\"when a Teams webhook request is received\") and set its URL"
+#define NEW_WORKFLOW                                                                                                   \
+	"make a new workflow in Teams (\"when a Teams webhook request is received\") and set its URL as teams.url"
 
 static size_t least(size_t a, size_t b)
 {
