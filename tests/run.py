@@ -37,7 +37,8 @@ passed = failed = skipped = 0
 failures = []
 counting = threading.Lock()
 # Too slow under a sanitizer, or at odds with one: they run against the release.
-RELEASE_ONLY = ("test_crash.py", "test_kill_points.py", "test_leak.py", "test_storage_faults.py", "test_zones.py")
+SANITIZED_AT_ONCE = 3
+RELEASE_ONLY = ("test_alert_crash.py", "test_crash.py", "test_kill_points.py", "test_leak.py", "test_storage_faults.py", "test_zones.py")
 
 
 def say(text):
@@ -114,17 +115,27 @@ def release_runs():
     pytest_run("zones, kill points, disks", "build/release", [e2e + f for f in RELEASE_ONLY if "crash" not in f and "leak" not in f],
                "-s", quiet=True)
     pytest_run("SDKs", "build/release", ["tests/sdk"], quiet=True)
-    pytest_run("kill -9", "build/release", [e2e + "test_crash.py"], "-s", quiet=True)
+    pytest_run("kill -9", "build/release", [e2e + "test_crash.py", e2e + "test_alert_crash.py"], "-s", quiet=True)
+    pytest_run("memory", "build/release", [e2e + "test_limits.py"], "-k", "memory or megabyte", quiet=True)
 
 
 def sanitized_runs():
-    """The end-to-end tests against the sanitized program, in two halves of about the same length beside each other."""
-    files = sorted((p for p in (ROOT / "tests" / "e2e").glob("test_*.py") if p.name not in RELEASE_ONLY), key=lambda p: -p.stat().st_size)
-    halves = [threading.Thread(target=pytest_run, args=(f"end to end, sanitized, {n + 1} of 2", "build/asan", files[n::2]), kwargs={"quiet": True})
-              for n in range(2)]
-    for half in halves:
-        half.start()
-    return halves
+    """The end-to-end tests against the sanitized program, file by file; they mostly wait, so several run beside each other."""
+    files = [p for p in (ROOT / "tests" / "e2e").glob("test_*.py") if p.name not in RELEASE_ONLY]
+    files.sort(key=lambda p: p.stat().st_size)  # the largest is taken first
+
+    def work():
+        while True:
+            with counting:
+                if not files:
+                    return
+                path = files.pop()
+            pytest_run(f"sanitized {path.stem}", "build/asan", [path], quiet=True)
+
+    workers = [threading.Thread(target=work) for _ in range(SANITIZED_AT_ONCE)]
+    for w in workers:
+        w.start()
+    return workers
 
 
 def units(build, names=None):
@@ -151,10 +162,9 @@ def main():
     if o.all:
         beside = threading.Thread(target=release_runs)
         beside.start()
-        for half in sanitized_runs():
-            half.join()
+        for worker in sanitized_runs():
+            worker.join()
         beside.join()
-        pytest_run("memory", "build/release", ["tests/e2e/test_limits.py"], "-k", "memory or megabyte")
     if failures:
         say("failed: " + "; ".join(failures))
     say(f"took {time.monotonic() - began:.0f} s")

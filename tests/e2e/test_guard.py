@@ -187,7 +187,8 @@ def test_tunnels_of_a_stopped_key(vendor443, intercepting, names):
     assert head[0] == 200
 
 
-def test_a_stop_with_cut_ends_running_streams(vendor, bursar):
+def test_a_stop_with_cut_ends_running_streams(vendor, start_bursar):
+    bursar = start_bursar({"limits": {"drain_client": "1s"}})
     key, other = bursar.create_key("ann"), bursar.create_key("bob")
     slow = {"x-vendor-out": "400", "x-vendor-chunks": "400", "x-vendor-chunk-ms": "50"}
     wires = []
@@ -491,7 +492,7 @@ def test_a_client_that_times_out_and_tries_again_is_charged_once(start_bursar):
 
 
 def test_a_lowered_limit_cuts_the_youngest_streams_first(vendor, start_bursar):
-    bursar = start_bursar({"budgets": [budget("1 USD", lower_mode="cut", hold="worst")]})
+    bursar = start_bursar({"budgets": [budget("1 USD", lower_mode="cut", hold="worst")], "limits": {"drain_client": "1s"}})
     slow = {"x-vendor-out": "1000", "x-vendor-chunks": "1000", "x-vendor-chunk-ms": "50"}
     wires = []
     for i in range(4):
