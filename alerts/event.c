@@ -1,5 +1,6 @@
 #include "alerts/event.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,6 @@
 
 #define PPM INT64_C(1000000)
 #define ERROR_FROM_PPM 900000
-#define TEXT_MAX 600 /* of an object's or a scope's text */
 
 /* --- building facts ----------------------------------------------------------------------------------------------- */
 
@@ -48,6 +48,28 @@ json_t *event_time(int64_t unix_ns)
 		return json_null();
 	(void)snprintf(text, sizeof(text), "%s.%03dZ", date, (int)(unix_ns % NS_PER_S / NS_PER_MS));
 	return json_string(text);
+}
+
+json_t *event_words(const char *fmt, ...)
+{
+	char *text = NULL;
+	json_t *words;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return NULL;
+	if (n > EVENT_WORDS_MAX) {
+		n = EVENT_WORDS_MAX;
+		while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+			n--;
+	}
+	words = json_stringn(text, (size_t)n);
+	free(text);
+	return words;
 }
 
 int event_set_severity(json_t *facts, enum severity s)
@@ -119,22 +141,18 @@ static json_t *details_of(const struct payload *p)
 /* "user=ann,model=x" names one thing for each of the budget's `per`; the first says of what kind it is. */
 static void put_scope(struct facts *f, const struct payload *p)
 {
-	char kind[64] = "global", id[TEXT_MAX] = "";
-	struct slice name, value, text = slice_of(p->scope);
+	struct slice kind = SLICE("global"), id = SLICE(""), name, value, text = slice_of(p->scope);
 
 	if (p->object[0] != '\0') {
-		(void)slice_to_cstr(slice_of(p->object_kind[0] ? p->object_kind : "global"), kind, sizeof(kind));
-		(void)slice_to_cstr(slice_of(p->object), id, sizeof(id));
+		kind = p->object_kind[0] ? slice_of(p->object_kind) : kind;
+		id = slice_of(p->object);
 	} else if (slice_cut(text, '=', &name, &value)) {
-		if (slice_starts(name, SLICE("tag."))) {
-			(void)slice_to_cstr(SLICE("tag"), kind, sizeof(kind));
-			(void)slice_to_cstr(slice_sub(text, 4, text.n), id, sizeof(id));
-		} else {
-			(void)slice_to_cstr(name, kind, sizeof(kind));
-			(void)slice_to_cstr(value, id, sizeof(id));
-		}
+		bool tag = slice_starts(name, SLICE("tag."));
+
+		kind = tag ? SLICE("tag") : name;
+		id = tag ? slice_sub(text, 4, text.n) : value;
 	}
-	put(f, "scope", json_pack("{s:s,s:s}", "kind", kind, "id", id));
+	put(f, "scope", json_pack("{s:s%,s:s%}", "kind", kind.p, kind.n, "id", id.p, id.n));
 }
 
 /* The labels that the scope itself is; whoever knows more adds it. */
@@ -257,24 +275,18 @@ static void set_key(struct event *e, const struct payload *p, int64_t uid)
 /* One sentence where the producer gave none. */
 static void put_message(struct facts *f, const struct event *e, const struct payload *p)
 {
-	char text[TEXT_MAX * 2];
-	json_t *value;
+	const char *between = p->scope[0] ? " " : "";
 
-	if (p->message[0] != '\0') {
+	if (p->message[0] != '\0')
 		put_text(f, "message", p->message);
-		return;
-	}
-	if (p->budget[0] == '\0')
-		(void)snprintf(text, sizeof(text), "%s%s%.300s", e->type->title, p->object[0] ? ": " : "", p->object);
+	else if (p->budget[0] == '\0')
+		put(f, "message", event_words("%s%s%s", e->type->title, p->object[0] ? ": " : "", p->object));
 	else if (json_object_get(f->o, "ratio"))
-		(void)snprintf(text, sizeof(text), "%s: %.200s%s%.300s, %.1f %% in use", e->type->title, p->budget,
-			       p->scope[0] ? " " : "", p->scope, fact_real(f->o, "ratio") * 100);
+		put(f, "message",
+		    event_words("%s: %s%s%s, %.1f %% in use", e->type->title, p->budget, between, p->scope,
+				fact_real(f->o, "ratio") * 100));
 	else
-		(void)snprintf(text, sizeof(text), "%s: %.200s%s%.300s", e->type->title, p->budget,
-			       p->scope[0] ? " " : "", p->scope);
-	/* A name may have been cut within a character. */
-	value = json_string(text);
-	put(f, "message", value ? value : json_string(e->type->title));
+		put(f, "message", event_words("%s: %s%s%s", e->type->title, p->budget, between, p->scope));
 }
 
 /* --- all of it ---------------------------------------------------------------------------------------------------- */

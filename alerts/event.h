@@ -31,4 +31,8 @@ int event_read(const struct alerts_config *, const struct alerts_deps *, const s
 int event_set_severity(json_t *facts, enum severity) NONNULL(1) MUST_USE;
 json_t *event_time(int64_t unix_ns) MUST_USE; /* RFC 3339, UTC, milliseconds; null for 0; NULL: no memory */
 
+/* A sentence made like printf, cut to EVENT_WORDS_MAX bytes on a character's border. NULL: no memory, or not UTF-8. */
+#define EVENT_WORDS_MAX 600
+json_t *event_words(const char *fmt, ...) NONNULL(1) PRINTF_LIKE(1, 2) MUST_USE;
+
 #endif

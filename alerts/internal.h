@@ -35,10 +35,13 @@ struct alerts {
 	struct deadline *deadlines;
 	size_t n_deadlines;
 
+	size_t intake_max; /* events at a time; fewer while something fails */
+	int intake_failures;
 	bool behind;               /* events wait that were not taken in yet */
 	bool queued;               /* messages were queued: deliver is to look */
 	int64_t look_ns, prune_ns; /* next look for incidents that are over; next pruning */
 	bool mutes_changed;        /* messages that were held by a mute are looked at again */
+	size_t next_release;       /* the channel whose held messages are looked at next */
 };
 #define ALERTS_MAGIC 0x616c7274U
 
@@ -52,8 +55,8 @@ int64_t alerts_now(const struct alerts *) NONNULL(1); /* wall, ns */
 /* What is known is thrown away and read again: after a write that failed. */
 void core_forget(struct alerts *, int code) NONNULL(1);
 
-/* core.c: a test message to one channel (its name or its group) or to all, past the gate; at most max ids of outbox
- * rows. BUR_NOTFOUND: no such channel. BUR_FULL. BUR_NOMEM, BUR_IO. */
+/* test_message.c: a test message to one channel (its name or its group) or to all, past the gate; at most max ids of
+ * outbox rows. BUR_NOTFOUND: no such channel. BUR_FULL. BUR_NOMEM, BUR_IO. */
 int alerts_test(struct alerts *, const char *channel, int64_t *ret_ids, size_t max, size_t *ret_n)
     NONNULL(1, 3, 5) MUST_USE;
 
