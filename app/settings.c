@@ -1,7 +1,6 @@
 /* The option tables of bursar.yaml, and reading the file and the environment into them. */
 #include "app/settings.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +11,6 @@
 
 #define FILE_MAX_BYTES (4 * 1024 * 1024)
 #define ARENA_MAX_BYTES (64 * 1024 * 1024)
-#define OVERRIDES_MAX 64
-#define OVERRIDE_DEPTH_MAX 8
-#define WIPE_PART_MIN 12
 #define DAY_NS (INT64_C(86400) * 1000000000)
 #define S_NS INT64_C(1000000000)
 #define MIB (INT64_C(1024) * 1024)
@@ -305,157 +301,10 @@ static const struct option root_rows[] = {
     {.name = "storage", .type = OPT_GROUP, .sub = &storage_table, .sentence = "the ledger's safety"},
     {.name = "log", .type = OPT_GROUP, .sub = &log_table, .sentence = "what is written down"},
 };
-static const struct option_table root_table = {.name = "bursar.yaml",
-					       .record_bytes = sizeof(struct settings_file),
-					       ROWS(root_rows),
-					       .node_offset = offsetof(struct settings_file, root)};
-
-/* --- environment -------------------------------------------------------------------------------------------------- */
-
-static bool is_top_level(struct slice name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(root_rows); i++)
-		if (slice_eq(name, slice_of(root_rows[i].name)))
-			return true;
-	return false;
-}
-
-static struct node *child_find(struct node *map, struct slice key)
-{
-	for (struct node *n = map->first_child; n; n = n->next)
-		if (slice_eq(n->key, key))
-			return n;
-	return NULL;
-}
-
-/* The child `key` of `map`, appended when missing. */
-static struct node *child_make(struct arena *arena, struct node *map, struct slice key)
-{
-	struct node *n = child_find(map, key), **tail = &map->first_child;
-
-	if (n)
-		return n;
-	n = arena_zalloc(arena, sizeof(*n));
-	if (!n)
-		return NULL;
-	n->key = arena_dup(arena, key); /* a text of its own: map keys are read as C strings */
-	if (!n->key.p)
-		return NULL;
-	n->kind = NODE_MAP;
-	while (*tail)
-		tail = &(*tail)->next;
-	*tail = n;
-	return n;
-}
-
-/* Splits "admin__listen" at "__". Returns the number of parts, 0 when there are too many or an empty one. */
-static size_t split_path(struct slice name, struct slice part[OVERRIDE_DEPTH_MAX])
-{
-	size_t n = 0, from = 0;
-
-	for (size_t i = 0; i <= name.n; i++) {
-		bool cut = i + 1 < name.n && name.p[i] == '_' && name.p[i + 1] == '_';
-
-		if (i < name.n && !cut)
-			continue;
-		if (n == OVERRIDE_DEPTH_MAX || i == from)
-			return 0;
-		part[n++] = slice_sub(name, from, i - from);
-		from = i + 2;
-		i += cut;
-	}
-	return n;
-}
-
-/* Line 0 marks a value from the environment; the column then is the variable's place in the list plus one. */
-static int override_set(struct arena *arena, struct node *root, struct slice path, struct slice value, int place)
-{
-	struct slice part[OVERRIDE_DEPTH_MAX];
-	struct node *at = root;
-	size_t n = split_path(path, part);
-
-	if (n == 0)
-		return BUR_INVALID;
-	for (size_t i = 0; i < n; i++) {
-		if (at->kind != NODE_MAP)
-			return BUR_INVALID;
-		at = child_make(arena, at, part[i]);
-		if (!at)
-			return BUR_NOMEM;
-		if (at->line == 0)
-			at->column = place;
-	}
-	*at = (struct node){.kind = NODE_SCALAR,
-			    .line = 0,
-			    .column = place,
-			    .key = at->key,
-			    .next = at->next,
-			    .text = arena_dup(arena, value),
-			    .secret = slice_eq(part[n - 1], SLICE("api_key"))};
-	return at->text.p ? BUR_OK : BUR_NOMEM;
-}
-
-/* "BURSAR_ADMIN__LISTEN=…" to path "admin__listen"; false for variables that mean something else (BURSAR_CONFIG). */
-static bool override_name(const char *entry, char *dst, size_t dst_size, struct slice *ret_value)
-{
-	struct slice name, value;
-	size_t i;
-
-	if (!slice_cut(slice_of(entry), '=', &name, &value) || !slice_starts(name, SLICE("BURSAR_")))
-		return false;
-	name = slice_sub(name, 7, name.n);
-	if (name.n == 0 || name.n >= dst_size)
-		return false;
-	for (i = 0; i < name.n; i++)
-		dst[i] = (char)tolower((unsigned char)name.p[i]);
-	dst[i] = '\0';
-	*ret_value = value;
-	return strstr(dst, "__") || is_top_level(slice_of(dst));
-}
-
-static int override_all(struct settings_ctx *ctx, struct node *root, const char *const *env)
-{
-	char path[256];
-	struct slice value;
-	int r;
-
-	if (root->kind != NODE_MAP)
-		return BUR_OK; /* config_read will say so */
-	for (int i = 0; env && env[i]; i++) {
-		if (!override_name(env[i], path, sizeof(path), &value))
-			continue;
-		r = override_set(&ctx->s->own->arena, root, slice_of(path), value, i + 1);
-		if (r < 0) {
-			(void)snprintf(ctx->err->text, sizeof(ctx->err->text), "environment: %.*s: %s",
-				       (int)strcspn(env[i], "="), env[i],
-				       r == BUR_NOMEM ? "out of memory" : "does not name a scalar option");
-			return r;
-		}
-	}
-	return BUR_OK;
-}
-
-/* Messages about line 0 name the variable instead of a place in the file. */
-static void error_name_variable(struct settings_ctx *ctx, const char *const *env)
-{
-	char mark[128], rest[sizeof(ctx->err->text)];
-	size_t mark_n, n_env = 0;
-	char *end;
-	unsigned long place;
-
-	(void)snprintf(mark, sizeof(mark), "%s:0:", ctx->file_name);
-	mark_n = strlen(mark);
-	if (strncmp(ctx->err->text, mark, mark_n) != 0)
-		return;
-	while (env && env[n_env])
-		n_env++;
-	place = strtoul(ctx->err->text + mark_n, &end, 10);
-	if (place == 0 || place > n_env || *end != ':')
-		return;
-	(void)snprintf(rest, sizeof(rest), "%s", end + 1);
-	(void)snprintf(ctx->err->text, sizeof(ctx->err->text), "environment: %.*s:%.300s",
-		       (int)strcspn(env[place - 1], "="), env[place - 1], rest);
-}
+const struct option_table settings_root_table = {.name = "bursar.yaml",
+						 .record_bytes = sizeof(struct settings_file),
+						 ROWS(root_rows),
+						 .node_offset = offsetof(struct settings_file, root)};
 
 /* --- loading ------------------------------------------------------------------------------------------------------ */
 
@@ -501,13 +350,13 @@ static int read_tree(struct settings_ctx *ctx, struct node *root, const char *co
 
 	if (root->kind == NODE_SCALAR && root->text.n == 0 && !root->quoted)
 		*root = empty; /* an empty file is an empty map */
-	r = override_all(ctx, root, env);
+	r = settings_override(ctx, root, env);
 	if (r == BUR_OK)
-		r = config_read(&own->arena, ctx->file_name, root, &root_table, &own->raw, ctx->err);
+		r = config_read(&own->arena, ctx->file_name, root, &settings_root_table, &own->raw, ctx->err);
 	if (r == BUR_OK)
 		r = settings_check(ctx);
 	if (r == BUR_INVALID)
-		error_name_variable(ctx, env);
+		settings_name_variable(ctx, env);
 	return r;
 }
 
@@ -557,7 +406,7 @@ int settings_parse(struct slice text, const char *file_name, const char *const *
 
 int settings_dump(const struct settings *s, struct buf *out)
 {
-	return config_dump(&root_table, &s->own->raw, out);
+	return config_dump(&settings_root_table, &s->own->raw, out);
 }
 
 int settings_reference(struct buf *out)
@@ -577,7 +426,7 @@ int settings_reference(struct buf *out)
 	    "* Durations are `250ms`, `10s`, `5m`, `2h`, `1d`; sizes `64KiB`, `32MiB`, `1GB`; money `10 USD`.\n\n";
 	int r = buf_append(out, intro, sizeof(intro) - 1);
 
-	return r < 0 ? r : config_reference(&root_table, out);
+	return r < 0 ? r : config_reference(&settings_root_table, out);
 }
 
 const char *settings_default_path(void)
@@ -591,31 +440,4 @@ const char *settings_default_path(void)
 		if (access(places[i], R_OK) == 0)
 			return places[i];
 	return NULL;
-}
-
-/* A value that is the secret, or a part of it that is long enough to be no common word. */
-static bool is_of_secret(const char *value, const char *secret)
-{
-	return strcmp(value, secret) == 0 || (strlen(value) >= WIPE_PART_MIN && strstr(secret, value));
-}
-
-static bool is_secret(const struct settings *s, const char *value)
-{
-	for (size_t k = 0; k < s->proxy.n_providers; k++)
-		if (s->proxy.providers[k].api_key && strcmp(value, s->proxy.providers[k].api_key) == 0)
-			return true;
-	for (const struct settings_secret *k = s->own->secrets; k; k = k->next)
-		if (is_of_secret(value, k->text))
-			return true;
-	return false;
-}
-
-void settings_wipe_env(const struct settings *s, char **env)
-{
-	for (size_t i = 0; env[i]; i++) {
-		char *value = strchr(env[i], '=');
-
-		if (value && value[1] && is_secret(s, value + 1))
-			bytes_wipe(value + 1, strlen(value + 1));
-	}
 }

@@ -8,9 +8,6 @@
 #include "base/error.h"
 #include "net/addr.h"
 
-/* linked as they arrive */
-#pragma weak email_ops
-
 #define S_NS INT64_C(1000000000)
 #define NAME_MAX_BYTES 40 /* with an address behind it still within ALERTS_NAME_MAX */
 #define URL_MAX 2000

@@ -136,6 +136,12 @@ struct settings_ctx {
 	struct config_error *err;
 };
 
+extern const struct option_table settings_root_table;
+
+/* Values of the environment (a NULL-terminated "NAME=value" list, NULL: none) put into the tree. */
+int settings_override(struct settings_ctx *, struct node *root, const char *const *env) NONNULL(1, 2) MUST_USE;
+/* Messages about line 0 then name the variable instead of a place in the file. */
+void settings_name_variable(struct settings_ctx *, const char *const *env) NONNULL(1);
 /* Turns what was read into s's public part. BUR_INVALID fills the error; BUR_NOMEM. */
 int settings_check(struct settings_ctx *) NONNULL(1) MUST_USE;
 /* The budgets' part of it. */
