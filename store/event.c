@@ -68,6 +68,26 @@ int event_put(struct writer *w, const struct own_event *e)
 	return put(w, &n, &p);
 }
 
+int event_of_quarantine(struct writer *w, uint32_t n, int64_t part, int64_t now_ns)
+{
+	char text[200], details[32];
+	const struct own_event e = {.kind = "ledger.repaired",
+				    .object = "journal",
+				    .message = text,
+				    .severity = "critical",
+				    .details = details,
+				    .since_s = now_ns / NS_PER_S,
+				    .part = part,
+				    .at_ns = now_ns,
+				    .state = NOTE_BEGAN};
+
+	(void)snprintf(text, sizeof text,
+		       "%u damaged journal slot%s kept in table journal_quarantine: what %s cost is not in the ledger",
+		       n, n == 1 ? " is" : "s are", n == 1 ? "this call" : "these calls");
+	(void)snprintf(details, sizeof details, "\"slots\":%u", n);
+	return event_put(w, &e);
+}
+
 /* --- steps of budgets ------------------------------------------------------------------------------------------- */
 
 static int step_payload(const struct threshold_event *e, char *dst, size_t size)

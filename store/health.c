@@ -9,7 +9,8 @@
 
 #define STUCK_NS (5 * NS_PER_S) /* a batch that takes longer counts as a failing disk */
 #define WARN_FREE_BYTES (INT64_C(1) << 30)
-#define WARN_FREE_PART 20 /* or a twentieth of the disk, if that is more */
+#define WARN_FREE_PART 20      /* or a twentieth of the disk, if that is more */
+#define TELL_AFTER_NS NS_PER_S /* a single commit that has to be repeated is nobody's trouble */
 
 int64_t health_unpersisted(struct store *s)
 {
@@ -61,6 +62,15 @@ static enum store_state work_out(struct store *s, char *text, size_t size)
 	return over_grace(s) ? STORE_DOWN : STORE_LAGGING;
 }
 
+static enum trouble_level level_of(struct store *s, enum store_state state)
+{
+	if (state == STORE_DOWN)
+		return TROUBLE_DOWN;
+	if (state == STORE_LAGGING && waiting_ns(s) >= TELL_AFTER_NS)
+		return TROUBLE_LAGGING;
+	return s->health.disk_little ? TROUBLE_ROOM : TROUBLE_NONE;
+}
+
 void health_refresh(struct store *s)
 {
 	struct health *h = &s->health;
@@ -71,6 +81,8 @@ void health_refresh(struct store *s)
 	state = work_out(s, text, sizeof text);
 	before = (enum store_state)atomic_exchange(&h->state, (int)state);
 	memcpy(h->text, text, sizeof text);
+	if (state != STORE_DAMAGED) /* nothing is written any more */
+		trouble_is(&h->trouble, level_of(s, state), state == STORE_OK ? h->room : text);
 	(void)pthread_mutex_unlock(&h->lock);
 	if (state != before)
 		log_msg(state == STORE_OK ? LOG_INFO : LOG_ERROR, "store.health", "%s",
@@ -124,15 +136,22 @@ static int64_t blocks_bytes(uint64_t blocks, uint64_t size)
 }
 
 /* Long before hard budgets stop; once for each time that it becomes little. */
-static void warn_of_disk(struct store *s, int64_t bytes, int64_t whole_bytes)
+static void note_room(struct store *s, int64_t bytes, int64_t whole_bytes)
 {
 	int64_t part = whole_bytes / WARN_FREE_PART, least = part > WARN_FREE_BYTES ? part : WARN_FREE_BYTES;
-	bool little = s->cfg.min_free_bytes >= 0 && bytes < least;
+	struct health *h = &s->health;
+	bool little = s->cfg.min_free_bytes >= 0 && bytes < least, warn;
 
-	if (little && !s->health.disk_warned)
+	(void)pthread_mutex_lock(&h->lock);
+	warn = little && !h->disk_little;
+	h->disk_little = little;
+	h->disk_low = bytes < s->cfg.min_free_bytes;
+	(void)snprintf(h->room, sizeof h->room, "%lld MiB free in %.100s: hard budgets are refused below %lld MiB",
+		       (long long)(bytes >> 20), s->dir, (long long)(s->cfg.min_free_bytes >> 20));
+	(void)pthread_mutex_unlock(&h->lock);
+	if (warn)
 		log_msg(LOG_WARN, "store.disk", "%lld MiB free in %s: hard budgets are refused below %lld MiB",
 			(long long)(bytes >> 20), s->dir, (long long)(s->cfg.min_free_bytes >> 20));
-	s->health.disk_warned = little;
 }
 
 void health_check_disk(struct store *s)
@@ -143,11 +162,8 @@ void health_check_disk(struct store *s)
 	if (statvfs(s->dir, &v) < 0)
 		return; /* the writer will notice */
 	bytes = blocks_bytes(v.f_bavail, v.f_frsize);
-	warn_of_disk(s, bytes, blocks_bytes(v.f_blocks, v.f_frsize));
 	atomic_store(&s->health.free_bytes, bytes);
-	(void)pthread_mutex_lock(&s->health.lock);
-	s->health.disk_low = bytes < s->cfg.min_free_bytes;
-	(void)pthread_mutex_unlock(&s->health.lock);
+	note_room(s, bytes, blocks_bytes(v.f_blocks, v.f_frsize));
 }
 
 bool health_admits(struct store *s, const struct call *c)

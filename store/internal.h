@@ -4,7 +4,8 @@
  * hash chain | batch.c batches as virtual tables | writer.c transactions and the thread | recover.c journal and
  * counters at start | rollup.c sums by time | adjust.c rows that correct rows, what the budgets are told | late.c bills
  * that come later | operate.c, operate_limits.c, audit.c what people change | alerts.c, alerts_read.c what is told to
- * whom | open.c opening and closing | store.c calls, sync, upkeep | health.c storage state | fault.c faults for tests.
+ * whom | open.c opening and closing | store.c calls, sync, upkeep | health.c storage state | trouble.c what is told of
+ * it | fault.c faults for tests.
  */
 #ifndef STORE_INTERNAL_H
 #define STORE_INTERNAL_H
@@ -291,6 +292,7 @@ struct writer {
 	struct late_unknown unknown[BATCH_ROWS];
 	size_t n_bills, n_unknown, n_late_keys;
 	uint32_t tells[STORE_WORKERS_MAX]; /* in this batch */
+	size_t n_troubles;
 	/* Events that are in the database or in this transaction: what is told again and again costs nothing. */
 #define NOTED_SIZE 512
 	struct note_id {
@@ -320,6 +322,7 @@ struct tell {
 	struct note note;
 	char kind[48], object[300], payload[TELL_PAYLOAD_MAX];
 };
+int64_t note_number(const char *kind, struct slice object) NONNULL(1); /* column `uid` */
 /* Writes it inside the transaction under way, once. SQLite's code. */
 int note_put(struct writer *, const struct note *) NONNULL(1, 2) MUST_USE;
 /* The commit failed: what was written in it may be missing. */
@@ -338,6 +341,8 @@ struct own_event {
 int event_put(struct writer *, const struct own_event *) NONNULL(1, 2) MUST_USE; /* SQLite's code */
 /* A step of a budget, and the counter's mask. SQLite's code. */
 int event_of_step(struct writer *, const struct threshold_event *) NONNULL(1, 2) MUST_USE;
+/* Damaged slots were set aside. */
+int event_of_quarantine(struct writer *, uint32_t n, int64_t part, int64_t now_ns) NONNULL(1) MUST_USE;
 #define EVENT_FLAGS (ROW_OVERRUN | ROW_NO_PRICE)
 /* Of a row with one of EVENT_FLAGS that was just written. SQLite's code. */
 int event_of_row(struct writer *, const struct row *) NONNULL(1, 2) MUST_USE;
@@ -403,6 +408,27 @@ int recover_meters(struct store *, uint64_t *ret_repaired) NONNULL(1, 2) MUST_US
 /* Sums by time are made anew when they are not the ledger's. */
 int recover_rollups(struct store *, bool *ret_repaired) NONNULL(1, 2) MUST_USE;
 
+/* --- trouble.c: what is told of storage that fails. It may only be written when it works again. ------------------- */
+enum trouble_level { TROUBLE_NONE, TROUBLE_ROOM, TROUBLE_LAGGING, TROUBLE_DOWN };
+#define TROUBLES_MAX 8
+struct trouble {                 /* under the lock of health */
+	enum trouble_level told; /* the worst that was noticed of what goes on now */
+	int64_t since_ns;        /* when it began */
+	struct trouble_note {
+		int64_t at_ns, since_ns;
+		enum trouble_level level; /* NONE: it is over */
+		char text[200];
+	} waiting[TROUBLES_MAX];
+	size_t n;
+};
+void trouble_is(struct trouble *, enum trouble_level, const char *text) NONNULL(1, 3);
+/* The writer's; SQLite's code. */
+bool trouble_gather(struct store *) NONNULL(1);
+int trouble_write(struct store *) NONNULL(1) MUST_USE;
+void trouble_committed(struct store *) NONNULL(1);
+/* What the last run told and did not end: this one will. Before threads. BUR_IO. */
+int trouble_load(struct store *) NONNULL(1) MUST_USE;
+
 /* --- health.c ----------------------------------------------------------------------------------------------------- */
 struct health {
 	pthread_mutex_t lock;
@@ -411,10 +437,10 @@ struct health {
 	_Atomic int64_t free_bytes;
 	_Atomic uint64_t rows, commits, commit_errors, untold;
 	_Atomic bool damaged;
-	bool failing, disk_low; /* under lock */
-	bool disk_warned;       /* control thread */
+	bool failing, disk_low, disk_little; /* all below under lock; little: long before it is too low */
+	struct trouble trouble;
 	char cause[160];
-	char text[200];
+	char text[200], room[200];
 };
 void health_failed(struct store *, int sqlite_code, const char *cause) NONNULL(1, 3);
 void health_committed(struct store *) NONNULL(1);

@@ -9,7 +9,7 @@
 #define LIMIT_MAX 1000
 
 /* Numbers of objects share their column with uids of counters: 64 bits of a SHA-256 of kind and object. */
-static int64_t object_number(const char *kind, struct slice object)
+int64_t note_number(const char *kind, struct slice object)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	uint8_t hash[HASH_BYTES];
@@ -51,7 +51,7 @@ struct note_job {
 static int put(sqlite3 *db, void *arg)
 {
 	const struct note_job *j = arg;
-	int rc = insert(j->w->st[W_NOTE], j->note, object_number(j->note->kind, j->note->object));
+	int rc = insert(j->w->st[W_NOTE], j->note, note_number(j->note->kind, j->note->object));
 
 	if (rc != SQLITE_OK)
 		return db_err(rc);
@@ -69,7 +69,7 @@ int store_note(struct store *s, const struct note *n)
 
 int note_put(struct writer *w, const struct note *n)
 {
-	const struct note_id id = {.number = object_number(n->kind, n->object),
+	const struct note_id id = {.number = note_number(n->kind, n->object),
 				   .since_s = n->since_s,
 				   .part = n->part,
 				   .state = (int64_t)n->state};
@@ -198,7 +198,7 @@ int note_each(struct sqlite3 *db, const struct note_filter *f, int (*visit)(void
 		(void)sqlite3_bind_text(st, 1, f->kind, -1, SQLITE_STATIC);
 	(void)sqlite3_bind_int64(st, 2, f->from_ns);
 	if (object)
-		(void)sqlite3_bind_int64(st, 3, object_number(f->kind, f->object));
+		(void)sqlite3_bind_int64(st, 3, note_number(f->kind, f->object));
 	(void)sqlite3_bind_int64(st, 4, (int64_t)f->limit);
 	r = visit_rows(st, visit, ctx);
 	(void)sqlite3_finalize(st);
@@ -233,7 +233,7 @@ int note_open(struct sqlite3 *db, const char *kind, struct slice object, int64_t
 			    &st);
 
 	if (rc == SQLITE_OK) {
-		(void)sqlite3_bind_int64(st, 1, object_number(kind, object));
+		(void)sqlite3_bind_int64(st, 1, note_number(kind, object));
 		(void)sqlite3_bind_text(st, 2, kind, -1, SQLITE_STATIC);
 		(void)sqlite3_bind_int64(st, 3, part);
 		rc = sqlite3_step(st);

@@ -526,6 +526,9 @@ static int start_up(struct opening *o, struct recovery_report *rep)
 		return r;
 	if (db_meta_set_int(s->writer.db, "running", 1) < 0)
 		return fail(o, EXIT_STORAGE_IO, BUR_IO, "%s: %s", s->dir, sqlite3_errmsg(s->writer.db));
+	r = trouble_load(s);
+	if (r < 0)
+		return fail(o, EXIT_STORAGE_IO, r, "%s: %s", s->dir, bur_strerror(r));
 	s->clean_possible = true;
 	health_check_disk(s);
 	health_refresh(s);

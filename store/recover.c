@@ -1,12 +1,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/amount.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "store/internal.h"
+
+#define RECOVERY_TOLD_S 3600 /* a start after a crash is news for so long */
 
 /* --- journal into ledger ------------------------------------------------------------------------------------------ */
 
@@ -143,6 +146,44 @@ static bool any_corrupt(const struct store *s)
 	return false;
 }
 
+/* What happened, for people; written with the rows. */
+static int tell_charged(struct store *s, const struct recovery_report *rep, int64_t now_ns)
+{
+	char text[250], details[160], usd[AMOUNT_TEXT_MAX];
+	const struct own_event e = {.kind = "system.degraded",
+				    .object = "recovery",
+				    .message = text,
+				    .severity = "warning",
+				    .details = details,
+				    .since_s = now_ns / NS_PER_S,
+				    .part = s->boot,
+				    .at_ns = now_ns,
+				    .ends_s = now_ns / NS_PER_S + RECOVERY_TOLD_S,
+				    .state = NOTE_BEGAN};
+
+	(void)snprintf(text, sizeof text,
+		       "bursar did not end in order: %u call%s under way and charged the most possible, %s USD in all,"
+		       " until the bill says otherwise",
+		       rep->charged_worst, rep->charged_worst == 1 ? " was" : "s were",
+		       amount_format_usd(rep->charged_nanousd, usd));
+	(void)snprintf(details, sizeof details, "\"calls\":%u,\"charged_nanos\":%lld,\"settled\":%u,\"voided\":%u",
+		       rep->charged_worst, (long long)rep->charged_nanousd, rep->settled, rep->voided);
+	return event_put(&s->writer, &e);
+}
+
+static int tell_recovery(struct store *s, const struct recovery_report *rep)
+{
+	int64_t now_ns = clock_wall_ns();
+	int rc = SQLITE_OK;
+
+	if (rep->quarantined > 0)
+		rc = event_of_quarantine(&s->writer, rep->quarantined, s->boot, now_ns);
+	if (rep->charged_worst > 0 && rc == SQLITE_OK)
+		rc = tell_charged(s, rep, now_ns);
+	kill_point();
+	return rc;
+}
+
 int recover_journal(struct store *s, struct recovery_report *rep)
 {
 	struct writer *w = &s->writer;
@@ -155,6 +196,8 @@ int recover_journal(struct store *s, struct recovery_report *rep)
 		rc = names_mirror(s->names, w->st[W_NAME], w->st[W_METER_DEF]);
 	if (rc == SQLITE_OK)
 		rc = recover_rows(s, rep);
+	if (rc == SQLITE_OK)
+		rc = tell_recovery(s, rep);
 	if (rc == SQLITE_OK)
 		rc = seal_end(&w->seal, clock_wall_ns());
 	if (rc == SQLITE_OK)
@@ -194,14 +237,71 @@ static int collect_sums(sqlite3 *db, int64_t after_seq)
 	return rc;
 }
 
-static int repair(sqlite3 *db, bool whole, uint64_t *ret_repaired)
+#define DIFFERS "m.posted_n<>m.checked_n+coalesce(s.n,0)"
+#define COUNTERS_TOLD 5
+
+/* Some of the counters that will be repaired, as members of JSON. */
+static int list_differing(sqlite3 *db, char *dst, size_t size)
 {
+	char budget[256], scope[256];
+	sqlite3_stmt *st = NULL;
+	size_t n = (size_t)snprintf(dst, size, "\"counters\":[");
+	int rc = db_prepare(db,
+			    "SELECT coalesce(d.budget,''),coalesce(d.scope,''),m.win_start,m.posted_n,"
+			    "m.checked_n+coalesce(s.n,0) FROM meter m LEFT JOIN temp.sums s ON s.meter_uid=m.meter_uid"
+			    " AND s.win_start=m.win_start LEFT JOIN meter_def d ON d.uid=m.meter_uid WHERE " DIFFERS
+			    " LIMIT ?1",
+			    &st);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int(st, 1, COUNTERS_TOLD);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(st);
+	for (bool first = true; rc == SQLITE_ROW; first = false, rc = sqlite3_step(st)) {
+		(void)json_escape(db_slice(st, 0), budget, sizeof budget);
+		(void)json_escape(db_slice(st, 1), scope, sizeof scope);
+		n += (size_t)snprintf(
+		    dst + n, size - n,
+		    "%s{\"budget\":\"%s\",\"scope\":\"%s\",\"win_start\":%lld,\"was\":%lld,\"is\":%lld}",
+		    first ? "" : ",", budget, scope, (long long)sqlite3_column_int64(st, 2),
+		    (long long)sqlite3_column_int64(st, 3), (long long)sqlite3_column_int64(st, 4));
+		CHECK(n < size);
+	}
+	(void)sqlite3_finalize(st);
+	n += (size_t)snprintf(dst + n, size - n, "]");
+	CHECK(n < size);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int tell_repair(struct store *s, const char *object, const char *severity, const char *message,
+		       const char *details)
+{
+	int64_t now_ns = clock_wall_ns();
+	const struct own_event e = {.kind = "ledger.repaired",
+				    .object = object,
+				    .message = message,
+				    .severity = severity,
+				    .details = details,
+				    .since_s = now_ns / NS_PER_S,
+				    .part = s->boot,
+				    .at_ns = now_ns,
+				    .state = NOTE_BEGAN};
+
+	return event_put(&s->writer, &e);
+}
+
+static int repair(struct store *s, bool whole, uint64_t *ret_repaired)
+{
+	char details[COUNTERS_TOLD * 700], text[120];
+	sqlite3 *db = s->writer.db;
 	/* checked_n is what the counter was at the last check; a whole check starts from nothing. */
 	int rc = whole ? db_exec(db, "UPDATE meter SET checked_n=0 WHERE checked_n<>0") : SQLITE_OK;
 
 	if (rc == SQLITE_OK)
 		rc = db_exec(db, "INSERT INTO meter(meter_uid,win_start,posted_n) SELECT meter_uid,win_start,0"
 				 " FROM temp.sums WHERE n<>0 ON CONFLICT DO NOTHING");
+	if (rc == SQLITE_OK)
+		rc = list_differing(db, details, sizeof details);
 	if (rc == SQLITE_OK)
 		rc = db_exec(db, "UPDATE meter SET posted_n=checked_n+coalesce((SELECT n FROM temp.sums s"
 				 " WHERE s.meter_uid=meter.meter_uid AND s.win_start=meter.win_start),0)"
@@ -210,7 +310,11 @@ static int repair(sqlite3 *db, bool whole, uint64_t *ret_repaired)
 	*ret_repaired = rc == SQLITE_OK ? (uint64_t)sqlite3_changes(db) : 0;
 	if (rc == SQLITE_OK)
 		rc = db_exec(db, "UPDATE meter SET checked_n=posted_n WHERE checked_n<>posted_n");
-	return rc;
+	if (rc != SQLITE_OK || *ret_repaired == 0)
+		return rc;
+	(void)snprintf(text, sizeof text, "%llu counter%s not the sum of what was posted and set right",
+		       (unsigned long long)*ret_repaired, *ret_repaired == 1 ? " was" : "s were");
+	return tell_repair(s, "counters", "error", text, details);
 }
 
 int recover_meters(struct store *s, uint64_t *ret_repaired)
@@ -231,7 +335,8 @@ int recover_meters(struct store *s, uint64_t *ret_repaired)
 	if (rc == SQLITE_OK)
 		rc = collect_sums(db, checked);
 	if (rc == SQLITE_OK)
-		rc = repair(db, checked == 0, ret_repaired);
+		rc = repair(s, checked == 0, ret_repaired);
+	kill_point();
 	if (rc == SQLITE_OK && db_meta_set_int(db, "checked_seq", last) < 0)
 		rc = SQLITE_IOERR;
 	if (rc == SQLITE_OK)
@@ -264,6 +369,9 @@ int recover_rollups(struct store *s, bool *ret_repaired)
 	rc = db_exec(db, "BEGIN IMMEDIATE");
 	if (rc == SQLITE_OK)
 		rc = rollup_rebuild(db);
+	if (rc == SQLITE_OK)
+		rc = tell_repair(s, "sums", "warning", "Sums by time were not those of the ledger and were made anew",
+				 NULL);
 	if (rc == SQLITE_OK)
 		rc = db_exec(db, "COMMIT");
 	if (rc != SQLITE_OK)

@@ -302,6 +302,7 @@ static bool gather(struct store *s)
 	memset(w->taken, 0, sizeof w->taken);
 	any = late_gather(s) || any;
 	any = note_gather(s) || any;
+	any = trouble_gather(s) || any;
 	gather_events(s); /* first: the row that crossed a threshold is then in this batch or before it */
 	for (uint32_t k = 0; k < s->cfg.workers; k++) {
 		uint32_t i = (w->turn + k) % s->cfg.workers;
@@ -316,16 +317,21 @@ static bool gather(struct store *s)
 	return any;
 }
 
+static int set_aside(struct store *s, uint32_t slot, int64_t now_ns)
+{
+	int rc = writer_quarantine(&s->writer, slot, journal_raw(s->journal, slot), now_ns);
+
+	log_msg(LOG_ERROR, "store.quarantine", "journal slot %u changed under way; kept in journal_quarantine", slot);
+	return rc == SQLITE_OK ? event_of_quarantine(&s->writer, 1, slot, now_ns) : rc;
+}
+
 static int add_item(struct store *s, const struct batch_item *it, int64_t now_ns)
 {
 	const struct end_note *end = &s->ends[it->slot];
 	struct journal_entry e;
 
-	if (journal_read(s->journal, it->slot, &e) < 0 || e.state != SLOT_SETTLED) {
-		log_msg(LOG_ERROR, "store.quarantine", "journal slot %u changed under way; kept in journal_quarantine",
-			it->slot);
-		return writer_quarantine(&s->writer, it->slot, journal_raw(s->journal, it->slot), now_ns);
-	}
+	if (journal_read(s->journal, it->slot, &e) < 0 || e.state != SLOT_SETTLED)
+		return set_aside(s, it->slot, now_ns);
 	if (UNLIKELY(e.cell.flags & ROW_LATE))
 		s->writer.late[s->writer.n_late++] = *it;
 	else
@@ -435,6 +441,8 @@ static int write_batch(struct store *s)
 	if (rc == SQLITE_OK)
 		rc = note_tells(s);
 	if (rc == SQLITE_OK)
+		rc = trouble_write(s);
+	if (rc == SQLITE_OK)
 		rc = seal_end(&w->seal, now_ns);
 	if (rc == SQLITE_OK)
 		rc = writer_commit(w);
@@ -447,6 +455,7 @@ static void batch_done(struct store *s)
 	struct writer *w = &s->writer;
 
 	note_committed(s);
+	trouble_committed(s);
 	/* First: a worker that has its slot back may settle it again, and there is one place per slot. */
 	for (uint32_t i = 0; i < s->cfg.workers; i++) {
 		ring_release(&s->workers[i].settled, w->taken[i]);
