@@ -1,5 +1,7 @@
 #include <fcntl.h>
+#include <sys/wait.h>
 
+#include "store/alerts.h"
 #include "tests/unit/store_help.h"
 
 static char dir[64];
@@ -126,6 +128,104 @@ static void migrating_twice_changes_nothing(void **state)
 	(void)sqlite3_close(db);
 }
 
+/* --- upgrades ----------------------------------------------------------------------------------------------------- */
+
+/* What schema 5 had in the place of all that step 6 makes. */
+static void back_to_5(void)
+{
+	sql_change(dir, "DROP VIEW alerts; DROP VIEW alert_deliveries; DROP TABLE incident; DROP TABLE incident_event;"
+			"DROP TABLE outbox; DROP TABLE delivery; DROP TABLE told; DROP TABLE mute;"
+			"DROP TABLE channel_state; DROP TABLE event; DELETE FROM meta WHERE key='alerts_cursor';"
+			"CREATE TABLE outbox(id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, kind TEXT NOT NULL,"
+			" uid INTEGER NOT NULL, win_start INTEGER NOT NULL, at_ppm INTEGER NOT NULL,"
+			" action INTEGER NOT NULL, payload TEXT NOT NULL, state INTEGER NOT NULL DEFAULT 0,"
+			" UNIQUE(uid, win_start, at_ppm, action)) STRICT;"
+			"CREATE INDEX outbox_open ON outbox(id) WHERE state=0;"
+			"PRAGMA user_version=5");
+}
+
+static int64_t cursor(void)
+{
+	sqlite3 *db = raw_db(dir, false);
+	int64_t v;
+
+	assert_int_equal(alerts_cursor(db, &v), BUR_OK);
+	(void)sqlite3_close(db);
+	return v;
+}
+
+static void old_events_stay_and_are_not_told(void **state)
+{
+	struct store_config cfg = test_config(dir);
+	const struct note same = {
+	    .kind = "spend.anomaly", .object = SLICE("a"), .since_s = 5, .state = NOTE_BEGAN, .payload = SLICE("{}")};
+	struct store *s;
+
+	(void)state;
+	back_to_5();
+	sql_change(dir, "INSERT INTO outbox(id,ts,kind,uid,win_start,at_ppm,action,payload) VALUES"
+			"(3,100,'budget.threshold',2,5,750000,0,'{\"a\":1}'),"
+			"(9,200,'spend.anomaly',77,5,0,100,'{\"a\":2}')");
+	s = must_open(&cfg, NULL);
+	assert_int_equal(sql_int(dir, "PRAGMA user_version"), db_schema_version());
+	assert_int_equal(sql_int(dir,
+				 "SELECT count(*) FROM event WHERE (id=3 AND ts=100 AND kind='budget.threshold' AND"
+				 " uid=2 AND win_start=5 AND at_ppm=750000 AND action=0 AND payload='{\"a\":1}')"
+				 " OR (id=9 AND ts=200 AND action=100 AND payload='{\"a\":2}')"),
+			 2);
+	assert_int_equal(sql_int(dir, "SELECT count(*) FROM outbox"), 0);
+	assert_int_equal(cursor(), 9); /* no flood of old news */
+	assert_int_equal(store_note(s, &same), BUR_OK);
+	assert_int_equal(sql_int(dir, "SELECT max(id) FROM event"), 10); /* this one is told */
+	store_close(s);
+	store_close(must_open(&cfg, NULL));
+	assert_int_equal(cursor(), 9);
+	assert_int_equal(sql_int(dir, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check='ok'"), 1);
+}
+
+static void a_database_without_events_tells_all_that_comes(void **state)
+{
+	struct store_config cfg = test_config(dir);
+
+	(void)state;
+	assert_int_equal(cursor(), 0);
+	back_to_5();
+	store_close(must_open(&cfg, NULL));
+	assert_int_equal(cursor(), 0);
+	assert_int_equal(sql_int(dir, "SELECT count(*) FROM meta WHERE key='alerts_cursor'"), 0);
+}
+
+/* Killed at each point of the step: the old schema or the new one, and nothing is lost. */
+static void a_killed_upgrade_goes_on(void **state)
+{
+	struct store_config cfg = test_config(dir);
+	int deaths = 0;
+
+	(void)state;
+	for (int n = 1; n < 12; n++) {
+		char text[16];
+		pid_t pid;
+		int status;
+
+		back_to_5();
+		sql_change(dir, "INSERT INTO outbox(id,ts,kind,uid,win_start,at_ppm,action,payload)"
+				" VALUES(4,1,'x',1,2,3,100,'{}')");
+		pid = fork();
+		if (pid == 0) {
+			(void)snprintf(text, sizeof text, "%d", n);
+			(void)setenv("BURSAR_KILL_AT", text, 1);
+			store_close(must_open(&cfg, NULL));
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		deaths += WIFSIGNALED(status) ? 1 : 0;
+		store_close(must_open(&cfg, NULL));
+		assert_int_equal(sql_int(dir, "SELECT count(*) FROM event WHERE id=4"), 1);
+		assert_int_equal(cursor(), 4);
+	}
+	assert_true(deaths >= 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +235,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(journal_of_another_database_is_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(settings_are_in_force, setup, teardown),
 	    cmocka_unit_test_setup_teardown(migrating_twice_changes_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(old_events_stay_and_are_not_told, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_database_without_events_tells_all_that_comes, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_killed_upgrade_goes_on, setup, teardown),
 	};
 
 	log_init(STDERR_FILENO, LOG_ERROR);
