@@ -437,8 +437,8 @@ static void email_judge(const struct channel *ch, const struct message *m, const
 			       *a->error ? a->error : "the mail server did not take the mail");
 	} else if (!*m->ref && *m->dedup_key) {
 		message_id(ch, m, id);
-		if (strlen(id) < sizeof(ret->ref))
-			(void)snprintf(ret->ref, sizeof(ret->ref), "%s", id);
+		if (strlen(id) < sizeof(ret->ref)) /* else the next mail begins a conversation again */
+			(void)slice_to_cstr(slice_of(id), ret->ref, sizeof(ret->ref));
 	}
 }
 

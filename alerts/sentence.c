@@ -1,7 +1,6 @@
 /* Titles and sentences of alerts. */
 #include "alerts/sentence.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/amount.h"
@@ -119,21 +118,19 @@ static const char *family_title(const json_t *facts)
 /* A vendor's address reads "openai at api.openai.com". */
 static char *scope_words(const json_t *scope, char dst[WORDS_NAME_MAX])
 {
-	char id[WORDS_NAME_MAX], *at;
-	size_t n = strlen(fact_words(scope, "id", id));
+	struct slice id = slice_of(fact_text(scope, "id")), name, host;
+	struct text t = {.n = 0};
 
-	(void)snprintf(dst, WORDS_NAME_MAX, "%s", id);
 	if (strcmp(fact_text(scope, "kind"), "provider") != 0)
-		return dst;
-	if (slice_ends(slice_mem(id, n), SLICE(":443")))
-		id[n - 4] = '\0';
-	at = strchr(id, '@');
-	if (at && strlen(id) + 4 < WORDS_NAME_MAX) {
-		*at = '\0';
-		(void)snprintf(dst, WORDS_NAME_MAX, "%s at %s", id, at + 1);
-	} else {
-		(void)snprintf(dst, WORDS_NAME_MAX, "%s", id);
+		return fact_words(scope, "id", dst);
+	if (slice_ends(id, SLICE(":443")))
+		id.n -= 4;
+	if (slice_cut(id, '@', &name, &host)) {
+		text_add(&t, "%.*s at ", (int)slice_sub(name, 0, WORDS_NAME_MAX).n, name.p);
+		id = host;
 	}
+	text_add(&t, "%.*s", (int)slice_sub(id, 0, WORDS_NAME_MAX).n, id.p);
+	(void)words_clean(slice_mem(t.mem, t.n), dst, WORDS_NAME_MAX);
 	return dst;
 }
 
