@@ -3,13 +3,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <openssl/rand.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/slice.h"
 
 bool files_path(char *dst, size_t dst_size, const char *dir, const char *name)
 {
@@ -107,5 +110,32 @@ int files_read(const char *path, size_t max_bytes, char **ret, size_t *ret_n)
 out:
 	free(text);
 	(void)close(fd);
+	return r;
+}
+
+static int make_secret(const char *path, unsigned char *ret, size_t n)
+{
+	return RAND_bytes(ret, (int)n) == 1 ? files_write(path, ret, n, 0600) : BUR_CRYPTO;
+}
+
+int files_secret(const char *dir, const char *name, unsigned char *ret, size_t n, char *reterr, size_t reterr_size)
+{
+	char path[PATH_MAX], *text = NULL;
+	size_t len = 0;
+	int r = files_path(path, sizeof(path), dir, name) ? files_read(path, n + 1, &text, &len) : BUR_TOOBIG;
+
+	if (r == BUR_OK && len == n)
+		memcpy(ret, text, n);
+	else if (r == BUR_OK)
+		r = BUR_CORRUPT;
+	else if (r == BUR_NOTFOUND)
+		r = make_secret(path, ret, n);
+	if (text)
+		bytes_wipe(text, len);
+	free(text);
+	if (r == BUR_CORRUPT || (r == BUR_TOOBIG && len == 0))
+		(void)snprintf(reterr, reterr_size, "%s has not %zu bytes", name, n);
+	else if (r < 0)
+		(void)snprintf(reterr, reterr_size, "%s: %s", name, bur_strerror(r));
 	return r;
 }

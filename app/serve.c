@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <openssl/rand.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -22,6 +21,7 @@
 #include "app/files.h"
 #include "app/firstrun.h"
 #include "app/guards.h"
+#include "app/notify.h"
 #include "app/prices.h"
 #include "app/version.h"
 #include "app/watch.h"
@@ -54,6 +54,7 @@ struct server {
 	struct explain explain;
 	struct guards guards;
 	struct watch *watch;
+	struct notify notify;
 	struct ca *ca;
 	struct proxy *proxy;
 	struct api *api;
@@ -208,34 +209,6 @@ static int start_ca(struct server *sv)
 	return BUR_OK;
 }
 
-/* The key of vendor-key fingerprints: the same for ever, or principals would change their names. */
-static int load_fingerprint_secret(struct server *sv)
-{
-	uint8_t *secret = sv->proxy_config.fingerprint_secret;
-	char path[PATH_MAX], *text = NULL;
-	size_t n = 0;
-	int r;
-
-	if (!files_path(path, sizeof(path), sv->settings->data_dir, "fingerprint.key"))
-		return fail(sv, "data", BUR_TOOBIG);
-	r = files_read(path, 64, &text, &n);
-	if (r == BUR_OK && n == sizeof(sv->proxy_config.fingerprint_secret)) {
-		memcpy(secret, text, n);
-		bytes_wipe(text, n);
-		free(text);
-		return BUR_OK;
-	}
-	free(text);
-	if (r == BUR_OK)
-		return fail(sv, "fingerprint.key has not 32 bytes", BUR_CORRUPT);
-	if (r != BUR_NOTFOUND)
-		return fail(sv, "fingerprint.key", r);
-	if (RAND_bytes(secret, sizeof(sv->proxy_config.fingerprint_secret)) != 1)
-		return fail(sv, "random numbers", BUR_CRYPTO);
-	r = files_write(path, secret, sizeof(sv->proxy_config.fingerprint_secret), 0600);
-	return r < 0 ? fail(sv, "cannot write fingerprint.key", r) : BUR_OK;
-}
-
 static int start_proxy(struct server *sv, struct access_dirs *access)
 {
 	struct proxy_deps deps = {.engine = sv->boot.engine,
@@ -246,8 +219,11 @@ static int start_proxy(struct server *sv, struct access_dirs *access)
 				  .guard = sv->guards.guard,
 				  .stops = sv->guards.stops};
 	char why[256] = "";
-	int r = load_fingerprint_secret(sv);
+	int r;
 
+	/* The key of vendor-key fingerprints: the same for ever, or principals would change their names. */
+	r = files_secret(sv->settings->data_dir, "fingerprint.key", sv->proxy_config.fingerprint_secret,
+			 sizeof(sv->proxy_config.fingerprint_secret), sv->err, BOOT_ERROR_MAX);
 	if (r < 0)
 		return r;
 	sv->proxy_config.dial.deny = &sv->admin_addr;
@@ -376,6 +352,7 @@ static int start_admin(struct server *sv)
 				.guards = guards_api,
 				.guards_ctx = &sv->guards,
 				.guard = sv->guards.guard,
+				.alerts = sv->notify.alerts,
 				.version = BURSAR_VERSION,
 				.monitoring = true,
 				.ca_pem = ca_pem(sv->ca),
@@ -504,6 +481,7 @@ static void on_tick(void *arg)
 	store_tick(sv->boot.store);
 	guards_tick(&sv->guards);
 	watch_tick(sv->watch);
+	notify_tick(&sv->notify);
 	proxy_tick(sv->proxy);
 	log_flush();
 	loop_timer_set(sv->tick, TICK_NS);
@@ -611,6 +589,8 @@ static int start_calls(struct server *sv)
 		access_done(&access);
 	}
 	if (r == BUR_OK)
+		r = notify_start(&sv->notify, sv->settings, &sv->boot, sv->loop, sv->err);
+	if (r == BUR_OK)
 		r = start_admin(sv);
 	if (r < 0)
 		return r;
@@ -670,6 +650,7 @@ static bool stop(struct server *sv)
 		open_holds = engine_open_holds(sv->boot.engine);
 	sv->guards.proxy = NULL;
 	guards_tick(&sv->guards); /* what happened with the last calls */
+	notify_stop(&sv->notify);
 	watch_free(sv->watch);
 	boot_close(&sv->boot);
 	guards_done(&sv->guards); /* the writer is done: its last corrections may be told here */

@@ -78,6 +78,7 @@ struct engine_event {
 	uint64_t uid;
 	int64_t win_start, win_end;
 	uint32_t warned_mask; /* new value of the whole mask */
+	uint8_t step;         /* of the budget; or TELL_LIMIT, see engine_tell.h */
 	const struct budget *budget;
 	const char *scope;
 };

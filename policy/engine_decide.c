@@ -37,6 +37,7 @@ static void step_tell(const struct place *p, size_t step, int64_t need, struct e
 	    .win_start = p->in->win_start,
 	    .win_end = engine_window_end(p->meter, p->in),
 	    .warned_mask = engine_window_warned(p->meter, p->in, p->in->win_start, bit),
+	    .step = (uint8_t)step,
 	    .budget = b,
 	    .scope = p->meter->scope,
 	};

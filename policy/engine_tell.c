@@ -22,6 +22,7 @@ static struct engine_event event_of(const struct meter *m, const struct instance
 				     .uid = m->uid,
 				     .win_start = in->win_start,
 				     .win_end = engine_window_end(m, in),
+				     .step = (uint8_t)step,
 				     .budget = b,
 				     .scope = m->scope};
 }

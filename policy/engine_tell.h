@@ -26,6 +26,6 @@ size_t engine_tell_due(struct engine *, size_t from, size_t n, int64_t now_s, st
 		       size_t *ret_next) NONNULL(1, 5, 6);
 
 /* The steps of the mask may be told again in that window instance (rolling: in every bucket). BUR_NOTFOUND as above. */
-int engine_untell(struct engine *, uint64_t uid, int64_t win_start, uint32_t mask) NONNULL(1) MUST_USE;
+int engine_untell(struct engine *, uint64_t uid, int64_t win_start, uint32_t mask) NONNULL(1);
 
 #endif

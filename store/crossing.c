@@ -1,6 +1,7 @@
 #include "store/crossing.h"
 
 #include "base/error.h"
+#include "store/alerts.h"
 #include "store/internal.h"
 #include "store/note.h"
 
@@ -34,13 +35,13 @@ int crossings_tell(struct store *s, const struct threshold_event *events, size_t
 
 enum { E_CALENDAR, E_ROLLING, E_TELL, E_COUNT };
 
-/* `state` counts how often steps were told anew, see W_EVENT. A reset has a part that no such count has. */
+/* `state` counts how often steps were told anew, see W_EVENT. A reset's part is below nothing. */
 static const char *const texts[E_COUNT] = {
     [E_CALENDAR] = "UPDATE meter SET warned_mask=warned_mask&~?3,state=state+1 WHERE meter_uid=?1 AND win_start=?2",
     [E_ROLLING] = "UPDATE meter SET warned_mask=warned_mask&~?3,state=state+1 WHERE meter_uid=?1"
 		  " AND warned_mask&?3<>0",
     [E_TELL] = "INSERT INTO event(ts,kind,uid,win_start,at_ppm,action,payload) VALUES(?3,?4,?1,?2,"
-	       " iif(?5,-1,coalesce((SELECT max(state) FROM meter WHERE meter_uid=?1 AND win_start=?2),0)),101,?6)"
+	       " iif(?5<>0,-?5,coalesce((SELECT max(state) FROM meter WHERE meter_uid=?1 AND win_start=?2),0)),101,?6)"
 	       " ON CONFLICT DO NOTHING",
 };
 _Static_assert(NOTE_ENDED == 101, "the number in the text");
@@ -48,7 +49,9 @@ _Static_assert(NOTE_ENDED == 101, "the number in the text");
 struct end_job {
 	const struct crossing_end *at;
 	size_t n;
+	int64_t mark;
 };
+#define MARK "crossings_mark"
 
 static int forget_steps(sqlite3_stmt *s, const struct crossing_end *c)
 {
@@ -67,7 +70,7 @@ static int tell_end(sqlite3_stmt *s, const struct crossing_end *c)
 	(void)sqlite3_bind_int64(s, 2, c->win_start);
 	(void)sqlite3_bind_int64(s, 3, c->at_ns);
 	(void)sqlite3_bind_text(s, 4, c->kind, -1, SQLITE_STATIC);
-	(void)sqlite3_bind_int(s, 5, c->reset);
+	(void)sqlite3_bind_int64(s, 5, c->after);
 	(void)sqlite3_bind_text64(s, 6, c->payload.p, c->payload.n, SQLITE_STATIC, SQLITE_UTF8);
 	rc = db_run(s);
 	(void)sqlite3_clear_bindings(s);
@@ -92,14 +95,22 @@ static int end_all(sqlite3 *db, void *arg)
 	}
 	for (int i = 0; i < E_COUNT; i++)
 		(void)sqlite3_finalize(st[i]);
-	return db_err(rc);
+	return rc == SQLITE_OK ? db_meta_set_int(db, MARK, job->mark) : db_err(rc);
 }
 
-int crossings_end(struct store *s, const struct crossing_end *ends, size_t n)
+int crossings_end(struct store *s, const struct crossing_end *ends, size_t n, int64_t mark)
 {
-	struct end_job job = {.at = ends, .n = n};
+	struct end_job job = {.at = ends, .n = n, .mark = mark};
 
-	return n > 0 ? store_execute(s, end_all, &job) : BUR_OK;
+	return store_execute(s, end_all, &job);
+}
+
+int crossings_mark(struct sqlite3 *db, int64_t *ret)
+{
+	int r = db_meta_int(db, MARK, -1, ret);
+
+	/* What happened before this was kept is not told, and so its end is not. */
+	return r == BUR_OK && *ret < 0 ? alerts_cursor(db, ret) : r;
 }
 
 int crossing_posted(struct sqlite3 *db, uint64_t uid, int64_t win_start, int64_t *ret)
