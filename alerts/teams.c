@@ -166,7 +166,7 @@ static json_t *message_with_card(const struct channel *c, const struct message *
 	(void)c;
 	card = json_pack("{s:s,s:s,s:s,s:{s:s},s:s,s:o,s:o}", "$schema", SCHEMA, "type", "AdaptiveCard", "version",
 			 "1.4", "msteams", "width", "Full", "fallbackText",
-			 compose_text(arena, ESCAPE_LINE, m->brief->title, least(cap, 500)), "body",
+			 compose_text(arena, ESCAPE_MARKDOWN, m->brief->title, least(cap, 500)), "body",
 			 card_body(m, arena, cap), "actions", card_actions(m->brief, arena));
 	return json_pack("{s:s,s:[{s:s,s:n,s:o}]}", "type", "message", "attachments", "contentType",
 			 "application/vnd.microsoft.card.adaptive", "contentUrl", "content", card);

@@ -234,6 +234,7 @@ static void check_forms(struct chat *t, const char *name)
 	t->m.ref = "77 0";
 	chat_request(t, &discord);
 	check_message(t);
+	chat_dump(t, "discordedit", name);
 	t->m.step = 1;
 	chat_request(t, &discord);
 	check_message(t);
