@@ -234,9 +234,10 @@ static bool is_rtl(uint32_t cp)
 
 struct cleaner {
 	char *dst;
-	size_t n, max;    /* bytes, without the NUL */
-	size_t fits;      /* up to here an ellipsis still has room behind it */
-	bool rtl, fenced; /* text from right to left is in it; a mark stands behind it */
+	size_t n, max;  /* bytes, without the NUL */
+	bool open;      /* text from right to left has no fence behind it yet */
+	size_t fits;    /* up to here an ellipsis still has room behind it, */
+	bool fits_open; /* and a fence, where it needs one */
 	bool full;
 };
 
@@ -248,16 +249,20 @@ static void put(struct cleaner *c, const char *p, size_t n)
 	}
 	memcpy(c->dst + c->n, p, n);
 	c->n += n;
-	if (c->max - c->n >= sizeof(ELLIPSIS) - 1 + (c->rtl ? sizeof(LRM) - 1 : 0))
+	if (c->max - c->n >= sizeof(ELLIPSIS) - 1 + (c->open ? sizeof(LRM) - 1 : 0)) {
 		c->fits = c->n;
+		c->fits_open = c->open;
+	}
 }
 
 static void cut(struct cleaner *c)
 {
+	bool open = c->fits_open;
+
 	c->full = false;
 	c->n = c->fits;
 	put(c, ELLIPSIS, sizeof(ELLIPSIS) - 1);
-	if (c->rtl)
+	if (open)
 		put(c, LRM, sizeof(LRM) - 1);
 }
 
@@ -269,7 +274,7 @@ static uint32_t character(const struct cleaner *c, uint32_t cp)
 	if ((cp == 0x200c || cp == 0x200d) && c->n > 0 && (unsigned char)c->dst[c->n - 1] >= 0x80)
 		return cp;
 	if (cp == 0x200e) /* the fence below; text may have been cleaned before */
-		return c->rtl && !c->fenced ? cp : 0;
+		return c->open ? cp : 0;
 	return is_hidden(cp) ? 0 : cp;
 }
 
@@ -277,12 +282,10 @@ static void put_character(struct cleaner *c, uint32_t cp)
 {
 	char bytes[4];
 
-	if (is_rtl(cp)) {
-		c->rtl = true;
-		c->fenced = false;
-	} else if (cp == 0x200e) {
-		c->fenced = true;
-	}
+	if (is_rtl(cp))
+		c->open = true;
+	else if (cp == 0x200e)
+		c->open = false;
 	put(c, bytes, utf8_encode(cp, bytes));
 }
 
@@ -305,7 +308,7 @@ size_t words_clean(struct slice text, char *dst, size_t dst_size)
 	}
 	if (!c.full && c.n > 0 && dst[c.n - 1] == ' ')
 		c.n--;
-	if (c.rtl && !c.fenced)
+	if (c.open)
 		put(&c, LRM, sizeof(LRM) - 1);
 	if (c.full)
 		cut(&c);

@@ -132,7 +132,7 @@ check: install-test  ## format, include directions, banned calls, static analysi
 FUZZ_SECONDS ?= 60
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
-FUZZ_ROOMS := proxy net meter tokens price policy store base
+FUZZ_ROOMS := alerts proxy net meter tokens price policy store base
 
 # Only when built for fuzzing: every fuzzer may use every room below the application.
 ifneq ($(FUZZING),)
