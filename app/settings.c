@@ -417,12 +417,19 @@ int settings_reference(struct buf *out)
 	    "file, with "
 	    "line and column;\n`--dump-config` prints what is in force. JSON is valid too. Relative paths start at the "
 	    "current directory.\n\n"
-	    "* In values, `${NAME}` is the environment variable and `${file:PATH}` the content of a file; secrets are "
-	    "taken "
-	    "only in these forms.\n"
+	    "* In values, `${NAME}` is the environment variable and `${file:PATH}` the content of a file; vendors' "
+	    "keys "
+	    "are taken only\n  in these forms.\n"
 	    "* `BURSAR_<SECTION>__<NAME>` in the environment overrides a scalar: `BURSAR_ADMIN__LISTEN`, "
 	    "`BURSAR_DATA`,\n"
 	    "  `BURSAR_PROVIDERS__OPENAI__API_KEY`.\n"
+	    "* Of alerts these are read too, below `BURSAR_*` and over the file: `BUDGET_ENABLE_ALERTS` (or\n"
+	    "  `LIGHTRAG_ENABLE_BUDGET_ALERTS`), `ALERT_EMAIL_SMTP_SERVER`, `_SMTP_PORT`, `_USERNAME`, `_PASSWORD`, "
+	    "`_SENDER`,\n"
+	    "  `_RECIPIENTS`, `_USE_TLS`, `ALERT_SLACK_WEBHOOK_URL`, `_CHANNEL`, `_USERNAME`, `ALERT_WEBHOOK_URLS`: "
+	    "they "
+	    "make the\n"
+	    "  channels `email`, `slack` and `webhook`; `BUDGET_ALERT_CHANNELS` (`logging,email`) says which of them.\n"
 	    "* Durations are `250ms`, `10s`, `5m`, `2h`, `1d`; sizes `64KiB`, `32MiB`, `1GB`; money `10 USD`.\n\n";
 	int r = buf_append(out, intro, sizeof(intro) - 1);
 
