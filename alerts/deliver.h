@@ -3,7 +3,13 @@
  *
  * A try that fails is repeated after 5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 3 h, 6 h, 12 h, 24 h (each +-20 %), later
  * if the peer says so (at most 24 h); after ten tries the message is dead. Of a dead message, a channel that is set up
- * wrongly or gone, an event tells the other channels (system.degraded, object_kind "channel"). */
+ * wrongly or gone, an event tells the other channels (system.degraded, object_kind "channel"); its end is told at the
+ * first success.
+ *
+ * A channel whose last tries failed is not tried for every message that waits (pauses up to a minute); one that is set
+ * up wrongly, hourly; one that is gone, or failed for five days, not until it is enabled. A restart is one more chance,
+ * as the configuration may be another. Messages of one incident keep their order. A test message passes all of that, is
+ * tried once, and nothing follows from its failure. */
 #ifndef ALERTS_DELIVER_H
 #define ALERTS_DELIVER_H
 
@@ -22,7 +28,8 @@ void deliver_tick(struct deliver *, int64_t now_ns) NONNULL(1);
 /* Rows were queued or changed by others: look at the outbox at the next tick even if nothing was due before. */
 void deliver_wake(struct deliver *) NONNULL(1);
 bool deliver_idle(const struct deliver *) NONNULL(1); /* nothing is under way and nothing is due now */
-/* A disabled channel is tried again, from now on. BUR_NOTFOUND: no such channel. BUR_IO. */
+/* A disabled channel is tried again, from now on. BUR_NOTFOUND: no such channel. BUR_INVALID: an actor that the audit
+ * log refuses. BUR_IO. */
 int deliver_enable(struct deliver *, const char *channel, const char *actor) NONNULL(1, 2, 3) MUST_USE;
 /* Builds the message of an outbox row or of a preview: brief and request in the arena. BUR_OK or what the channel said.
  */
