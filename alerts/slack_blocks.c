@@ -67,15 +67,36 @@ static json_t *header(const struct message *m, struct arena *arena, size_t cap)
 			 1);
 }
 
+#define BAR_CELLS 20
+
+/* How full the budget is, to be seen at a glance; "" for what has no limit or says only that something changed. */
+static const char *bar(const struct message *m, struct arena *arena)
+{
+	int64_t limit = fact_int(m->facts, "limit_nanos"), spent = fact_int(m->facts, "spent_nanos");
+	struct slice all = SLICE("\n");
+	char share[WORDS_MAX];
+	int full;
+
+	if (limit <= 0 || spent <= 0 || m->op == SAY_RESOLVE || compose_is_short(m))
+		return "";
+	full = spent >= limit ? BAR_CELLS : (int)((__int128)spent * BAR_CELLS / limit);
+	for (int i = 0; i < BAR_CELLS && all.p; i++)
+		all = arena_printf(arena, "%s%s", all.p, i < full ? "\xe2\x96\xb0" : "\xe2\x96\xb1");
+	return all.p ? arena_printf(arena, "%s  %s", all.p, words_share((double)spent / (double)limit, true, share)).p
+		     : NULL;
+}
+
 static json_t *lead(const struct channel *c, const struct message *m, struct arena *arena, size_t cap)
 {
 	const char *before = mentions(c, m, arena);
 	const char *text = compose_text(arena, ESCAPE_MRKDWN, m->brief->text, least(cap, SECTION_MAX - MENTIONS_MAX));
 
-	if (!before || !text)
+	const char *after = bar(m, arena);
+
+	if (!before || !text || !after)
 		return NULL;
 	/* A section without text is refused. */
-	return section(before[0] || text[0] ? arena_printf(arena, "%s%s", before, text).p : compose_word(m));
+	return section(before[0] || text[0] ? arena_printf(arena, "%s%s%s", before, text, after).p : compose_word(m));
 }
 
 static json_t *field(const struct brief_field *f, struct arena *arena, size_t cap)

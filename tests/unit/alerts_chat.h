@@ -63,7 +63,7 @@ struct chat {
 static inline void chat_begin(struct chat *t, enum message_op op, enum severity severity, const char *facts)
 {
 	memset(t, 0, sizeof(*t));
-	arena_init(&t->arena, 8 << 20);
+	arena_init(&t->arena, 2 << 20); /* half of what a message has when it is sent */
 	t->facts = json_loads(facts, 0, NULL);
 	assert_non_null(t->facts);
 	assert_int_equal(json_object_set_new(t->facts, "severity", json_string(severity_name(severity))), 0);

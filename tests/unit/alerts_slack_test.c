@@ -49,7 +49,10 @@ static void test_golden(void **state)
 	    "{\"type\":\"header\",\"text\":{\"type\":\"plain_text\",\"text\":\"\u26a0\ufe0f Budget a&b: 80 % used\","
 	    "\"emoji\":true}},"
 	    "{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"verbatim\":true,"
-	    "\"text\":\"40.12 of 50.00 USD &lt;spent&gt;.\"}},"
+	    "\"text\":\"40.12 of 50.00 USD "
+	    "&lt;spent&gt;."
+	    "\\n\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b1"
+	    "\u25b1\u25b1\u25b1  80 %\"}},"
 	    "{\"type\":\"section\",\"fields\":["
 	    "{\"type\":\"mrkdwn\",\"verbatim\":true,\"text\":\"*Budget*\\na&amp;b\"},"
 	    "{\"type\":\"mrkdwn\",\"verbatim\":true,\"text\":\"*Spent*\\n40.12 of 50.00 USD\"}]},"
@@ -114,6 +117,34 @@ static void test_words(void **state)
 	assert_null(json_object_get(t.body, "blocks"));
 	assert_non_null(strstr(chat_text(t.body, "text"), "Open: https://bursar.example/alerts/act?i=12&amp;a=open"));
 	chat_end(&t);
+}
+
+static void test_bar(void **state)
+{
+	static const struct {
+		const char *facts, *end;
+	} rows[] = {
+	    {"{\"limit_nanos\":100,\"spent_nanos\":1}", "x\n\u25b1\u25b1\u25b1\u25b1\u25b1\u25b1\u25b1\u25b1\u25b1"
+							"\u25b1\u25b1\u25b1\u25b1\u25b1\u25b1\u25b1\u25b1\u25b1"
+							"\u25b1\u25b1  1 %"},
+	    {"{\"limit_nanos\":1000,\"spent_nanos\":999}", "x\n\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0"
+							   "\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0"
+							   "\u25b0\u25b1  99 %"},
+	    {"{\"limit_nanos\":3,\"spent_nanos\":9223372036854775807}", NULL},
+	    {"{\"limit_nanos\":0,\"spent_nanos\":5}", "x"},
+	    {"{\"limit_nanos\":5,\"spent_nanos\":-5}", "x"},
+	};
+	struct chat t;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		chat_begin(&t, SAY_FIRE, SEVERITY_CRITICAL, rows[i].facts);
+		t.brief.text = "x";
+		chat_request(&t, &webhook);
+		if (rows[i].end)
+			assert_string_equal(chat_text(t.body, "blocks.1.text.text"), rows[i].end);
+		chat_end(&t);
+	}
 }
 
 static void test_mentions(void **state)
@@ -664,15 +695,25 @@ static void test_api_cut_answers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_golden),          cmocka_unit_test(test_every_kind),
-	    cmocka_unit_test(test_words),           cmocka_unit_test(test_mentions),
-	    cmocka_unit_test(test_attachments),     cmocka_unit_test(test_attachment_dates),
-	    cmocka_unit_test(test_own_template),    cmocka_unit_test(test_hostile_names),
-	    cmocka_unit_test(test_long_texts),      cmocka_unit_test(test_empty),
-	    cmocka_unit_test(test_bad_links),       cmocka_unit_test(test_webhook_answers),
-	    cmocka_unit_test(test_faults),          cmocka_unit_test(test_api_story),
-	    cmocka_unit_test(test_api_gone),        cmocka_unit_test(test_api_plain),
-	    cmocka_unit_test(test_api_refs),        cmocka_unit_test(test_api_answers),
+	    cmocka_unit_test(test_golden),
+	    cmocka_unit_test(test_every_kind),
+	    cmocka_unit_test(test_words),
+	    cmocka_unit_test(test_mentions),
+	    cmocka_unit_test(test_bar),
+	    cmocka_unit_test(test_attachments),
+	    cmocka_unit_test(test_attachment_dates),
+	    cmocka_unit_test(test_own_template),
+	    cmocka_unit_test(test_hostile_names),
+	    cmocka_unit_test(test_long_texts),
+	    cmocka_unit_test(test_empty),
+	    cmocka_unit_test(test_bad_links),
+	    cmocka_unit_test(test_webhook_answers),
+	    cmocka_unit_test(test_faults),
+	    cmocka_unit_test(test_api_story),
+	    cmocka_unit_test(test_api_gone),
+	    cmocka_unit_test(test_api_plain),
+	    cmocka_unit_test(test_api_refs),
+	    cmocka_unit_test(test_api_answers),
 	    cmocka_unit_test(test_api_cut_answers),
 	};
 
