@@ -44,21 +44,22 @@ static void make_text(const struct message *m, char *dst, size_t size)
 
 /* --- JSON --------------------------------------------------------------------------------------------------------- */
 
+/* The facts as members of the line itself; `level` is the log's. */
 static int line_json(const struct message *m, struct request *q)
 {
 	char text[TEXT_MAX], now[PAYLOAD_TIME_MAX];
-	json_t *line, *alert = payload_facts(m, LINE_MAX_BYTES - TEXT_MAX - 500);
+	json_t *facts = payload_facts(m, LINE_MAX_BYTES - TEXT_MAX - 500);
+	json_t *line = json_pack("{s:s, s:s, s:s}", "ts", payload_time(m->now_ns, now), "level",
+				 levels[severity_of(m)].level, "event", "alert");
+	int r = BUR_NOMEM;
 
 	make_text(m, text, sizeof(text));
-	line = json_pack("{s:s, s:s, s:s, s:s, s:o*}", "ts", payload_time(m->now_ns, now), "level",
-			 levels[severity_of(m)].level, "event", "alert", "msg", text, "alert", alert);
-	if (!line)
-		return BUR_NOMEM;
-	if (!alert) {
-		json_decref(line);
-		return BUR_NOMEM;
-	}
-	return request_json(q, line, NULL);
+	if (facts && line && json_object_set_new(line, "msg", json_string(text)) == 0 &&
+	    json_object_update_missing(line, facts) == 0)
+		r = request_json(q, json_incref(line), NULL);
+	json_decref(line);
+	json_decref(facts);
+	return r;
 }
 
 /* --- syslog ------------------------------------------------------------------------------------------------------- */

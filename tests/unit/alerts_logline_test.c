@@ -22,7 +22,7 @@ static void json_line(void **state)
 	assert_string_equal(text_at(line, "level"), "WARNING");
 	assert_string_equal(text_at(line, "event"), "alert");
 	assert_string_equal(text_at(line, "msg"), "BUDGET ALERT: Budget search-daily is 80 % used.");
-	assert_string_equal(text_at(json_object_get(line, "alert"), "budget_id"), "search-daily");
+	assert_string_equal(text_at(line, "budget_id"), "search-daily");
 	json_decref(line);
 	json_decref(facts);
 }
@@ -48,7 +48,7 @@ static void levels_of_severities(void **state)
 		q = request_of(&c, &m);
 		line = body_of(&q);
 		assert_string_equal(text_at(line, "level"), "INFO");
-		assert_string_equal(text_at(json_object_get(line, "alert"), "state"), "resolved");
+		assert_string_equal(text_at(line, "state"), "resolved");
 		json_decref(line);
 	}
 	json_decref(facts);
