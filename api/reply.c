@@ -92,6 +92,31 @@ int reply_query(struct api_call *call, const char *name, struct slice *ret)
 	return BUR_OK;
 }
 
+int reply_query_u64(struct api_call *call, const char *name, uint64_t min, uint64_t max, uint64_t *inout)
+{
+	struct slice text;
+	char message[96];
+	uint64_t n;
+
+	if (reply_query(call, name, &text) < 0)
+		return BUR_INVALID;
+	if (!text.p)
+		return BUR_OK;
+	if (slice_u64(text, &n) < 0) {
+		reply_invalid(call, "query", name, "int_parsing",
+			      "Input should be a valid integer, unable to parse string as an integer", text);
+		return BUR_INVALID;
+	}
+	if (n < min || n > max) {
+		(void)snprintf(message, sizeof(message), "Input should be %s than or equal to %llu",
+			       n < min ? "greater" : "less", (unsigned long long)(n < min ? min : max));
+		reply_invalid(call, "query", name, n < min ? "greater_than_equal" : "less_than_equal", message, text);
+		return BUR_INVALID;
+	}
+	*inout = n;
+	return BUR_OK;
+}
+
 /* --- database ----------------------------------------------------------------------------------------------------- */
 
 struct sqlite3 *reply_reader(struct api *api, struct api_call *call)

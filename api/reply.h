@@ -30,6 +30,9 @@ void reply_field(struct api_call *, const char *name, const char *value) NONNULL
 /* The last value of a query parameter, decoded into the call's arena; .p NULL when absent. BUR_INVALID: bad
  * percent-encoding (answered already). */
 int reply_query(struct api_call *, const char *name, struct slice *ret) NONNULL(1, 2, 3) MUST_USE;
+/* A whole number between min and max into *inout, which stays as it is when absent. BUR_INVALID: answered already. */
+int reply_query_u64(struct api_call *, const char *name, uint64_t min, uint64_t max, uint64_t *inout)
+    NONNULL(1, 2, 5) MUST_USE;
 /* Percent-decoding into the arena, `+` as space when `form`. BUR_INVALID, BUR_NOMEM. NUL is refused. */
 int reply_decode(struct arena *, struct slice text, bool form, struct slice *ret) NONNULL(1, 4) MUST_USE;
 

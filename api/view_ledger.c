@@ -107,31 +107,6 @@ static json_t *ledger_json(const struct ledger_row *row)
 
 /* --- parameters --------------------------------------------------------------------------------------------------- */
 
-static int read_number(struct api_call *call, const char *name, uint64_t min, uint64_t max, uint64_t *inout)
-{
-	struct slice text;
-	char message[96];
-	uint64_t n;
-
-	if (reply_query(call, name, &text) < 0)
-		return BUR_INVALID;
-	if (!text.p)
-		return BUR_OK;
-	if (slice_u64(text, &n) < 0) {
-		reply_invalid(call, "query", name, "int_parsing",
-			      "Input should be a valid integer, unable to parse string as an integer", text);
-		return BUR_INVALID;
-	}
-	if (n < min || n > max) {
-		(void)snprintf(message, sizeof(message), "Input should be %s than or equal to %llu",
-			       n < min ? "greater" : "less", (unsigned long long)(n < min ? min : max));
-		reply_invalid(call, "query", name, n < min ? "greater_than_equal" : "less_than_equal", message, text);
-		return BUR_INVALID;
-	}
-	*inout = n;
-	return BUR_OK;
-}
-
 static int read_instant(struct api_call *call, const char *name, int64_t *ret_ns)
 {
 	struct slice text;
@@ -177,8 +152,8 @@ static int read_filter(struct api_call *call, struct ledger_filter *f)
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (reply_query(call, texts[i].name, texts[i].dst) < 0)
 			return BUR_INVALID;
-	if (read_number(call, "limit", 1, PAGE_MAX, &limit) < 0 ||
-	    read_number(call, "cursor", 1, INT64_MAX, &cursor) < 0 || read_order(call, &f->descending) < 0 ||
+	if (reply_query_u64(call, "limit", 1, PAGE_MAX, &limit) < 0 ||
+	    reply_query_u64(call, "cursor", 1, INT64_MAX, &cursor) < 0 || read_order(call, &f->descending) < 0 ||
 	    read_instant(call, "from", &f->from_ns) < 0 || read_instant(call, "to", &f->to_ns) < 0)
 		return BUR_INVALID;
 	f->limit = (size_t)limit;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alerts/alerts.h"
 #include "api/reply.h"
 #include "api/views.h"
 #include "base/clock.h"
@@ -160,6 +161,19 @@ static int print_budgets(struct buf *out, struct engine *engine)
 	return r;
 }
 
+/* Without them when they cannot be read: the other figures matter too. */
+static int print_alerts(struct buf *out, struct alerts *alerts)
+{
+	struct buf text;
+	int r = BUR_OK;
+
+	buf_init(&text, API_OUT_MAX);
+	if (alerts_metrics(alerts, &text) == BUR_OK)
+		r = buf_append_slice(out, buf_slice(&text));
+	buf_done(&text);
+	return r;
+}
+
 void view_metrics(struct api *api, struct api_call *call)
 {
 	struct buf *out = &call->out;
@@ -174,6 +188,8 @@ void view_metrics(struct api *api, struct api_call *call)
 			  (int64_t)engine_open_holds(api->deps.engine));
 	if (r == BUR_OK)
 		r = print_budgets(out, api->deps.engine);
+	if (r == BUR_OK && api->deps.alerts)
+		r = print_alerts(out, api->deps.alerts);
 	if (r < 0) {
 		buf_consume(out, buf_len(out));
 		reply_error(call, 500, "metrics do not fit");

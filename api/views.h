@@ -41,5 +41,23 @@ void view_anomalies(struct api *, struct api_call *) NONNULL(1, 2);
 void view_analytics_costs(struct api *, struct api_call *) NONNULL(1, 2);
 void view_circuit_breakers(struct api *, struct api_call *) NONNULL(1, 2);
 void view_overview(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alerts(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_ack(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_resolve(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_retry(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_outbox(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_outbox_retry(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_mutes(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_mute(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_unmute(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_test(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_preview(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_channels(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_enable(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_stats(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_dashboard(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_page(struct api *, struct api_call *) NONNULL(1, 2);
+void view_alert_page_act(struct api *, struct api_call *) NONNULL(1, 2);
 
 #endif

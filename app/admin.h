@@ -20,6 +20,11 @@ struct admin_question {
  * wrong was said on standard error. */
 int admin_ask(const struct cmd *, const struct admin_question *, int *ret_status, struct buf *out)
     NONNULL(1, 2, 3, 4) MUST_USE;
+/* As admin_ask, and again with what `again` makes of `next` (filled with the first question) as long as it says true,
+ * ten times a second: what is under way goes on meanwhile, in the server or here. */
+int admin_dialog(const struct cmd *, const struct admin_question *,
+		 bool (*again)(void *ctx, int status, struct slice answer, struct admin_question *next), void *ctx)
+    NONNULL(1, 2, 3) MUST_USE;
 /* Appends "?name=value" or "&name=value", percent-encoded; nothing when value is NULL. */
 int admin_query(struct buf *target, const char *name, const char *value) NONNULL(1, 2) MUST_USE;
 

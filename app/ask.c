@@ -45,3 +45,35 @@ int ask_json(const struct cmd *cmd, const struct admin_question *q, json_t **ret
 		json_decref(answer);
 	return r;
 }
+
+struct dialog {
+	const struct cmd *cmd;
+	bool (*again)(void *ctx, const json_t *answer, struct admin_question *next);
+	void *ctx;
+	bool failed;
+};
+
+static bool on_answer(void *ctx, int status, struct slice text, struct admin_question *next)
+{
+	struct dialog *d = ctx;
+	json_t *answer = json_loadb(text.n ? text.p : "", text.n, 0, NULL);
+	bool more = false;
+
+	if (!answer || status >= 300) {
+		tell_error(d->cmd, status, answer);
+		d->failed = true;
+	} else {
+		more = d->again(d->ctx, answer, next);
+	}
+	json_decref(answer);
+	return more;
+}
+
+int ask_dialog(const struct cmd *cmd, const struct admin_question *q,
+	       bool (*again)(void *ctx, const json_t *answer, struct admin_question *next), void *ctx)
+{
+	struct dialog d = {.cmd = cmd, .again = again, .ctx = ctx};
+	int r = admin_dialog(cmd, q, on_answer, &d);
+
+	return r == EXIT_OK && d.failed ? EXIT_FAILED : r;
+}

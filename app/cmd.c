@@ -164,6 +164,34 @@ static const struct cmd commands[] = {
      "  bursar breakers close NAME --reason \"the loop is mended\"     NAME as in the list\n\n"
      "      --stay          open a cost breaker until a person closes it, not for its cool-down\n" CONFIG_HELP,
      cmd_breakers},
+    {"alerts", "what goes on, who was told; acknowledge, mute, test, preview",
+     "usage: bursar alerts [list] [--level info|warning|critical|exceeded] [--provider P] [--since TIME] [-n N]\n"
+     "                     [--state active|firing|acknowledged|resolved|all] [--format table|json|csv]\n"
+     "       bursar alerts show ID [--format table|json|csv]\n"
+     "       bursar alerts ack ID... [--reason TEXT]\n"
+     "       bursar alerts resolve ID... [--reason TEXT]\n"
+     "       bursar alerts mute WHAT --for 2h|--until TIME --reason TEXT\n"
+     "       bursar alerts mutes | unmute ID\n"
+     "       bursar alerts test [--channel NAME]\n"
+     "       bursar alerts preview [--channel NAME] [--type TYPE | --incident ID] [--html | --json]\n"
+     "       bursar alerts channels | enable NAME\n"
+     "       bursar alerts retry [ID... | --message ID...]\n\n"
+     "  bursar alerts test                                   does every channel reach somebody? If not, why not?\n"
+     "  bursar alerts                                        what goes on now; [12] is the number of an incident\n"
+     "  bursar alerts show 12                                its history, and who was told when\n"
+     "  bursar alerts ack 12                                 I take care of it: stops escalation\n"
+     "  bursar alerts mute --budget 'ads-*' --for 2h --reason \"load test\"\n"
+     "  bursar alerts preview --type budget.blocked          what people will read, before it happens\n"
+     "  bursar alerts preview --channel ops-mail --html > mail.html\n"
+     "  bursar alerts retry                                  messages that were given up; with a number: again\n\n"
+     "Works with and without a running server; without one, messages that wait are sent by `test` and by the next\n"
+     "server. --level shows that level and worse. WHAT is one or more of --budget B, --type T (a trailing * is a\n"
+     "prefix), one of --key K, --user U, --team T, --project P, --model M, --provider V, --tag NAME=VALUE; or\n"
+     "--everything.\n\n"
+     "      --html, --json  of a preview: the mail's HTML as it is sent, or everything\n"
+     "      --message       the numbers are those of messages, not of incidents\n" CONFIG_HELP
+     "\nexit codes: 0 good (test: every channel works), 1 failed, 2 wrong usage, 69 server does not answer\n",
+     cmd_alerts},
     {"verify", "recompute the whole ledger: seals, sums, prices",
      "usage: bursar verify [-c FILE] [--format table|json]\n\n"
      "Checks the chain of seals, that counters equal the sums of their rows, that each row's cost is what its price\n"

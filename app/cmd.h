@@ -29,6 +29,7 @@ int cmd_forecast(const struct cmd *, int argc, char **argv);
 int cmd_ledger(const struct cmd *, int argc, char **argv);
 int cmd_stop(const struct cmd *, int argc, char **argv);
 int cmd_resume(const struct cmd *, int argc, char **argv);
+int cmd_alerts(const struct cmd *, int argc, char **argv);
 int cmd_breakers(const struct cmd *, int argc, char **argv);
 int cmd_verify(const struct cmd *, int argc, char **argv);
 int cmd_price(const struct cmd *, int argc, char **argv);

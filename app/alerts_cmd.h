@@ -1,0 +1,29 @@
+/* alerts_cmd.h - what the files of `bursar alerts` share. */
+#ifndef APP_ALERTS_CMD_H
+#define APP_ALERTS_CMD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "app/args.h"
+#include "app/table.h"
+#include "base/buf.h"
+
+/* A text member; "" when it is none. */
+const char *alerts_text(const json_t *, const char *key);
+/* As ask_json; `target` gets its NUL. */
+int alerts_get(const struct cmd *, const struct args *, struct buf *target, json_t **ret) MUST_USE;
+/* Takes `body` over. */
+int alerts_send(const struct cmd *, const struct args *, const char *method, const char *target, json_t *body,
+		json_t **ret) MUST_USE;
+/* "table", "colored", "json", "csv". */
+bool alerts_format(const struct cmd *, const char *text, enum table_format *ret) MUST_USE;
+bool alerts_colors(FILE *); /* it is a terminal that has them, and nobody said NO_COLOR */
+
+int alerts_test_cmd(const struct cmd *, int argc, char **argv);
+int alerts_preview_cmd(const struct cmd *, int argc, char **argv);
+int alerts_channels_cmd(const struct cmd *, int argc, char **argv);
+int alerts_enable_cmd(const struct cmd *, int argc, char **argv);
+
+#endif
