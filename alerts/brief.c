@@ -119,12 +119,14 @@ static void add_rate(struct making *m)
 static void add_window(struct making *m)
 {
 	const struct figures *f = &m->figures;
-	char period[WORDS_NAME_MAX], from[WORDS_MAX], to[WORDS_MAX];
+	char period[WORDS_NAME_MAX], from[WORDS_MAX] = "", to[WORDS_MAX];
 	struct text t = {.n = 0};
 
 	text_add(&t, "%s", fact_words(m->facts, "period", period));
-	if (f->start_s > 0 && f->end_s > 0)
-		text_add(&t, "%s%s to %s", t.n > 0 ? ", " : "", words_time(f->start_s, from), words_time(f->end_s, to));
+	if (f->start_s > 0 && f->end_s > 0) {
+		words_time(f->start_s, from)[16] = '\0'; /* " UTC" stands once, at the end */
+		text_add(&t, "%s%s to %s", t.n > 0 ? ", " : "", from, words_time(f->end_s, to));
+	}
 	add_field(m, "Window", t.n > 0 ? t.mem : "");
 }
 
@@ -532,9 +534,9 @@ int brief_make(struct arena *arena, const json_t *facts, enum message_op op, str
 	} else if (op != SAY_TEST) {
 		add_budget(&m);
 		add_since(&m);
-		add_labels(&m);
 		if (!m.figures.limited)
 			add_details(&m);
+		add_labels(&m);
 		if (op != SAY_RESOLVE)
 			add_spenders(&m);
 	}

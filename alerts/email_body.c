@@ -54,7 +54,8 @@ int email_rows_make(struct arena *arena, const struct message *m, struct email_r
 	severity = arena_printf(arena, "%c%s", severity.p[0] - 'a' + 'A', severity.p + 1);
 	if (!time.p || !severity.p)
 		return BUR_NOMEM;
-	add_row(ret, "Severity", severity.p);
+	if (m->op == SAY_ACK || m->op == SAY_ESCALATE) /* else the label over the title says it */
+		add_row(ret, "Severity", severity.p);
 	for (size_t i = 0; i < b->n_fields; i++)
 		add_row(ret, b->field[i].label, b->field[i].value);
 	if (threshold > 0 && m->op != SAY_RESOLVE && m->op != SAY_TEST) {
@@ -87,16 +88,17 @@ int email_text_make(const struct message *m, const struct email_rows *rows, stru
 
 	if (r == BUR_OK && *b->text)
 		r = buf_printf(out, "%s\n\n", b->text);
+	if (r == BUR_OK && *b->next)
+		r = buf_printf(out, "What happens next: %s\n\n", b->next);
+	for (size_t i = 0; i < b->n_actions && r == BUR_OK; i++)
+		r = buf_printf(out, "%s: %s\n%s", b->action[i].label, b->action[i].url,
+			       i + 1 == b->n_actions ? "\n" : "");
 	r = put_rows(out, r, rows);
 	if (r == BUR_OK && b->n_lines > 0)
 		r = buf_printf(out, "\n%s:\n", b->lines_title);
 	for (size_t i = 0; i < b->n_lines && r == BUR_OK; i++)
 		r = buf_printf(out, "  - %s\n", b->line[i]);
-	if (r == BUR_OK && *b->next)
-		r = buf_printf(out, "\nWhat happens next: %s\n", b->next);
 	if (r == BUR_OK && *b->command)
-		r = buf_printf(out, "\nTo act:\n  %s\n", b->command);
-	for (size_t i = 0; i < b->n_actions && r == BUR_OK; i++)
-		r = buf_printf(out, "%s%s: %s\n", i == 0 ? "\n" : "", b->action[i].label, b->action[i].url);
+		r = buf_printf(out, "\nTo act on the command line:\n  %s\n", b->command);
 	return r == BUR_OK ? buf_printf(out, "\n%s\n", b->footer) : r;
 }

@@ -154,7 +154,7 @@ static void put_bar(struct html *h, const struct brief *b, const struct figures 
 
 static void put_rows(struct html *h, const struct email_rows *rows)
 {
-	row_begin(h, "16px 32px 0;");
+	row_begin(h, "20px 32px 0;");
 	raw(h, TABLE "width=\"100%\" style=\"width:100%;" FONT "font-size:14px;line-height:20px\">\n");
 	for (size_t i = 0; i < rows->n; i++) {
 		raw(h, "<tr><td class=\"soft line label\" width=\"32%\" valign=\"top\" style=\"width:32%;padding:7px "
@@ -289,11 +289,11 @@ int email_html_make(const struct message *m, const struct email_rows *rows, stru
 	put_text(&h, b);
 	if (f.limited && m->op != SAY_TEST && m->op != SAY_DIGEST)
 		put_bar(&h, b, &f);
+	put_box(&h, "What happens next", b->next, "");
+	put_buttons(&h, b);
 	put_rows(&h, rows);
 	put_lines(&h, b);
-	put_box(&h, "What happens next", b->next, "");
-	put_box(&h, "To act", b->command, MONO "font-size:13px;");
-	put_buttons(&h, b);
+	put_box(&h, "To act on the command line", b->command, MONO "font-size:13px;");
 	put_footer(&h, b);
 	raw(&h, "</table>\n</td></tr></table>\n</body>\n</html>\n");
 	return h.r;

@@ -333,8 +333,11 @@ static void add_used(const json_t *facts, const struct figures *f, struct text *
 		text_add(t, " in the last %s", period + 8);
 	else if (f->start_s > 0)
 		text_add(t, " since %s", words_time(f->start_s, since));
-	if (f->held > 0)
+	if (f->held > 0) {
 		text_add(t, "; running calls hold another %s", words_amount(f->held, f->unit, held));
+		text_add(t, ", together %s",
+			 words_share(((double)f->spent + (double)f->held) / (double)f->limit, false, held));
+	}
 	text_add(t, ".");
 }
 

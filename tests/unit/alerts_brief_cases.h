@@ -40,7 +40,7 @@ static const struct brief_case {
      "Left: 9.88 USD\n"
      "Rate: 6.10 USD an hour\n"
      "Runs out: 2026-11-21 09:37 UTC, in 97 minutes\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Team: search\n"
      "Who spent most:\n"
      "- ci-bot (user ann), gpt-5: 31.02 USD\n"
@@ -55,8 +55,8 @@ static const struct brief_case {
     {"threshold with holds, a counter of one user", SAY_FIRE, budget_base,
      "{'scope':{'kind':'user','id':'ann'},'reserved_nanos':3000000000,'ratio':0.862469}",
      "Budget search-daily, user ann: 86 % used\n"
-     "40.12 of 50.00 USD (80.2 %) have been spent since 2026-11-21 00:00 UTC; running calls hold another 3.00 USD. At "
-     "6.10 USD an hour it is used up by 2026-11-21 09:37 UTC, 14 hours before the day ends.\n"
+     "40.12 of 50.00 USD (80.2 %) have been spent since 2026-11-21 00:00 UTC; running calls hold another 3.00 USD, "
+     "together 86.2 %. At 6.10 USD an hour it is used up by 2026-11-21 09:37 UTC, 14 hours before the day ends.\n"
      "[Budget search-daily, user ann (incident 12)]\n"
      "Budget: search-daily, user ann\n"
      "Spent: 40.12 of 50.00 USD (80.2 %)\n"
@@ -64,7 +64,7 @@ static const struct brief_case {
      "Left: 6.88 USD\n"
      "Rate: 6.10 USD an hour\n"
      "Runs out: 2026-11-21 09:37 UTC, in 97 minutes\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Team: search\n"
      "Who spent most:\n"
      "- ci-bot (user ann), gpt-5: 31.02 USD\n"
@@ -88,7 +88,7 @@ static const struct brief_case {
      "Left: 25.00 USD\n"
      "Rate: 0.50 USD an hour\n"
      "Runs out: not before the day ends\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Next: From 100 % on, calls are refused until 2026-11-22 00:00 UTC.\n"
      "$ bursar alerts ack 12\n"
      "(2026-11-21 08:00 UTC, node-1, incident 12) b45309\n"},
@@ -103,7 +103,7 @@ static const struct brief_case {
      "Budget: search-daily\n"
      "Spent: 50.00 of 50.00 USD (100 %)\n"
      "Rate: 6.10 USD an hour\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Since: 2026-11-21 08:00 UTC, for 100 minutes\n"
      "Team: search\n"
      "Who spent most:\n"
@@ -127,7 +127,7 @@ static const struct brief_case {
      "Spent: 51.60 of 50.00 USD (103.2 %)\n"
      "Over by: 1.60 USD\n"
      "Rate: 6.10 USD an hour\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Since: 2026-11-21 08:00 UTC, for 100 minutes\n"
      "$ bursar alerts ack 12\n"
      "(2026-11-21 09:40 UTC, node-1, incident 12) 991b1b\n"},
@@ -144,7 +144,7 @@ static const struct brief_case {
      "Left: 365,433 tokens\n"
      "Rate: 204,320 tokens an hour\n"
      "Runs out: 2026-11-21 09:47 UTC, in 107 minutes\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Next: From 100 % on, calls are refused until 2026-11-22 00:00 UTC.\n"
      "$ bursar alerts ack 12\n"
      "(2026-11-21 08:00 UTC, node-1, incident 12) b45309\n"},
@@ -181,7 +181,7 @@ static const struct brief_case {
      "d':0,'rate':{'per_hour':4e-06},'labels':null,'top':null,'command':null,'links':null}",
      "Budget search-daily: 0 % used\n"
      "0.0012 of 0.125 USD (0.9 %) have been spent since 2026-11-21 00:00 UTC; running calls hold another 0.000000002 "
-     "USD. At 0.0000040 USD an hour it lasts until the day ends at 2026-11-22 00:00 UTC.\n"
+     "USD, together 0.9 %. At 0.0000040 USD an hour it lasts until the day ends at 2026-11-22 00:00 UTC.\n"
      "[Budget search-daily (incident 12)]\n"
      "Budget: search-daily\n"
      "Spent: 0.0012 of 0.125 USD (0.9 %)\n"
@@ -189,7 +189,7 @@ static const struct brief_case {
      "Left: 0.12 USD\n"
      "Rate: 0.0000040 USD an hour\n"
      "Runs out: not before the day ends\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Next: From 100 % on, calls are refused until 2026-11-22 00:00 UTC.\n"
      "$ bursar alerts ack 12\n"
      "(2026-11-21 08:00 UTC, node-1, incident 12) b45309\n"},
@@ -214,7 +214,7 @@ static const struct brief_case {
      "Budget: search-daily\n"
      "Spent: 0.00 of 50.00 USD (0 %)\n"
      "Left: 50.00 USD\n"
-     "Window: day, 2026-11-22 00:00 UTC to 2026-11-23 00:00 UTC\n"
+     "Window: day, 2026-11-22 00:00 to 2026-11-23 00:00 UTC\n"
      "Began: 2026-11-21 08:00 UTC, it lasted 16 hours\n"
      "Team: search\n"
      "<Open https://bursar.example/ui/incidents/12>\n"
@@ -229,7 +229,7 @@ static const struct brief_case {
      "Budget: search-daily\n"
      "Spent: 40.12 of 75.00 USD (53.4 %)\n"
      "Left: 34.88 USD\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Began: 2026-11-21 08:00 UTC, it lasted 60 minutes\n"
      "(2026-11-21 09:00 UTC, node-1, incident 12) 15803d\n"},
     {"resolved by hand", SAY_RESOLVE, budget_base,
@@ -241,7 +241,7 @@ static const struct brief_case {
      "Budget: search-daily\n"
      "Spent: 40.12 of 50.00 USD (80.2 %)\n"
      "Left: 9.88 USD\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Began: 2026-11-21 08:00 UTC, it lasted 30 minutes\n"
      "(2026-11-21 08:30 UTC, node-1, incident 12) 15803d\n"},
     {"acknowledged", SAY_ACK, budget_base,
@@ -256,7 +256,7 @@ static const struct brief_case {
      "Left: 9.88 USD\n"
      "Rate: 6.10 USD an hour\n"
      "Runs out: 2026-11-21 09:37 UTC, in 87 minutes\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Since: 2026-11-21 08:00 UTC, for 10 minutes\n"
      "Next: From 100 % on, calls are refused until 2026-11-22 00:00 UTC.\n"
      "(2026-11-21 08:10 UTC, node-1, incident 12) b45309\n"},
@@ -274,7 +274,7 @@ static const struct brief_case {
      "Left: 9.88 USD\n"
      "Rate: 6.10 USD an hour\n"
      "Runs out: 2026-11-21 09:37 UTC, in 52 minutes\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Since: 2026-11-21 08:00 UTC, for 45 minutes\n"
      "Next: From 100 % on, calls are refused until 2026-11-22 00:00 UTC.\n"
      "$ bursar alerts ack 12\n"
@@ -292,7 +292,7 @@ static const struct brief_case {
      "Left: 0.20 USD\n"
      "Rate: 6.10 USD an hour\n"
      "Runs out: 2026-11-21 09:37 UTC, in 97 minutes\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Team: search\n"
      "Who spent most:\n"
      "- ci-bot (user ann), gpt-5: 31.02 USD\n"
@@ -316,7 +316,7 @@ static const struct brief_case {
      "Left: 9.88 USD\n"
      "Rate: 6.10 USD an hour\n"
      "Runs out: 2026-11-21 09:37 UTC, in 97 minutes\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Next: From 100 % on, calls are refused until 2026-11-22 00:00 UTC.\n"
      "$ bursar alerts ack 12\n"
      "(2026-11-21 08:00 UTC, node-1, incident 12) b45309\n"},
@@ -332,7 +332,7 @@ static const struct brief_case {
      "Left: 9.88 USD\n"
      "Rate: 6.10 USD an hour\n"
      "Runs out: 2026-11-21 09:37 UTC, in 97 minutes\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Next: From 100 % on, calls are refused until 2026-11-22 00:00 UTC.\n"
      "$ bursar alerts ack 12\n"
      "(2026-11-21 08:00 UTC, node-1, incident 12) b45309\n"},
@@ -349,7 +349,7 @@ static const struct brief_case {
      "Left: 9.88 USD\n"
      "Rate: 6.10 USD an hour\n"
      "Runs out: 2026-11-21 09:37 UTC, in 97 minutes\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Next: From 100 % on, calls are refused until 2026-11-22 00:00 UTC.\n"
      "$ bursar alerts ack 12\n"
      "(2026-11-21 08:00 UTC, node-1, incident 12) dc2626\n"},
@@ -367,7 +367,7 @@ static const struct brief_case {
      "Left: 9.88 USD\n"
      "Rate: 6.10 USD an hour\n"
      "Runs out: 2026-11-21 09:37 UTC, in 97 minutes\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Next: From 100 % on, calls are refused until 2026-11-22 00:00 UTC.\n"
      "$ bursar alerts ack 12\n"
      "(2026-11-21 08:00 UTC, node-1, incident 12) dc2626\n"},
@@ -382,7 +382,7 @@ static const struct brief_case {
      "Budget: search-daily\n"
      "Spent: 40.12 of 50.00 USD (80.2 %)\n"
      "Left: 9.88 USD\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Began: 2026-11-21 08:00 UTC, it lasted 2 hours\n"
      "(2026-11-21 10:00 UTC, node-1, incident 12) 15803d\n"},
     {"forecast", SAY_FIRE, budget_base,
@@ -402,7 +402,7 @@ static const struct brief_case {
      "Left: 300.00 USD\n"
      "Rate: 2.50 USD an hour\n"
      "Runs out: 2026-11-26 08:00 UTC, in 5 days\n"
-     "Window: month, 2026-11-01 00:00 UTC to 2026-12-01 00:00 UTC\n"
+     "Window: month, 2026-11-01 00:00 to 2026-12-01 00:00 UTC\n"
      "Next: From 100 % on, calls are refused until 2026-11-22 00:00 UTC.\n"
      "$ bursar alerts ack 12\n"
      "(2026-11-21 08:00 UTC, node-1, incident 12) b45309\n"},
@@ -445,7 +445,7 @@ static const struct brief_case {
      "Left: 9.88 USD\n"
      "Rate: 6.10 USD an hour\n"
      "Runs out: 2026-11-21 09:37 UTC, in 97 minutes\n"
-     "Window: day, 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Next: From 100 % on, calls are refused until 2026-11-22 00:00 UTC.\n"
      "$ bursar alerts ack 12\n"
      "(2026-11-21 08:00 UTC, node-1, incident 12) dc2626\n"},
@@ -458,10 +458,10 @@ static const struct brief_case {
      "The same request came 40 times in a minute.\n"
      "[Key ci-bot (incident 31)]\n"
      "Since: 2026-11-21 08:00 UTC\n"
-     "User: ann\n"
      "Cause: repeat\n"
      "Cost: 1.23 USD\n"
      "Until: 2026-11-21 08:10 UTC\n"
+     "User: ann\n"
      "$ bursar resume --loop ci-bot\n"
      "<Open https://bursar.example/ui/incidents/31>\n"
      "(2026-11-21 08:00 UTC, node-1, incident 31) dc2626\n"},
