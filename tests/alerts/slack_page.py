@@ -1,16 +1,19 @@
 """Slack's blocks drawn as Slack draws them, in a page of our own: for looking at messages, and for the picture in the
 documentation. Knows the few blocks that bursar sends.
 
-usage: slack_page.py OUT.png PAYLOAD.json...     payloads {"text", "blocks"}, one message each; needs chromium
+usage: slack_page.py OUT.png PAYLOAD.json...     payloads {"text", "blocks"}, one message each; needs chromium,
+and for its looks Debian's fonts-lato and fonts-noto-color-emoji
 """
 
 import html
 import json
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 STYLE = """
 * { box-sizing: border-box; }
@@ -70,25 +73,54 @@ def message(payload, time):
 {"".join(draw(b) for b in payload["blocks"])}</div></div>"""
 
 
-def page(payloads, channel="ai-costs", times=()):
+def page(payloads, channel="ai-costs", times=("8:00 AM", "8:42 AM", "9:15 AM")):
     """The HTML of a channel with these messages."""
-    times = list(times) + [""] * len(payloads)
+    times = [*times, *[""] * len(payloads)]
     return f"""<!doctype html><meta charset="utf-8"><title>Slack</title><style>{STYLE}</style>
 <div class="channel"># {html.escape(channel)}</div>
 {"".join(message(p, t) for p, t in zip(payloads, times))}"""
 
 
-def screenshot(text, out, width=720, height=760):
-    """The page as a picture, twice as fine as it is wide."""
+CHROMIUM = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+MEASURE = "<script>document.title = document.documentElement.getBoundingClientRect().height</script>"
+SPARE = 200  # a window's frame takes of its height
+
+
+def cut_rows(png, rows):
+    """The first rows of a picture."""
+    out, data, at = [png[:8]], b"", 8
+    while at < len(png):
+        length, kind = struct.unpack_from(">I4s", png, at)
+        chunk = png[at + 8:at + 8 + length]
+        at += length + 12
+        if kind == b"IHDR":
+            width, _, depth, color = struct.unpack_from(">IIBB", chunk)
+            row = 1 + width * depth // 8 * {0: 1, 2: 3, 4: 2, 6: 4}[color]
+            chunk = chunk[:4] + struct.pack(">I", rows) + chunk[8:]
+        elif kind == b"IDAT":
+            data += chunk
+            continue
+        elif kind == b"IEND":
+            kept = zlib.compress(zlib.decompress(data)[:row * rows], 9)
+            out.append(struct.pack(">I", len(kept)) + b"IDAT" + kept + struct.pack(">I", zlib.crc32(b"IDAT" + kept)))
+        out.append(struct.pack(">I", len(chunk)) + kind + chunk + struct.pack(">I", zlib.crc32(kind + chunk)))
+    return b"".join(out)
+
+
+def screenshot(text, out, width=720, scale=2):
+    """The page as a picture, as high as it is; `scale` times as fine."""
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder, "page.html")
-        file.write_text(text)
-        subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-                        f"--user-data-dir={folder}/profile", "--force-device-scale-factor=2",
-                        f"--window-size={width},{height}", f"--screenshot={out}", file.as_uri()],
-                       check=True, capture_output=True, timeout=60)
+        file.write_text(text + MEASURE)
+        common = [*CHROMIUM, f"--user-data-dir={folder}/profile", f"--force-device-scale-factor={scale}"]
+        dom = subprocess.run([*common, f"--window-size={width},1000", "--dump-dom", file.as_uri()], check=True,
+                             capture_output=True, text=True, timeout=60).stdout
+        height = int(float(re.search(r"<title>([0-9.]+)</title>", dom)[1])) + 8
+        subprocess.run([*common, f"--window-size={width},{height + SPARE}", f"--screenshot={folder}/page.png",
+                        file.as_uri()], check=True, capture_output=True, timeout=60)
+        pathlib.Path(out).write_bytes(cut_rows(pathlib.Path(folder, "page.png").read_bytes(), height * scale))
 
 
 if __name__ == "__main__":
     payloads = [json.loads(pathlib.Path(name).read_text()) for name in sys.argv[2:]]
-    screenshot(page(payloads, times=["10:00 AM"]), sys.argv[1])
+    screenshot(page(payloads), sys.argv[1])
