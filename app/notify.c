@@ -19,6 +19,19 @@ static int load_instance(struct notify *n, struct store *store)
 	return r;
 }
 
+static int start_alerts(struct notify *n, const struct boot *b, struct loop *loop)
+{
+	const struct alerts_deps deps = {.store = b->store,
+					 .loop = loop,
+					 .describe = facts_describe,
+					 .figures = facts_figures,
+					 .ctx = &n->facts,
+					 .link_secret = n->link_secret};
+
+	n->alerts = alerts_new(&n->config, &deps);
+	return n->alerts ? BUR_OK : BUR_NOMEM;
+}
+
 int notify_start(struct notify *n, const struct settings *s, const struct boot *b, struct loop *loop,
 		 char reterr[BOOT_ERROR_MAX])
 {
@@ -37,7 +50,8 @@ int notify_start(struct notify *n, const struct settings *s, const struct boot *
 		n->reset = reset_new(b->store, b->engine, b->set);
 		r = n->reset ? BUR_OK : BUR_NOMEM;
 	}
-	(void)loop;
+	if (r == BUR_OK)
+		r = start_alerts(n, b, loop);
 	if (r < 0)
 		(void)snprintf(reterr, BOOT_ERROR_MAX, "cannot read what people were told: %s", bur_strerror(r));
 	return r;
@@ -47,10 +61,12 @@ void notify_tick(struct notify *n)
 {
 	reset_tick(n->reset);
 	expiry_tick(&n->expiry);
+	alerts_tick(n->alerts);
 }
 
 void notify_stop(struct notify *n)
 {
+	alerts_free(n->alerts);
 	reset_free(n->reset);
 	facts_close(&n->facts);
 	bytes_wipe(n->link_secret, sizeof(n->link_secret));
