@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 
-from harness import CHAT, SANITIZED, budget, call, chat, nanousd, wait_for
+from harness import CHAT, ScriptedVendor, budget, call, chat, nanousd, wait_for
 
 OPENAI = "/openai" + CHAT
 LADDER = [{"do": "alert", "at": "50%"}, {"do": "alert", "at": "90%"}, {"do": "block", "at": "100%"}]
@@ -290,9 +290,20 @@ def test_invented_names_do_not_fill_the_store(start_bursar):
 
 
 def test_a_model_that_is_recorded_without_a_price_is_told(start_bursar):
-    bursar = start_bursar({"budgets": [budget("10 USD", name="search", mode="soft")]})
-    spend(bursar, 2, status=404, body={**chat(), "model": "gpt-nobody-knows"})  # the vendor does not know it either
+    answer = json.dumps({
+        "id": "1", "object": "chat.completion", "model": "gpt-nobody-knows", "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}]}).encode()
+
+    def script(v, c):
+        while v.read_request(c):
+            c.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(answer) + answer)
+
+    v = ScriptedVendor(script)
+    bursar = start_bursar({"budgets": [budget("10 USD", name="search", mode="soft")],
+                           "providers": {"openai": {"base_url": f"http://127.0.0.1:{v.plain}"}}})
+    spend(bursar, 2, body={**chat(), "model": "gpt-nobody-knows"})
     assert wait_events(bursar, "price.unknown_model")[0]["object"] == "openai/gpt-nobody-knows"
+    v.stop()
 
 
 def test_keys_that_end_soon_are_told_once_and_once_more_on_the_last_day(start_bursar):
