@@ -332,7 +332,7 @@ int alerts_write(struct store *s, const struct alerts_change *c)
 
 /* The newest ids stay, so that none is given out twice. */
 #define OLD_MESSAGES                                                                                                   \
-	"(SELECT id FROM outbox WHERE state IN (1,2,4,5) AND created<?1 AND id<(SELECT max(id) FROM outbox)"           \
+	"(SELECT id FROM outbox WHERE +state IN (1,2,4,5) AND created<?1 AND id<(SELECT max(id) FROM outbox)"          \
 	" ORDER BY created,id LIMIT ?2)"
 #define OLD_INCIDENTS                                                                                                  \
 	"(SELECT id FROM incident AS i WHERE state=2 AND resolved<?1 AND id<(SELECT max(id) FROM incident)"            \

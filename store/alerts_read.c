@@ -200,17 +200,20 @@ static int take_incident(struct walk *w, sqlite3_stmt *st)
 	return w->visit.incident(w->ctx, &row);
 }
 
+/* The ids are found first, by an index alone: rows are large. `+id` keeps SQLite from walking through all rows
+ * backwards for the order's sake. */
 int alerts_each_incident(struct sqlite3 *db, const struct incident_filter *f,
 			 int (*visit)(void *ctx, const struct incident *), void *ctx)
 {
 	struct walk w = {.take = take_incident, .visit.incident = visit, .ctx = ctx};
+	bool open = f->open_only || f->ends_before_ns > 0;
 	struct query q = {.n = 0};
 
 	if (f->limit == 0 || f->limit > LIMIT_MAX)
 		return BUR_INVALID;
 	add(&q, "SELECT id,key,type,budget,scope,facts,state,severity,first_event,last_event,events,opened,changed,"
-		"acked,resolved,escalated,ends,actor FROM incident WHERE true");
-	if (f->open_only || f->ends_before_ns > 0)
+		"acked,resolved,escalated,ends,actor FROM incident WHERE id IN (SELECT id FROM incident WHERE true");
+	if (open)
 		add(&q, " AND state<>2");
 	if (f->id != 0)
 		add_number(&q, " AND id=?", f->id);
@@ -224,7 +227,9 @@ int alerts_each_incident(struct sqlite3 *db, const struct incident_filter *f,
 		add_number(&q, " AND id<?", f->before_id);
 	if (f->ends_before_ns > 0)
 		add_number(&q, " AND ends>0 AND ends<=?", f->ends_before_ns);
-	add_number(&q, " ORDER BY id DESC LIMIT ?", (int64_t)f->limit);
+	add_number(&q, open || f->since_ns > 0 ? " ORDER BY +id DESC LIMIT ?" : " ORDER BY id DESC LIMIT ?",
+		   (int64_t)f->limit);
+	add(&q, ") ORDER BY id DESC");
 	return each_of(db, &q, &w);
 }
 
@@ -304,6 +309,33 @@ static int take_outbox(struct walk *w, sqlite3_stmt *st)
 	return w->visit.outbox(w->ctx, &row);
 }
 
+/* Some words are for SQLite's choice of an index: what is recent is found by its time, and a partial index fits only
+ * where its own condition stands. */
+static void add_outbox_conditions(struct query *q, const struct outbox_filter *f)
+{
+	bool recent = f->since_ns > 0 && f->due_ns <= 0;
+
+	if (f->state >= 0)
+		add_number(q, recent ? " AND +state=?" : " AND state=?", f->state);
+	if (f->due_ns > 0 && (f->state == OUTBOX_QUEUED || f->state == OUTBOX_HELD))
+		add(q, " AND state IN (0,3)");
+	if (f->channel.p)
+		add_text(q, recent ? " AND +channel=?" : " AND channel=?", f->channel);
+	if (f->incident != 0)
+		add_number(q, " AND incident=?", f->incident);
+	if (f->event != 0)
+		add_number(q, " AND event=?", f->event);
+	if (f->event > 0)
+		add(q, " AND event>0");
+	if (f->id != 0)
+		add_number(q, " AND id=?", f->id);
+	if (f->since_ns > 0)
+		add_number(q, " AND created>=?", f->since_ns);
+	if (f->due_ns > 0)
+		add_number(q, " AND next<=?", f->due_ns);
+}
+_Static_assert(OUTBOX_QUEUED == 0 && OUTBOX_HELD == 3, "the numbers in the text and in db.c");
+
 int alerts_each_outbox(struct sqlite3 *db, const struct outbox_filter *f,
 		       int (*visit)(void *ctx, const struct outbox_row *), void *ctx)
 {
@@ -313,22 +345,11 @@ int alerts_each_outbox(struct sqlite3 *db, const struct outbox_filter *f,
 	if (f->limit == 0 || f->limit > LIMIT_MAX)
 		return BUR_INVALID;
 	add(&q, "SELECT id,event,incident,channel,op,severity,state,reason,facts,attempts,created,next,sent,status,"
-		"error FROM outbox WHERE true");
-	if (f->state >= 0)
-		add_number(&q, " AND state=?", f->state);
-	if (f->channel.p)
-		add_text(&q, " AND channel=?", f->channel);
-	if (f->incident != 0)
-		add_number(&q, " AND incident=?", f->incident);
-	if (f->event != 0)
-		add_number(&q, " AND event=?", f->event);
-	if (f->id != 0)
-		add_number(&q, " AND id=?", f->id);
-	if (f->since_ns > 0)
-		add_number(&q, " AND created>=?", f->since_ns);
-	if (f->due_ns > 0)
-		add_number(&q, " AND next<=?", f->due_ns);
-	add_number(&q, f->due_ns > 0 ? " ORDER BY next,id LIMIT ?" : " ORDER BY id DESC LIMIT ?", (int64_t)f->limit);
+		"error FROM outbox WHERE id IN (SELECT id FROM outbox WHERE true");
+	add_outbox_conditions(&q, f);
+	add(&q, f->due_ns > 0 ? " ORDER BY next,id" : f->since_ns > 0 ? " ORDER BY +id DESC" : " ORDER BY id DESC");
+	add_number(&q, " LIMIT ?", (int64_t)f->limit);
+	add(&q, f->due_ns > 0 ? ") ORDER BY next,id" : ") ORDER BY id DESC");
 	return each_of(db, &q, &w);
 }
 

@@ -28,8 +28,10 @@
 	" attempts INTEGER NOT NULL, created INTEGER NOT NULL, next INTEGER NOT NULL, sent INTEGER NOT NULL,"          \
 	" status INTEGER NOT NULL, error TEXT NOT NULL) STRICT;"                                                       \
 	"CREATE UNIQUE INDEX outbox_once ON outbox(event, channel, op) WHERE event>0;"                                 \
-	"CREATE INDEX outbox_due ON outbox(state, next);"                                                              \
-	"CREATE INDEX outbox_channel ON outbox(channel, state, next);"                                                 \
+	"CREATE INDEX outbox_state ON outbox(state);"                                                                  \
+	"CREATE INDEX outbox_channel ON outbox(channel, state);"                                                       \
+	"CREATE INDEX outbox_due ON outbox(state, next) WHERE state IN (0,3);"                                         \
+	"CREATE INDEX outbox_channel_due ON outbox(channel, state, next) WHERE state IN (0,3);"                        \
 	"CREATE INDEX outbox_incident ON outbox(incident);"                                                            \
 	"CREATE INDEX outbox_created ON outbox(created);"                                                              \
 	"CREATE TABLE delivery(outbox INTEGER NOT NULL, attempt INTEGER NOT NULL, ts INTEGER NOT NULL,"                \
