@@ -33,8 +33,12 @@ int alerts_send(const struct cmd *cmd, const struct args *args, const char *meth
 		json_t **ret)
 {
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	struct admin_question q = {
-	    .config = args->config, .method = method, .target = target, .body = slice_of(text), .needs_data = true};
+	/* A preview needs no data: it can be looked at before anything ran. */
+	struct admin_question q = {.config = args->config,
+				   .method = method,
+				   .target = target,
+				   .body = slice_of(text),
+				   .needs_data = strcmp(target, ALERTS_PREVIEW) != 0};
 	int r = text ? ask_json(cmd, &q, ret) : EXIT_FAILED;
 
 	json_decref(body);

@@ -60,7 +60,7 @@ static void print_channel(struct test *t, const char *name, const json_t *c)
 	char *clean = table_cell(cell);
 
 	paint(ok ? "\033[32m" : "\033[1;31m", ok ? "ok" : "failed");
-	printf(" %-24s %-12s %.1f s\n", clean ? clean : "", alerts_text(c, "type"),
+	printf(" %-24s %-12s %.2f s\n", clean ? clean : "", alerts_text(c, "type"),
 	       json_number_value(json_object_get(c, "delivery_time_ms")) / 1e3);
 	if (!ok)
 		print_wrapped(alerts_text(c, "error"));
@@ -284,7 +284,7 @@ int alerts_preview_cmd(const struct cmd *cmd, int argc, char **argv)
 	body = json_pack("{s:s*,s:s*}", "channel", channel, "type", type);
 	if (id)
 		(void)json_object_set_new(body, "incident", json_integer((json_int_t)id));
-	r = alerts_send(cmd, &args, "POST", "/api/v1/alerts/preview", body, &answer);
+	r = alerts_send(cmd, &args, "POST", ALERTS_PREVIEW, body, &answer);
 	if (r != EXIT_OK)
 		return r;
 	r = print_previews(cmd, answer, html ? RAW_HTML : json ? RAW_JSON : RAW_NO);
@@ -297,7 +297,7 @@ int alerts_preview_cmd(const struct cmd *cmd, int argc, char **argv)
 static const struct table_column channel_columns[] = {
     {"NAME", "name", false},
     {"TYPE", "type", false},
-    {"FROM LEVEL", "level", false},
+    {"SEVERITY", "severity", false},
     {"STATE", "state", false},
     {"QUEUED", "queued", true},
     {"HELD", "held", true},
