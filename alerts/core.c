@@ -128,7 +128,7 @@ int core_open(struct alerts *a)
 	int r = store_reader(a->deps.store, &a->reader);
 
 	a->magic = ALERTS_MAGIC;
-	a->intake_max = INTAKE_EVENTS_MAX;
+	a->intake_max = INTAKE_EVENTS_MIN * 4;
 	if (r == BUR_OK)
 		r = set_instance(a);
 	return r < 0 ? r : load(a);

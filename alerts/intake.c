@@ -175,6 +175,10 @@ static int run(struct intake *in)
 		return r;
 	a->cursor = in->b.cursor;
 	a->behind = !all || in->n_seen == in->max;
+	if (!all && a->intake_max > INTAKE_EVENTS_MIN)
+		a->intake_max /= 2; /* to read more than there is time for is waste */
+	else if (all && in->n_seen == in->max && a->intake_max < INTAKE_EVENTS_MAX)
+		a->intake_max *= 2;
 	return BUR_OK;
 }
 
@@ -190,7 +194,6 @@ int intake_tick(struct alerts *a)
 		r = failed(a, &in, r);
 	} else {
 		a->intake_failures = 0;
-		a->intake_max = a->intake_max * 2 < INTAKE_EVENTS_MAX ? a->intake_max * 2 : INTAKE_EVENTS_MAX;
 	}
 	batch_end(&in.b);
 	return r;

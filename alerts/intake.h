@@ -5,7 +5,8 @@
 
 #include "alerts/internal.h"
 
-#define INTAKE_EVENTS_MAX 256 /* in one transaction */
+#define INTAKE_EVENTS_MIN 16 /* in one transaction, if nothing fails */
+#define INTAKE_EVENTS_MAX 256
 
 /* One transaction's worth; alerts->behind says whether there is more. BUR_OK, or what failed: nothing was taken in, and
  * the next call tries again. */

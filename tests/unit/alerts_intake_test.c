@@ -682,7 +682,7 @@ static void ten_thousand(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(each_threshold_once),
@@ -709,5 +709,7 @@ int main(void)
 	};
 
 	log_init(2, LOG_ERROR);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
