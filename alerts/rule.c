@@ -96,6 +96,19 @@ uint64_t rules_route(const struct alerts_config *config, const json_t *facts)
 	return set;
 }
 
+static uint64_t named_by(const struct alerts_config *config, const struct rule *rule, const json_t *facts)
+{
+	uint64_t set = 0;
+
+	for (size_t i = 0; i < config->n_channels; i++) {
+		const struct channel *c = &config->channels[i];
+
+		if ((!rule || is_named(rule->escalate_to, rule->n_escalate_to, c)) && !is_about(facts, c))
+			set |= UINT64_C(1) << i;
+	}
+	return set;
+}
+
 uint64_t rules_escalate(const struct alerts_config *config, const json_t *facts, int64_t *ret_after_s)
 {
 	uint64_t set = 0;
@@ -108,17 +121,9 @@ uint64_t rules_escalate(const struct alerts_config *config, const json_t *facts,
 			continue;
 		if (rule->escalate_s > 0 && (*ret_after_s == 0 || rule->escalate_s < *ret_after_s))
 			*ret_after_s = rule->escalate_s;
-		for (size_t k = 0; k < config->n_channels; k++) {
-			const struct channel *c = &config->channels[k];
-
-			/* Rules that say nothing of escalation leave it to those that do. */
-			if ((rule->escalate_s > 0 || rule->n_escalate_to > 0) &&
-			    is_named(rule->escalate_to, rule->n_escalate_to, c) && !is_about(facts, c))
-				set |= UINT64_C(1) << k;
-		}
+		/* Rules that say nothing of escalation leave it to those that do. */
+		if (rule->escalate_s > 0 || rule->n_escalate_to > 0)
+			set |= named_by(config, rule, facts);
 	}
-	for (size_t k = 0; set == 0 && k < config->n_channels; k++)
-		if (!is_about(facts, &config->channels[k]))
-			set |= UINT64_C(1) << k;
-	return set;
+	return set ? set : named_by(config, NULL, facts);
 }
