@@ -196,6 +196,7 @@ static const struct {
     {"z", "Spreads above usual", DETAIL_PLAIN},
     {"ewma", "More than usual, a day", DETAIL_USD},
     {"actor", "By", DETAIL_PLAIN},
+    {"by", NULL, DETAIL_SKIP},
     {"message", NULL, DETAIL_SKIP},
     {"value", NULL, DETAIL_SKIP}, /* the sentence says them in words */
     {"threshold", NULL, DETAIL_SKIP},
@@ -484,7 +485,9 @@ static void add_heads(struct making *m)
 
 static void add_next(struct making *m)
 {
-	const char *next = m->b->op == SAY_RESOLVE || m->b->op == SAY_TEST ? "" : fact_text(m->facts, "next");
+	const char *next = m->b->op == SAY_RESOLVE || m->b->op == SAY_TEST || m->b->op == SAY_DIGEST
+			       ? ""
+			       : fact_text(m->facts, "next");
 
 	m->b->next = keep(m, next, BRIEF_VALUE_MAX);
 }

@@ -24,6 +24,14 @@ const char *email_label(const struct message *m)
 	return ops[m->op] ? ops[m->op] : severities[m->severity];
 }
 
+/* "Resolved: " and the like stand in the label already. */
+const char *email_title(const struct message *m)
+{
+	const char *title = m->brief->title, *colon = strstr(title, ": ");
+
+	return colon && (m->op == SAY_RESOLVE || m->op == SAY_ACK || m->op == SAY_ESCALATE) ? colon + 2 : title;
+}
+
 /* --- rows --------------------------------------------------------------------------------------------------------- */
 
 static void add_row(struct email_rows *rows, const char *label, const char *value)
@@ -58,7 +66,7 @@ int email_rows_make(struct arena *arena, const struct message *m, struct email_r
 		add_row(ret, "Severity", severity.p);
 	for (size_t i = 0; i < b->n_fields; i++)
 		add_row(ret, b->field[i].label, b->field[i].value);
-	if (threshold > 0 && m->op != SAY_RESOLVE && m->op != SAY_TEST) {
+	if (threshold > 0 && (m->op == SAY_FIRE || m->op == SAY_UPDATE || m->op == SAY_ACK)) {
 		struct slice kept = arena_dup(arena, slice_of(words_share(threshold, false, share)));
 
 		if (!kept.p)
@@ -84,7 +92,7 @@ static int put_rows(struct buf *out, int r, const struct email_rows *rows)
 int email_text_make(const struct message *m, const struct email_rows *rows, struct buf *out)
 {
 	const struct brief *b = m->brief;
-	int r = buf_printf(out, "%s: %s\n\n", email_label(m), b->title);
+	int r = buf_printf(out, "%s: %s\n\n", email_label(m), email_title(m));
 
 	if (r == BUR_OK && *b->text)
 		r = buf_printf(out, "%s\n\n", b->text);

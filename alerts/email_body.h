@@ -19,6 +19,8 @@ struct email_rows {
 int email_rows_make(struct arena *, const struct message *, struct email_rows *ret) NONNULL(1, 2, 3) MUST_USE;
 const char *email_label(const struct message *) NONNULL(1); /* "WARNING", "RESOLVED": over the title */
 
+const char *email_title(const struct message *) NONNULL(1); /* what stands under the label */
+
 /* Into the buffer. BUR_OK, BUR_TOOBIG, BUR_NOMEM. */
 int email_text_make(const struct message *, const struct email_rows *, struct buf *out) NONNULL(1, 2, 3) MUST_USE;
 int email_html_make(const struct message *, const struct email_rows *, struct buf *out) NONNULL(1, 2, 3) MUST_USE;

@@ -96,7 +96,7 @@ static void put_header(struct html *h, const struct message *m)
 	value(h, email_label(m));
 	raw(h, "</div>\n<h1 style=\"margin:4px 0 0;font-size:22px;line-height:28px;font-weight:700;color:#ffffff;"
 	       "word-break:break-word\">");
-	value(h, m->brief->title);
+	value(h, email_title(m));
 	raw(h, "</h1>");
 	row_end(h);
 }

@@ -9,7 +9,8 @@
 
 #define NS_PER_S INT64_C(1000000000)
 #define LAST_YEAR_S INT64_C(7258118400) /* 2200: what ends later never ends */
-#define TEXT_MAX 700                    /* of a sentence that came with the event */
+#define ESCALATED "ESCALATED ALERT: "
+#define TEXT_MAX 700 /* of a sentence that came with the event */
 
 /* --- facts -------------------------------------------------------------------------------------------------------- */
 
@@ -77,6 +78,8 @@ void figures_read(const json_t *facts, struct figures *ret)
 		f.end_s = 0;
 	f.rate = in_unit(fact_real(rate, "per_hour"), f.unit);
 	f.runs_out_s = fact_time_s(rate, "runs_out_at");
+	if (f.end_s > 0 && f.runs_out_s >= f.end_s) /* then it lasts */
+		f.runs_out_s = 0;
 	*ret = f;
 }
 
@@ -196,7 +199,8 @@ static const struct {
 static void add_share(const json_t *facts, struct text *t)
 {
 	struct figures f;
-	double threshold = fact_real(facts, "threshold");
+	/* escalated alerts stand at 100 by definition */
+	double threshold = json_object_get(facts, "escalated") ? 0 : fact_real(facts, "threshold");
 	char share[WORDS_MAX];
 
 	figures_read(facts, &f);
@@ -291,10 +295,14 @@ static bool begins_with_name(const char *text)
 /* What came with the event, as a sentence. */
 static bool add_message(const json_t *facts, struct text *t)
 {
+	struct slice text = slice_of(fact_text(facts, "message"));
 	char message[TEXT_MAX];
-	size_t n = words_clean(slice_of(fact_text(facts, "message")), message, sizeof(message));
+	size_t n;
 
-	if (n == 0)
+	if (slice_starts(text, SLICE(ESCALATED))) /* the title says so */
+		text = slice_sub(text, strlen(ESCALATED), SIZE_MAX);
+	n = words_clean(text, message, sizeof(message));
+	if (n == 0 || strcmp(message, fact_text(facts, "title")) == 0)
 		return false;
 	begin(t);
 	if (begins_with_name(message))
@@ -365,6 +373,11 @@ static void add_outlook(const struct figures *f, bool stopped, struct text *t)
 	}
 }
 
+static bool is_stopped(const json_t *facts)
+{
+	return is_type(facts, "budget.blocked") || is_type(facts, "breaker.opened");
+}
+
 static void add_now(const json_t *facts, struct text *t)
 {
 	struct figures f;
@@ -374,8 +387,36 @@ static void add_now(const json_t *facts, struct text *t)
 		(void)add_message(facts, t);
 	if (f.limited) {
 		add_used(facts, &f, t);
-		add_outlook(&f, is_type(facts, "budget.blocked") || is_type(facts, "breaker.opened"), t);
+		add_outlook(&f, is_stopped(facts), t);
 	}
+}
+
+/* Who acknowledged or ended it by hand; "" when nobody did. */
+static char *by_words(const json_t *facts, char dst[WORDS_NAME_MAX])
+{
+	return fact_words(json_object_get(facts, "details"), "by", dst);
+}
+
+static void add_reason(const json_t *facts, struct text *t)
+{
+	char reason[TEXT_MAX];
+	size_t n =
+	    words_clean(slice_of(fact_text(json_object_get(facts, "details"), "reason")), reason, sizeof(reason));
+
+	text_add(t, "%s%s%s", n > 0 ? ": " : "", reason, n > 0 && strchr(".!?", reason[n - 1]) ? "" : ".");
+}
+
+/* The figures are still those of the window that is over. */
+static void add_reset(const struct figures *f, struct text *t)
+{
+	const char *window = *f->window ? f->window : "window";
+
+	text_add(t, "A new %s has begun, and the budget starts again at zero.", window);
+	if (!f->limited || f->spent <= 0)
+		return;
+	text_add(t, " In the %s that is over, ", window);
+	figures_used(f, t);
+	text_add(t, " were %s.", past_of(f->unit));
 }
 
 static void add_resolved(const json_t *facts, struct text *t)
@@ -384,22 +425,33 @@ static void add_resolved(const json_t *facts, struct text *t)
 	char by[WORDS_NAME_MAX];
 
 	figures_read(facts, &f);
-	if (*fact_words(facts, "by", by)) {
-		text_add(t, "%s marked it as resolved.", by);
-	} else if (is_type(facts, "budget.reset") || (f.limited && f.end_s > 0 && f.at_s >= f.end_s)) {
-		text_add(t, "A new %s has begun: the budget starts again at zero.", *f.window ? f.window : "window");
+	if (*by_words(facts, by)) {
+		text_add(t, "%s marked it as resolved", by);
+		add_reason(facts, t);
+	} else if (is_type(facts, "budget.reset")) {
+		add_reset(&f, t);
 		return;
-	} else if (!f.limited) {
-		if (!add_message(facts, t))
-			text_add(t, "It is over.");
-		return;
-	} else if (is_type(facts, "budget.threshold") || is_type(facts, "budget.exceeded")) {
+	} else if (f.limited && (is_type(facts, "budget.threshold") || is_type(facts, "budget.exceeded"))) {
 		text_add(t, "It is below its threshold again.");
-	} else {
-		(void)add_message(facts, t);
+	} else if (!add_message(facts, t)) {
+		text_add(t, "It is over.");
 	}
 	if (f.limited)
 		add_used(facts, &f, t);
+}
+
+static void add_acknowledged(const json_t *facts, struct text *t)
+{
+	char by[WORDS_NAME_MAX];
+	struct figures f;
+
+	figures_read(facts, &f);
+	text_add(t, "%s takes care of it", *by_words(facts, by) ? by : "Somebody");
+	add_reason(facts, t);
+	if (!f.limited)
+		return;
+	add_used(facts, &f, t);
+	add_outlook(&f, is_stopped(facts), t);
 }
 
 static void add_escalated(const json_t *facts, struct text *t)
@@ -440,8 +492,6 @@ static void add_digest(const json_t *facts, struct text *t)
 
 void sentence_text(const json_t *facts, enum message_op op, struct text *t)
 {
-	char by[WORDS_NAME_MAX];
-
 	switch (op) {
 	case SAY_RESOLVE:
 		add_resolved(facts, t);
@@ -456,12 +506,10 @@ void sentence_text(const json_t *facts, enum message_op op, struct text *t)
 		text_add(t, "This is a test and nothing is wrong: messages from bursar reach this channel.");
 		return;
 	case SAY_ACK:
-		(void)fact_words(facts, "by", by);
-		text_add(t, "%s takes care of it.", *by ? by : "Somebody");
-		break;
+		add_acknowledged(facts, t);
+		return;
 	case SAY_FIRE:
 	case SAY_UPDATE:
-		break;
+		add_now(facts, t);
 	}
-	add_now(facts, t);
 }

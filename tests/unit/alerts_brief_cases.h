@@ -205,16 +205,16 @@ static const struct brief_case {
      "[Alert]\n"
      "(bursar) 2563eb\n"},
     {"reset", SAY_RESOLVE, budget_base,
-     "{'type':'budget.reset','severity':'info','title':'Budget starts anew','message':'window ov"
-     "er','window_start':1795305600,'window_end':1795392000,'spent_nanos':0,'ratio':0,'threshold"
-     "':0,'at':'2026-11-22T00:00:00Z','top':[],'rate':null}",
+     "{'type':'budget.reset','severity':'info','title':'Budget starts anew','message':'Budget se"
+     "arch-daily begins anew','threshold':0,'at':'2026-11-22T00:00:05Z','top':[],'rate':null}",
      "Resolved: Budget search-daily\n"
-     "A new day has begun: the budget starts again at zero.\n"
+     "A new day has begun, and the budget starts again at zero. In the day that is over, 40.12 of 50.00 USD (80.2 %) "
+     "were spent.\n"
      "[Budget search-daily (incident 12)]\n"
      "Budget: search-daily\n"
-     "Spent: 0.00 of 50.00 USD (0 %)\n"
-     "Left: 50.00 USD\n"
-     "Window: day, 2026-11-22 00:00 to 2026-11-23 00:00 UTC\n"
+     "Spent: 40.12 of 50.00 USD (80.2 %)\n"
+     "Left: 9.88 USD\n"
+     "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Began: 2026-11-21 08:00 UTC, it lasted 16 hours\n"
      "Team: search\n"
      "<Open https://bursar.example/ui/incidents/12>\n"
@@ -233,10 +233,12 @@ static const struct brief_case {
      "Began: 2026-11-21 08:00 UTC, it lasted 60 minutes\n"
      "(2026-11-21 09:00 UTC, node-1, incident 12) 15803d\n"},
     {"resolved by hand", SAY_RESOLVE, budget_base,
-     "{'at':'2026-11-21T08:30:00Z','by':'ann','labels':null,'top':null,'command':null,'links':nu"
-     "ll}",
+     "{'message':'ann says that it is over. It was: x','at':'2026-11-21T08:30:00Z','details':{'b"
+     "y':'ann','reason':'expected, a load test'},'labels':null,'top':null,'command':null,'links'"
+     ":null}",
      "Resolved: Budget search-daily\n"
-     "ann marked it as resolved. 40.12 of 50.00 USD (80.2 %) have been spent since 2026-11-21 00:00 UTC.\n"
+     "ann marked it as resolved: expected, a load test. 40.12 of 50.00 USD (80.2 %) have been spent since 2026-11-21 "
+     "00:00 UTC.\n"
      "[Budget search-daily (incident 12)]\n"
      "Budget: search-daily\n"
      "Spent: 40.12 of 50.00 USD (80.2 %)\n"
@@ -245,8 +247,8 @@ static const struct brief_case {
      "Began: 2026-11-21 08:00 UTC, it lasted 30 minutes\n"
      "(2026-11-21 08:30 UTC, node-1, incident 12) 15803d\n"},
     {"acknowledged", SAY_ACK, budget_base,
-     "{'at':'2026-11-21T08:10:00Z','by':'ann','labels':null,'top':null,'command':null,'links':nu"
-     "ll}",
+     "{'message':'ann takes care of it: x','at':'2026-11-21T08:10:00Z','details':{'by':'ann'},'l"
+     "abels':null,'top':null,'command':null,'links':null}",
      "Acknowledged: Budget search-daily: 80 % used\n"
      "ann takes care of it. 40.12 of 50.00 USD (80.2 %) have been spent since 2026-11-21 00:00 UTC. At 6.10 USD an "
      "hour it is used up by 2026-11-21 09:37 UTC, 14 hours before the day ends.\n"
@@ -261,9 +263,9 @@ static const struct brief_case {
      "Next: From 100 % on, calls are refused until 2026-11-22 00:00 UTC.\n"
      "(2026-11-21 08:10 UTC, node-1, incident 12) b45309\n"},
     {"escalated", SAY_ESCALATE, budget_base,
-     "{'severity':'critical','at':'2026-11-21T08:45:00Z','escalated':{'original_level':'warning'"
-     ",'reason':'repeated_alerts_or_persistent_condition','events':5},'labels':null,'top':null,'"
-     "command':null,'links':null}",
+     "{'severity':'critical','message':'ESCALATED ALERT: x','threshold':1.0,'at':'2026-11-21T08:"
+     "45:00Z','escalated':{'original_level':'warning','reason':'repeated_alerts_or_persistent_co"
+     "ndition','events':5},'labels':null,'top':null,'command':null,'links':null}",
      "Escalated: Budget search-daily: 80 % used\n"
      "It was reported 5 times and goes on; nobody has acknowledged it. 40.12 of 50.00 USD (80.2 %) have been spent "
      "since 2026-11-21 00:00 UTC. At 6.10 USD an hour it is used up by 2026-11-21 09:37 UTC, 14 hours before the day "
@@ -534,6 +536,28 @@ static const struct brief_case {
      "$ bursar prices set gpt-9-preview\n"
      "<Open https://bursar.example/ui/incidents/31>\n"
      "(2026-11-21 08:00 UTC, node-1, incident 31) b45309\n"},
+    {"a vendor's breaker, escalated", SAY_ESCALATE, other_base,
+     "{'type':'breaker.opened','severity':'critical','title':'Circuit breaker opened','message':"
+     "'ESCALATED ALERT: 5 calls in a row failed','scope':{'kind':'provider','id':'openai@api.ope"
+     "nai.com:443'},'escalated':{'reason':'not_acknowledged','events':1}}",
+     "Escalated: Vendor openai at api.openai.com: fails, calls to it are paused\n"
+     "Nobody has acknowledged it so far. 5 calls in a row failed.\n"
+     "[Vendor openai at api.openai.com (incident 31)]\n"
+     "Since: 2026-11-21 08:00 UTC\n"
+     "$ bursar alerts ack 31\n"
+     "<Open https://bursar.example/ui/incidents/31>\n"
+     "(2026-11-21 08:00 UTC, node-1, incident 31) 991b1b\n"},
+    {"a vendor's breaker, acknowledged", SAY_ACK, other_base,
+     "{'type':'breaker.opened','title':'Circuit breaker opened','message':'ann takes care of it:"
+     " 5 calls in a row failed','scope':{'kind':'provider','id':'openai@api.openai.com:443'},'de"
+     "tails':{'by':'ann','reason':'status page says so'}}",
+     "Acknowledged: Vendor openai at api.openai.com: fails, calls to it are paused\n"
+     "ann takes care of it: status page says so.\n"
+     "[Vendor openai at api.openai.com (incident 31)]\n"
+     "Since: 2026-11-21 08:00 UTC\n"
+     "Reason: status page says so\n"
+     "<Open https://bursar.example/ui/incidents/31>\n"
+     "(2026-11-21 08:00 UTC, node-1, incident 31) dc2626\n"},
     {"ledger", SAY_FIRE, other_base,
      "{'type':'ledger.repaired','severity':'warning','title':'The ledger was repaired','message'"
      ":'3 calls of before the restart were charged their holds','details':{'rows':3,'charged_nan"

@@ -384,7 +384,10 @@ static void test_every_op(void **state)
 		w.message.op = (enum message_op)op;
 		assert_int_equal(compose(&w), BUR_OK);
 		check_fields(&w);
-		assert_non_null(strstr(w.request.mail_text, w.brief.title));
+		assert_non_null(strstr(w.request.mail_text, op == SAY_TEST     ? "TEST: Test message"
+							    : op == SAY_DIGEST ? "SUMMARY: Several"
+									       : ": Budget search-daily"));
+		assert_non_null(strstr(w.request.mail_html, w.brief.title));
 		assert_non_null(strstr(w.request.mail_html, "</html>"));
 		teardown(&w);
 	}
