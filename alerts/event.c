@@ -115,6 +115,10 @@ static int read_payload(struct slice text, struct payload *p)
 	    .at_ppm = fact_int(o, "at_ppm"),
 	    .ends_s = fact_int(o, "ends_s"),
 	};
+	/* A step that only tells is reached by a call that is let through: what it needs is held from then on. */
+	if (strcmp(fact_text(o, "action"), "alert") == 0 &&
+	    __builtin_add_overflow(p->held, fact_int(o, "need"), &p->held))
+		p->held = INT64_MAX;
 	return BUR_OK;
 }
 
