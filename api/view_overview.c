@@ -2,6 +2,7 @@
  * those are stands in docs/foresight.md. */
 #include <string.h>
 
+#include "alerts/alert.h"
 #include "api/body.h"
 #include "api/figures.h"
 #include "api/views.h"
@@ -31,30 +32,37 @@ struct overview {
 
 /* --- alerts ------------------------------------------------------------------------------------------------------- */
 
-/* A block step was reached, or a breaker or page speaks: somebody has to look. */
-static bool is_critical(const struct note_row *row, const json_t *payload)
+/* Calls are refused, a breaker is open, money runs away: somebody has to look. */
+static bool is_critical(const struct alert_type *type, const json_t *payload)
 {
-	const char *action = json_string_value(json_object_get(payload, "action"));
-	json_int_t level = json_integer_value(json_object_get(payload, "level"));
+	const char *text = json_string_value(json_object_get(payload, "severity"));
+	enum severity severity;
 
-	if (slice_starts(row->kind, SLICE("breaker.")))
-		return true;
-	return (action && (strcmp(action, "block") == 0 || strcmp(action, "page") == 0)) || level >= 2;
+	if (!text || severity_parse(slice_of(text), &severity) < 0)
+		severity = type ? type->severity : SEVERITY_WARNING;
+	return severity >= SEVERITY_ERROR;
 }
 
-struct alerts {
+/* What begins, or was worth telling once. */
+static bool is_alert(const struct note_row *row, const struct alert_type *type)
+{
+	return row->action != NOTE_ENDED && (!type || (!type->ends && type->family));
+}
+
+struct recent {
 	json_t *list;
 	int64_t now_ns, last_ns, critical;
 };
 
 static int add_alert(void *ctx, const struct note_row *row)
 {
-	struct alerts *a = ctx;
+	const struct alert_type *type = alert_type_find(row->kind);
+	struct recent *a = ctx;
 	json_t *payload = json_loadb(row->payload.p ? row->payload.p : "", row->payload.n, 0, NULL);
-	bool critical = is_critical(row, payload);
+	bool critical = is_critical(type, payload);
 	const char *message = json_string_value(json_object_get(payload, "message"));
 
-	if (row->action == NOTE_ENDED) {
+	if (!is_alert(row, type)) {
 		json_decref(payload);
 		return BUR_OK;
 	}
@@ -78,7 +86,7 @@ static int add_alert(void *ctx, const struct note_row *row)
 static int find_alerts(struct sqlite3 *db, int64_t now_ns, struct overview *o)
 {
 	const struct note_filter last = {.limit = 200};
-	struct alerts a = {.list = json_array(), .now_ns = now_ns};
+	struct recent a = {.list = json_array(), .now_ns = now_ns};
 	int r = note_each(db, &last, add_alert, &a);
 
 	o->alerts = a.list;

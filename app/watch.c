@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "policy/budget_window.h"
 #include "policy/engine_meter.h"
 #include "policy/engine_page.h"
 #include "store/note.h"
@@ -122,6 +123,23 @@ static struct slice object_of(const struct meter_view *v, char dst[600])
 
 /* --- budgets ------------------------------------------------------------------------------------------------------ */
 
+/* What every event about a budget says. Takes `more` over; NULL: no memory. */
+static json_t *budget_payload(const struct meter_view *v, json_t *more)
+{
+	bool endless = budget_is_rolling(v->budget) || v->budget->window.kind == WINDOW_TOTAL;
+	json_t *o =
+	    json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I}", "budget", v->budget->name, "scope", v->scope, "posted",
+		      (json_int_t)v->posted, "held", (json_int_t)v->held, "limit", (json_int_t)v->limit, "win_start",
+		      (json_int_t)(endless ? 0 : v->win_start), "win_end", (json_int_t)(endless ? 0 : v->win_end));
+
+	if (!more || json_object_update(o, more) < 0) {
+		json_decref(o);
+		o = NULL;
+	}
+	json_decref(more);
+	return o;
+}
+
 /* What was told before this program began. */
 static void recall(struct watch *w, struct counter *c, const struct meter_view *v)
 {
@@ -159,6 +177,8 @@ static void tell_burn(struct watch *w, struct counter *c, const struct meter_vie
 		      bool began)
 {
 	static const char *const actions[] = {[BURN_TICKET] = "ticket", [BURN_PAGE] = "page", [BURN_TRIP] = "trip"};
+	static const char *const severities[] = {
+	    [BURN_TICKET] = "warning", [BURN_PAGE] = "error", [BURN_TRIP] = "critical"};
 	const struct burn_figures *b = &f->burn.row[i];
 	const struct burn_row *row = &burn_default_rows[i];
 	char text[600], message[1024];
@@ -176,9 +196,9 @@ static void tell_burn(struct watch *w, struct counter *c, const struct meter_vie
 		(void)snprintf(message, sizeof(message), "budget %.*s: the fast spending (%s) is over", (int)n.object.n,
 			       n.object.p, row->name);
 	if (!tell(w, &n, message,
-		  json_pack("{s:s,s:s,s:s,s:s,s:I,s:o}", "budget", v->budget->name, "scope", v->scope, "row", row->name,
-			    "action", actions[row->action], "since", (json_int_t)n.since_s, "figures",
-			    foresight_budget_json(v, f))))
+		  budget_payload(v, json_pack("{s:s,s:s,s:s,s:I,s:o}", "row", row->name, "action", actions[row->action],
+					      "severity", severities[row->action], "since", (json_int_t)n.since_s,
+					      "figures", foresight_budget_json(v, f)))))
 		return; /* tried again at the next round */
 	c->firing ^= 1U << i;
 	c->since_s[i] = n.since_s;
@@ -196,9 +216,7 @@ static void tell_forecast(struct watch *w, struct counter *c, const struct meter
 		       "budget %.*s will probably end at %.2f USD (80 %% between %.2f and %.2f), its limit is %.2f USD",
 		       (int)n.object.n, n.object.p, usd(f->forecast.p50_nanousd), usd(f->forecast.p10_nanousd),
 		       usd(f->forecast.p90_nanousd), usd(f->limit_nanousd));
-	if (tell(w, &n, message,
-		 json_pack("{s:s,s:s,s:o}", "budget", v->budget->name, "scope", v->scope, "figures",
-			   foresight_budget_json(v, f))))
+	if (tell(w, &n, message, budget_payload(v, json_pack("{s:o}", "figures", foresight_budget_json(v, f)))))
 		c->over_win_start = f->win_start_s;
 }
 
@@ -242,6 +260,16 @@ static struct scope *scope_of(struct watch *w, struct series_scope scope)
 	return s;
 }
 
+/* "team:blue" is the team blue; "everything" has no name. */
+static void put_object(json_t *payload, const struct foresight_scope *s)
+{
+	const char *colon = strchr(s->object, ':');
+
+	(void)json_object_set_new(payload, "object", json_string(colon ? colon + 1 : s->object));
+	(void)json_object_set_new(payload, "object_kind",
+				  colon ? json_stringn(s->object, (size_t)(colon - s->object)) : json_string("global"));
+}
+
 static void tell_hour(struct watch *w, const struct foresight_scope *s, const struct foresight_anomaly *a)
 {
 	struct note n = {.kind = FORESIGHT_ANOMALY,
@@ -252,9 +280,12 @@ static void tell_hour(struct watch *w, const struct foresight_scope *s, const st
 	json_t *payload = foresight_hour_json(s, a);
 	char message[600];
 
-	if (payload)
+	if (payload) {
+		put_object(payload, s);
+		(void)json_object_set_new(payload, "severity", json_string(a->hour.level >= 2 ? "error" : "warning"));
 		(void)json_object_set_new(payload, "most_increased",
 					  foresight_parts_json(w->reader, s->scope, a->hour_s));
+	}
 	(void)snprintf(message, sizeof(message), "%s: %.2f USD in this hour so far, usually %.2f USD in a whole one",
 		       s->object, usd(a->hour.spent_nanousd), usd(a->hour.baseline.median_nanousd));
 	(void)tell(w, &n, message, payload);
@@ -269,12 +300,16 @@ static void tell_shift(struct watch *w, struct scope *kept, const struct foresig
 			 .part = FORESIGHT_PART_SHIFT,
 			 .state = NOTE_BEGAN};
 	char message[600];
+	json_t *payload;
 
 	if (kept->shift_day_s == a->day_s)
 		return;
 	(void)snprintf(message, sizeof(message), "%s: the last days cost %.2f USD a day more than usual", s->object,
 		       usd(a->shift.ewma_nanousd));
-	if (tell(w, &n, message, foresight_shift_json(s, a)))
+	payload = foresight_shift_json(s, a);
+	if (payload)
+		put_object(payload, s);
+	if (tell(w, &n, message, payload))
 		kept->shift_day_s = a->day_s;
 }
 

@@ -1,6 +1,6 @@
 /* watch.h - looks ahead while the server runs: every minute how fast each budget is being spent, what its window will
  * have cost, and whether a scope's spend is unlike itself; tells what begins and what ends, once (budget.burn_rate,
- * forecast.over, spend.anomaly: a row of the outbox and a line of the log).
+ * forecast.over, spend.anomaly: a row of the store's events and a line of the log).
  *
  * All of it follows from the ledger (api/foresight.h): after a restart the same is found, and what was told is not told
  * again. Works in small pieces between other things; reads with a connection of its own. Control thread. */

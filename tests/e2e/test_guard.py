@@ -38,7 +38,7 @@ def breaker(bursar, name):
     return {b["name"]: b for b in bursar.api("/api/v1/breakers")["breakers"]}.get(name)
 
 
-def events(bursar, kind):
+def told(bursar, kind):
     db = sqlite3.connect(f"file:{bursar.data}/bursar.db?mode=ro", uri=True)
     try:
         return [json.loads(p) for (p,) in db.execute("SELECT payload FROM event WHERE kind=? ORDER BY id", (kind,))]
@@ -322,9 +322,10 @@ def test_a_call_that_is_too_dear_opens_the_cost_breaker(vendor, start_bursar):
     assert (b["state"], b["cause"], b["refused"]) == ("open", "single_call", 2)
     event = only_event(bursar, "breaker.cost")
     assert event["to"] == "open" and event["threshold"] == 10_000_000 and event["value"] > 10_000_000
-    wait_for(lambda: events(bursar, "breaker.cost"), "its event")
-    (told,) = events(bursar, "breaker.cost")
-    assert (told["name"], told["to"], told["threshold"]) == ("all", "open", 10_000_000) and told["until"]
+    wait_for(lambda: told(bursar, "breaker.opened"), "its event")
+    (opened,) = told(bursar, "breaker.opened")
+    assert (opened["budget"], opened["scope"], opened["to"], opened["threshold_value"]) == ("all", "", "open", 10_000_000)
+    assert opened["until"]
     # it is open after a restart too, and a person can close it
     bursar.kill9()
     bursar.start()
@@ -387,8 +388,8 @@ def test_a_loop_puts_its_key_in_quarantine_and_resume_lifts_it(vendor, start_bur
     assert ask(bursar, chat(text="something else"), headers=by_key(key)).status == 429
     event = only_event(bursar, "runaway")
     assert (event["key"], event["cause"]) == ("ann", "repeat")
-    wait_for(lambda: events(bursar, "runaway"), "its event")
-    assert [e["name"] for e in events(bursar, "runaway")] == ["ann"]
+    wait_for(lambda: told(bursar, "loop.quarantined"), "its event")
+    assert [e["object"] for e in told(bursar, "loop.quarantined")] == ["ann"]
     (row,) = bursar.api("/api/v1/breakers")["quarantine"]
     assert row["key"] == "ann"
     bursar.kill9()
