@@ -697,6 +697,7 @@ static void mail_to(struct client *c, const struct server *s)
 			      .mail_text = "Budget s\xc3\xbc\xc3\x9f\nis spent.\n",
 			      .mail_html = "<p>Budget</p>\n",
 			      .mail_security = s->tls ? MAIL_STARTTLS : MAIL_PLAINTEXT};
+	c->channel.ca_file = NULL;
 	if (s->tls) {
 		r->user = "bursar";
 		r->password = "hunter2-secret";
