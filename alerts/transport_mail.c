@@ -119,6 +119,26 @@ static void mailer_tell(struct mailer *p, bool *flag)
 	(void)n; /* can only fail when the counter is full, and then the loop is awake */
 }
 
+/* Nobody wakes a handle that is no more. */
+static void mail_let_go(struct mail *m)
+{
+	CURLM *multi;
+
+	CHECK(pthread_mutex_lock(&m->mutex) == 0);
+	multi = m->multi;
+	m->multi = NULL;
+	CHECK(pthread_mutex_unlock(&m->mutex) == 0);
+	(void)curl_multi_cleanup(multi);
+}
+
+static void mail_wake(struct mail *m)
+{
+	CHECK(pthread_mutex_lock(&m->mutex) == 0);
+	if (m->multi)
+		(void)curl_multi_wakeup(m->multi);
+	CHECK(pthread_mutex_unlock(&m->mutex) == 0);
+}
+
 /* The result is told before the farewell, and no reply to that is waited for: a server that took the mail and then
  * hangs does not make us send it again. The handle stays ours until then; the loop only looks at what it remembers. */
 static void *mail_run(void *arg)
@@ -134,7 +154,7 @@ static void *mail_run(void *arg)
 		x->result = CURLE_OUT_OF_MEMORY;
 	}
 	mailer_tell(m->mailer, &m->answered);
-	(void)curl_multi_cleanup(m->multi); /* QUIT, on what is kept */
+	mail_let_go(m); /* QUIT, on what is kept */
 	mailer_tell(m->mailer, &m->over);
 	return NULL;
 }
@@ -224,7 +244,7 @@ void mailer_free(struct mailer *p, void (*dropped)(struct exchange *))
 
 	TAILQ_FOREACH (m, &p->mails, entry) { /* all at once, then wait */
 		atomic_store(&m->ending, true);
-		(void)curl_multi_wakeup(m->multi);
+		mail_wake(m);
 		mail_shutdown(m, SHUT_RDWR);
 	}
 	while ((m = TAILQ_FIRST(&p->mails))) {
