@@ -382,18 +382,34 @@ static void report_known(const struct writer *w)
 			w->n_known);
 }
 
-static int add_events(struct store *s)
+/* The earliest of those that the workers have left; NULL: none. */
+static const struct threshold_event *next_event(struct store *s, uint32_t done[STORE_WORKERS_MAX])
 {
-	int rc = SQLITE_OK;
+	const struct threshold_event *first = NULL;
+	uint32_t from = 0;
 
 	for (uint32_t i = 0; i < s->cfg.workers; i++) {
-		for (uint32_t k = 0; k < s->writer.events[i] && rc == SQLITE_OK; k++) {
-			const struct threshold_event *e = ring_peek(&s->workers[i].events, k);
+		const struct threshold_event *e =
+		    done[i] < s->writer.events[i] ? ring_peek(&s->workers[i].events, done[i]) : NULL;
 
-			CHECK(e);
-			rc = event_of_step(&s->writer, e);
+		if (e && (!first || e->at_ns < first->at_ns)) {
+			first = e;
+			from = i;
 		}
 	}
+	done[from] += first != NULL;
+	return first;
+}
+
+/* In the order of time over all workers: whoever is told of 100 % before 50 % wonders. */
+static int add_events(struct store *s)
+{
+	uint32_t done[STORE_WORKERS_MAX] = {0};
+	const struct threshold_event *e;
+	int rc = SQLITE_OK;
+
+	while (rc == SQLITE_OK && (e = next_event(s, done)))
+		rc = event_of_step(&s->writer, e);
 	return rc;
 }
 
