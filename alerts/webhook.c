@@ -236,7 +236,7 @@ static json_t *cost_alert(const struct message *m)
 	    {"day", "daily"}, {"month", "monthly"}, {"week", "weekly"}, {"hour", "hourly"}, {"year", "yearly"}};
 	const char *period = fact_text(m->facts, "period"), *type = period;
 	double ratio = fact_real(m->facts, "ratio"), threshold = fact_real(m->facts, "threshold");
-	double limit = amount(m, "limit_nanos"), spent = amount(m, "spent_nanos");
+	double limit = amount(m, "limit_nanos"), used = amount(m, "spent_nanos") + amount(m, "reserved_nanos");
 	char key[32];
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
@@ -245,9 +245,9 @@ static json_t *cost_alert(const struct message *m)
 	period_key(m, period, key, sizeof(key));
 	return json_pack("{s:f, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:{s:f, s:s, s:f}}", "timestamp",
 			 (double)m->at_ns / 1e9, "alert_level", severity_level(m->severity), "period_type", type,
-			 "period_key", key, "current_cost", spent, "budget_limit", limit, "percentage_used",
+			 "period_key", key, "current_cost", used, "budget_limit", limit, "percentage_used",
 			 ratio * 100, "threshold_percentage", threshold * 100, "metadata", "remaining_budget",
-			 limit - spent, "period_type", type, "threshold_crossed", threshold * 100);
+			 limit - used, "period_type", type, "threshold_crossed", threshold * 100);
 }
 
 json_t *webhook_values(const struct message *m)
