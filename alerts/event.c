@@ -354,6 +354,8 @@ int event_read(const struct alerts_config *config, const struct alerts_deps *dep
 	*ret = (struct event){.id = row->id, .at_ns = row->ts_ns, .part = row->part, .type = type};
 	ret->ends = type->ends || row->action == NOTE_ENDED;
 	ret->threshold = p.at_ppm > 0 && strcmp(type->name, "budget.blocked") != 0 ? (double)p.at_ppm / 1e6 : 0;
+	ret->crossing = ret->threshold > 0 &&
+			(strcmp(type->name, "budget.threshold") == 0 || strcmp(type->name, "budget.exceeded") == 0);
 	ret->ends_ns = ends_of(ret, &p);
 	set_key(ret, &p, row->uid);
 	r = build(config, deps, &p, ret);

@@ -15,6 +15,7 @@ struct event {
 	json_t *facts; /* without what depends on the incident: id, state, since, incident, links */
 	enum severity severity;
 	double threshold; /* 0: it is about none */
+	bool crossing;    /* of a threshold that only tells, not of a step that changes calls */
 	int64_t ends_ns;  /* the incident is over by itself then, if nothing more is heard; 0: it does not say */
 	uint64_t route;   /* set by the caller */
 };

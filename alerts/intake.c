@@ -45,12 +45,12 @@ static int take(void *ctx, const struct event_row *row)
 /* Did the same call cross a higher threshold that the channel is told of? Then this one is no news. */
 static bool is_superseded(const struct intake *in, const struct event *e, size_t channel)
 {
-	if (e->threshold <= 0)
+	if (!e->crossing)
 		return false;
 	for (size_t i = 0; i < in->n; i++) {
 		const struct event *other = &in->events[i];
 
-		if (other->threshold > e->threshold && other->at_ns == e->at_ns && !other->ends &&
+		if (other->crossing && other->threshold > e->threshold && other->at_ns == e->at_ns &&
 		    (channel == SIZE_MAX || other->route & UINT64_C(1) << channel) && strcmp(other->key, e->key) == 0)
 			return true;
 	}
