@@ -105,8 +105,8 @@ static int put_figures(struct alerts *a, json_t *facts, int64_t now_ns)
 	bad |= json_object_set_new(facts, "top", top);
 	bad |= json_object_set_new(facts, "next",
 				   json_string("At 100 % bursar refuses further calls until the window ends."));
-	bad |=
-	    json_object_set_new(facts, "command", json_string("bursar budgets raise search-daily '75 USD' --reason '...'"));
+	bad |= json_object_set_new(facts, "command",
+				   json_string("bursar budgets raise search-daily '75 USD' --reason '...'"));
 	(void)a;
 	return bad ? BUR_NOMEM : BUR_OK;
 }

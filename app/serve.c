@@ -63,8 +63,8 @@ struct server {
 	struct loop_timer *tick, *drain;
 	struct addr admin_addr;
 	int admin_fd;
-	char admin_host[HOST_MAX + 1];
-	const char *hosts[65];
+	char admin_host[HOST_MAX + 1], public_host[HOST_MAX + 1];
+	const char *hosts[66];
 	size_t n_hosts;
 	char ports_path[PATH_MAX];
 	bool draining, cut_short;
@@ -282,14 +282,28 @@ static int bind_admin(struct server *sv)
 	return BUR_OK;
 }
 
+/* Links in messages lead to us under this name, so it is one of ours. */
+static bool public_host(const char *url, char dst[HOST_MAX + 1])
+{
+	const char *begin = url ? strstr(url, "://") : NULL;
+	struct authority a;
+
+	if (!begin || authority_parse(slice_mem(begin + 3, strcspn(begin + 3, "/?#")), 443, &a) < 0)
+		return false;
+	(void)snprintf(dst, HOST_MAX + 1, "%s", a.host);
+	return true;
+}
+
 static void collect_hosts(struct server *sv)
 {
 	const struct settings *s = sv->settings;
 	char text[ADDR_TEXT_MAX];
 	struct authority a;
 
-	for (size_t i = 0; i < s->n_admin_hosts && sv->n_hosts < ARRAY_LEN(sv->hosts) - 1; i++)
+	for (size_t i = 0; i < s->n_admin_hosts && sv->n_hosts < ARRAY_LEN(sv->hosts) - 2; i++)
 		sv->hosts[sv->n_hosts++] = s->admin_hosts[i];
+	if (public_host(s->alerts.public_url, sv->public_host))
+		sv->hosts[sv->n_hosts++] = sv->public_host;
 	if (authority_parse(slice_of(addr_format(&sv->admin_addr.sa, text)), 0, &a) < 0)
 		return;
 	(void)snprintf(sv->admin_host, sizeof(sv->admin_host), "%s", a.host);

@@ -505,6 +505,7 @@ def test_links_that_are_not_ours_do_nothing(start_bursar, hook):
             assert "<script" not in page and "search-daily" not in page
     assert one_incident(bursar)["state"] == "firing"
     assert open_page(bursar, "GET", good, host="evil.example")[0] == 421
+    assert open_page(bursar, "GET", good, host="bursar.example.com")[0] == 200
     # under the same name, hours later
     bursar.stop()
     bursar.popen_options = {"env": {**os.environ, "BURSAR_FAKE_NOW": "2199-01-01T00:00:00Z"}}
