@@ -309,18 +309,18 @@ static int take_outbox(struct walk *w, sqlite3_stmt *st)
 	return w->visit.outbox(w->ctx, &row);
 }
 
-/* Some words are for SQLite's choice of an index: what is recent is found by its time, and a partial index fits only
- * where its own condition stands. */
+/* Some words are for SQLite's choice of an index: messages of an incident are few, what is recent is found by its time,
+ * and a partial index fits only where its own condition stands. */
 static void add_outbox_conditions(struct query *q, const struct outbox_filter *f)
 {
-	bool recent = f->since_ns > 0 && f->due_ns <= 0;
+	bool few = f->incident != 0 || f->event > 0 || f->id != 0 || (f->since_ns > 0 && f->due_ns <= 0);
 
 	if (f->state >= 0)
-		add_number(q, recent ? " AND +state=?" : " AND state=?", f->state);
-	if (f->due_ns > 0 && (f->state == OUTBOX_QUEUED || f->state == OUTBOX_HELD))
+		add_number(q, few ? " AND +state=?" : " AND state=?", f->state);
+	if (!few && f->due_ns > 0 && (f->state == OUTBOX_QUEUED || f->state == OUTBOX_HELD))
 		add(q, " AND state IN (0,3)");
 	if (f->channel.p)
-		add_text(q, recent ? " AND +channel=?" : " AND channel=?", f->channel);
+		add_text(q, few ? " AND +channel=?" : " AND channel=?", f->channel);
 	if (f->incident != 0)
 		add_number(q, " AND incident=?", f->incident);
 	if (f->event != 0)
