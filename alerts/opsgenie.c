@@ -190,8 +190,8 @@ static void judge(const struct channel *c, const struct message *m, const struct
 	case 403:
 		compose_verdict(
 		    v, OUTCOME_CHANNEL,
-		    "Opsgenie does not accept the key (%d): set as opsgenie.key the one of an API integration that may "
-		    "create alerts, and mind opsgenie.url (EU: https://api.eu.opsgenie.com)",
+		    "Opsgenie does not accept the key (%d): set as opsgenie.key that of an API integration which may "
+		    "create and update, and mind opsgenie.url (EU: https://api.eu.opsgenie.com)",
 		    a->code);
 		break;
 	case 400:
