@@ -1,0 +1,240 @@
+/* What goes on: opened, updated, acknowledged, ended by events, by people, by time. */
+#include "alerts/incident.h"
+#include "store/audit.h"
+#include "tests/unit/alerts_world.h"
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	assert_non_null(w);
+	begin_world(w);
+	w->config.escalate = false;
+	add_channel(w, "chat", &world_chat);
+	add_channel(w, "page", &world_page);
+	start_alerts(w);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	end_world(w);
+	free(w);
+	return 0;
+}
+
+static void opened_and_ended(void **state)
+{
+	struct world *w = *state;
+	json_t *facts;
+
+	put_note(w, "breaker.opened", NOTE_BEGAN, 0, "openai@x");
+	put_note(w, "breaker.opened", NOTE_BEGAN, 0, "openai@y");
+	run(w);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE state=0"), 2);
+	assert_int_equal(number(w, "SELECT count(*) FROM told WHERE ts=0"), 4);
+	send_queued(w);
+	w->now_ns += SECOND;
+	put_note(w, "breaker.closed", NOTE_BEGAN, 0, "openai@x");
+	run(w);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE state=2"), 1);
+	assert_int_equal(rows(w, "chat", SAY_RESOLVE, OUTBOX_QUEUED), 1);
+	assert_int_equal(rows(w, "page", SAY_RESOLVE, OUTBOX_QUEUED), 1);
+	facts = facts_of(w, "outbox WHERE op=2");
+	assert_string_equal(fact_text(facts, "type"), "breaker.closed");
+	assert_string_equal(fact_text(facts, "state"), "resolved");
+	assert_string_equal(fact_text(facts, "severity"), "error"); /* of what went on */
+	assert_string_equal(fact_text(json_object_get(facts, "scope"), "id"), "openai@x");
+	json_decref(facts);
+	/* the next one is another incident */
+	put_note(w, "breaker.opened", NOTE_BEGAN, 1, "openai@x");
+	w->now_ns += 400 * SECOND;
+	run(w);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident"), 3);
+	assert_int_equal(number(w, "SELECT count(DISTINCT key) FROM incident"), 2);
+}
+
+/* Begin, end and begin again may come in one transaction. */
+static void all_at_once(void **state)
+{
+	struct world *w = *state;
+
+	put_note(w, "breaker.opened", NOTE_BEGAN, 0, "a");
+	put_note(w, "breaker.closed", NOTE_BEGAN, 0, "a");
+	put_note(w, "breaker.opened", NOTE_BEGAN, 1, "a");
+	put_note(w, "breaker.closed", NOTE_BEGAN, 1, "b");
+	run(w);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident"), 2);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE state=0"), 1);
+	assert_int_equal(rows(w, "page", SAY_FIRE, OUTBOX_QUEUED), 2);
+	assert_int_equal(rows(w, "page", SAY_RESOLVE, OUTBOX_QUEUED), 1);
+}
+
+static void parts_end_one_by_one(void **state)
+{
+	struct world *w = *state;
+	json_t *facts;
+
+	put_note(w, "budget.burn_rate", NOTE_BEGAN, 0, "daily");
+	put_note(w, "budget.burn_rate", NOTE_BEGAN, 2, "daily");
+	run(w);
+	stop_alerts(w);
+	start_alerts(w);
+	facts = facts_of(w, "incident");
+	assert_int_equal(json_array_size(json_object_get(json_object_get(facts, "details"), "parts")), 2);
+	json_decref(facts);
+	w->now_ns += SECOND;
+	put_note(w, "budget.burn_rate", NOTE_ENDED, 0, "daily");
+	run(w);
+	assert_int_equal(number(w, "SELECT state FROM incident"), INCIDENT_FIRING);
+	put_note(w, "budget.burn_rate", NOTE_ENDED, 2, "daily");
+	run(w);
+	assert_int_equal(number(w, "SELECT state FROM incident"), INCIDENT_RESOLVED);
+	assert_int_equal(rows(w, "page", SAY_RESOLVE, OUTBOX_QUEUED), 1);
+}
+
+static void over_by_itself(void **state)
+{
+	struct world *w = *state;
+	json_t *facts;
+
+	put_note(w, "spend.anomaly", NOTE_BEGAN, 1, "team:a");
+	put_event(w, "key.expiring", NOTE_BEGAN, 0, "{\"object\":\"k\",\"ends_s\":1795248060}");
+	put_threshold(w, "daily", 75);
+	run(w);
+	later(w, 59 * SECOND);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE state=2"), 0);
+	later(w, SECOND);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE state=2 AND type='key.expiring'"), 1);
+	later(w, HOUR);
+	put_note(w, "spend.anomaly", NOTE_BEGAN, 2, "team:a"); /* it goes on */
+	run(w);
+	later(w, 119 * MINUTE);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE state=2"), 1);
+	later(w, MINUTE);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE state=2 AND type='spend.anomaly'"), 1);
+	facts = facts_of(w, "outbox WHERE op=2");
+	assert_true(strncmp(fact_text(facts, "message"), "Nothing more was heard", 22) == 0);
+	json_decref(facts);
+	/* the budget's window ends, though nobody says so */
+	later(w, 24 * HOUR);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE state<>2"), 0);
+	assert_int_equal(rows(w, "page", SAY_RESOLVE, OUTBOX_QUEUED), 3);
+}
+
+static void acknowledged(void **state)
+{
+	struct world *w = *state;
+	char longer[AUDIT_REASON_MAX + 2];
+	json_t *facts;
+
+	memset(longer, 'x', sizeof(longer));
+	longer[sizeof(longer) - 1] = '\0';
+	put_threshold(w, "daily", 75);
+	run(w);
+	send_queued(w);
+	assert_int_equal(incident_ack(w->alerts, 0, "ann", NULL), BUR_NOTFOUND);
+	assert_int_equal(incident_ack(w->alerts, 9, "ann", NULL), BUR_NOTFOUND);
+	assert_int_equal(incident_ack(w->alerts, 1, "", NULL), BUR_INVALID);
+	assert_int_equal(incident_ack(w->alerts, 1, "\xff", NULL), BUR_INVALID);
+	assert_int_equal(incident_ack(w->alerts, 1, "ann", longer), BUR_INVALID);
+	assert_int_equal(incident_ack(w->alerts, 1, "ann", "on it"), BUR_OK);
+	assert_int_equal(incident_ack(w->alerts, 1, "bob", NULL), BUR_ALREADY);
+	assert_int_equal(number(w, "SELECT state FROM incident"), INCIDENT_ACKED);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE actor='ann' AND acked>0"), 1);
+	assert_int_equal(rows(w, "chat", SAY_ACK, OUTBOX_QUEUED), 1);
+	assert_int_equal(rows(w, "page", SAY_ACK, OUTBOX_QUEUED), 1);
+	facts = facts_of(w, "outbox WHERE op=3");
+	assert_true(strncmp(fact_text(facts, "message"), "ann takes care of it: ", 22) == 0);
+	assert_string_equal(fact_text(json_object_get(facts, "details"), "by"), "ann");
+	assert_string_equal(fact_text(json_object_get(facts, "details"), "reason"), "on it");
+	assert_string_equal(fact_text(facts, "state"), "acknowledged");
+	assert_non_null(strstr(fact_text(facts, "id"), "-1-acknowledged"));
+	json_decref(facts);
+	assert_int_equal(number(w, "SELECT count(*) FROM audit WHERE action='alerts.ack' AND object='incident 1'"), 1);
+	/* another threshold of the same severity is told, and stays acknowledged */
+	w->now_ns += SECOND;
+	put_threshold(w, "daily", 80);
+	run(w);
+	assert_int_equal(number(w, "SELECT state FROM incident"), INCIDENT_ACKED);
+	assert_int_equal(rows(w, "chat", SAY_UPDATE, OUTBOX_QUEUED), 1);
+}
+
+static void resolved_by_hand(void **state)
+{
+	struct world *w = *state;
+
+	put_threshold(w, "daily", 75);
+	run(w);
+	assert_int_equal(incident_resolve(w->alerts, 1, "ann", NULL), BUR_OK);
+	assert_int_equal(incident_resolve(w->alerts, 1, "ann", NULL), BUR_ALREADY);
+	assert_int_equal(incident_ack(w->alerts, 1, "ann", NULL), BUR_ALREADY);
+	assert_int_equal(rows(w, "chat", SAY_RESOLVE, OUTBOX_QUEUED), 1);
+	put_reset(w, "daily"); /* it is over already */
+	run(w);
+	assert_int_equal(rows(w, "chat", SAY_RESOLVE, -1), 1);
+	w->now_ns += SECOND;
+	put_threshold(w, "daily", 90); /* only something new opens one anew */
+	run(w);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident"), 2);
+	assert_int_equal(rows(w, "chat", SAY_FIRE, OUTBOX_QUEUED), 2);
+}
+
+static void ends_are_not_told_to_who_wants_none(void **state)
+{
+	struct world *w = *state;
+
+	w->channels[0].resolves = false;
+	w->channels[1].severity = SEVERITY_CRITICAL; /* is told only later */
+	put_threshold(w, "daily", 75);
+	run(w);
+	w->now_ns += SECOND;
+	put_reset(w, "daily");
+	run(w);
+	assert_int_equal(rows(w, "chat", -1, -1), 1);
+	assert_int_equal(rows(w, "page", -1, -1), 0);
+	put_threshold(w, "other", 75);
+	run(w);
+	w->now_ns += SECOND;
+	put_threshold(w, "other", 100);
+	run(w);
+	assert_int_equal(rows(w, "page", SAY_FIRE, OUTBOX_QUEUED), 1);
+}
+
+/* By hand while the store cannot be written: said, and nothing half done. */
+static void hand_on_a_full_disk(void **state)
+{
+	struct world *w = *state;
+
+	put_threshold(w, "daily", 75);
+	run(w);
+	store_test_fail(0, 1, SQLITE_FULL, false);
+	assert_int_equal(incident_ack(w->alerts, 1, "ann", NULL), BUR_IO);
+	store_test_fail(0, 0, 0, false);
+	WAIT_FOR((core_tick(w->alerts), core_idle(w->alerts)));
+	assert_int_equal(number(w, "SELECT state FROM incident"), INCIDENT_FIRING);
+	assert_int_equal(incident_ack(w->alerts, 1, "ann", NULL), BUR_OK);
+	assert_int_equal(number(w, "SELECT count(*) FROM outbox WHERE op=3"), 2);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(opened_and_ended),
+	    TEST(all_at_once),
+	    TEST(parts_end_one_by_one),
+	    TEST(over_by_itself),
+	    TEST(acknowledged),
+	    TEST(resolved_by_hand),
+	    TEST(ends_are_not_told_to_who_wants_none),
+	    TEST(hand_on_a_full_disk),
+	};
+
+	log_init(2, LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
