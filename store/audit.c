@@ -93,11 +93,6 @@ static int load_last(sqlite3 *db, int64_t *ret_seq, uint8_t ret_hash[HASH_BYTES]
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? BUR_OK : db_err(rc);
 }
 
-static void bind_slice(sqlite3_stmt *st, int i, struct slice s)
-{
-	(void)sqlite3_bind_text64(st, i, s.n ? s.p : "", s.n, SQLITE_STATIC, SQLITE_UTF8);
-}
-
 int audit_append(struct sqlite3 *db, const struct audit_entry *entry, int64_t *ret_seq)
 {
 	struct audit_entry e = *entry;
@@ -117,12 +112,12 @@ int audit_append(struct sqlite3 *db, const struct audit_entry *entry, int64_t *r
 		return db_err(rc);
 	(void)sqlite3_bind_int64(st, 1, e.seq);
 	(void)sqlite3_bind_int64(st, 2, e.ts_ns);
-	bind_slice(st, 3, e.actor);
-	bind_slice(st, 4, e.action);
-	bind_slice(st, 5, e.object);
-	bind_slice(st, 6, e.reason);
-	bind_slice(st, 7, e.before);
-	bind_slice(st, 8, e.after);
+	db_bind_slice(st, 3, e.actor);
+	db_bind_slice(st, 4, e.action);
+	db_bind_slice(st, 5, e.object);
+	db_bind_slice(st, 6, e.reason);
+	db_bind_slice(st, 7, e.before);
+	db_bind_slice(st, 8, e.after);
 	(void)sqlite3_bind_blob(st, 9, prev, HASH_BYTES, SQLITE_STATIC);
 	(void)sqlite3_bind_blob(st, 10, hash, HASH_BYTES, SQLITE_STATIC);
 	rc = db_run(st);
@@ -133,23 +128,16 @@ int audit_append(struct sqlite3 *db, const struct audit_entry *entry, int64_t *r
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
-static struct slice column(sqlite3_stmt *st, int i)
-{
-	const char *p = (const char *)sqlite3_column_text(st, i);
-
-	return p ? slice_mem(p, (size_t)sqlite3_column_bytes(st, i)) : SLICE_NONE;
-}
-
 static void read_entry(sqlite3_stmt *st, struct audit_entry *e)
 {
 	*e = (struct audit_entry){.seq = sqlite3_column_int64(st, 0),
 				  .ts_ns = sqlite3_column_int64(st, 1),
-				  .actor = column(st, 2),
-				  .action = column(st, 3),
-				  .object = column(st, 4),
-				  .reason = column(st, 5),
-				  .before = column(st, 6),
-				  .after = column(st, 7)};
+				  .actor = db_slice(st, 2),
+				  .action = db_slice(st, 3),
+				  .object = db_slice(st, 4),
+				  .reason = db_slice(st, 5),
+				  .before = db_slice(st, 6),
+				  .after = db_slice(st, 7)};
 }
 
 int audit_each(struct sqlite3 *db, const struct audit_filter *f, int (*visit)(void *ctx, const struct audit_entry *),
@@ -168,7 +156,7 @@ int audit_each(struct sqlite3 *db, const struct audit_filter *f, int (*visit)(vo
 	if (rc != SQLITE_OK)
 		return db_err(rc);
 	(void)sqlite3_bind_int64(st, 1, f->before_seq);
-	bind_slice(st, 2, f->object);
+	db_bind_slice(st, 2, f->object);
 	(void)sqlite3_bind_int64(st, 3, (int64_t)f->limit);
 	for (rc = sqlite3_step(st); rc == SQLITE_ROW && r == BUR_OK; rc = r == BUR_OK ? sqlite3_step(st) : rc) {
 		read_entry(st, &e);

@@ -158,17 +158,15 @@ static int visit_rows(sqlite3_stmt *st, int (*visit)(void *, const struct note_r
 	int rc, r;
 
 	for (rc = sqlite3_step(st); rc == SQLITE_ROW; rc = sqlite3_step(st)) {
-		const char *kind = (const char *)sqlite3_column_text(st, 2),
-			   *payload = (const char *)sqlite3_column_text(st, 3);
-		struct note_row row = {.id = sqlite3_column_int64(st, 0),
-				       .at_ns = sqlite3_column_int64(st, 1),
-				       .object = sqlite3_column_int64(st, 4),
-				       .since_s = sqlite3_column_int64(st, 5),
-				       .part = sqlite3_column_int64(st, 6),
-				       .action = sqlite3_column_int(st, 7)};
+		const struct note_row row = {.id = sqlite3_column_int64(st, 0),
+					     .at_ns = sqlite3_column_int64(st, 1),
+					     .kind = db_slice(st, 2),
+					     .payload = db_slice(st, 3),
+					     .object = sqlite3_column_int64(st, 4),
+					     .since_s = sqlite3_column_int64(st, 5),
+					     .part = sqlite3_column_int64(st, 6),
+					     .action = sqlite3_column_int(st, 7)};
 
-		row.kind = kind ? slice_of(kind) : SLICE_NONE;
-		row.payload = payload ? slice_of(payload) : SLICE_NONE;
 		r = visit(ctx, &row);
 		if (r != BUR_OK)
 			return r;

@@ -93,13 +93,6 @@ int switches_put(struct store *s, const struct switch_change *changes, size_t n)
 	return n > 0 ? store_execute(s, put_all, &job) : BUR_OK;
 }
 
-static struct slice column(sqlite3_stmt *st, int i)
-{
-	const unsigned char *text = sqlite3_column_text(st, i);
-
-	return slice_mem(text, text ? (size_t)sqlite3_column_bytes(st, i) : 0);
-}
-
 int switches_each(struct store *s, struct slice prefix,
 		  int (*visit)(void *ctx, struct slice name, struct slice json, int64_t ts_ns), void *ctx)
 {
@@ -116,7 +109,7 @@ int switches_each(struct store *s, struct slice prefix,
 		rc = sqlite3_step(st);
 	}
 	while (rc == SQLITE_ROW && r == BUR_OK) {
-		r = visit(ctx, column(st, 0), column(st, 1), sqlite3_column_int64(st, 2));
+		r = visit(ctx, db_slice(st, 0), db_slice(st, 1), sqlite3_column_int64(st, 2));
 		rc = sqlite3_step(st);
 	}
 	(void)sqlite3_finalize(st);
