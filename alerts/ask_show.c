@@ -8,6 +8,7 @@
 #include "base/calendar.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "store/note.h"
 
 #define PAGE 1000
 #define SHOWN_MAX 1000
@@ -228,16 +229,28 @@ static int add_tries(struct sqlite3 *db, json_t *messages)
 	return r;
 }
 
+/* What its producer said, else what kind it is. */
+static json_t *event_message(const struct event_row *e, const json_t *payload)
+{
+	const struct alert_type *type = alert_type_find(e->kind);
+	const char *said = fact_text(payload, "message"), *title = type ? type->title : "";
+	int64_t at_ppm = fact_int(payload, "at_ppm");
+
+	if (said[0] != '\0')
+		return json_string(said);
+	return at_ppm > 0 ? json_sprintf("%s: %g %%", title, (double)at_ppm / 1e4) : json_string(title);
+}
+
 static json_t *event_json(const struct event_row *e, int severity)
 {
 	json_t *payload = ask_facts(e->payload), *o;
-	const char *message = payload ? fact_text(payload, "message") : "";
+	json_t *message = payload ? event_message(e, payload) : NULL;
 
 	o = json_pack(
-	    "{s:I,s:o,s:o,s:s,s:s,s:b}", "id", (json_int_t)e->id, "at", ask_time(e->ts_ns), "type", ask_text(e->kind),
+	    "{s:I,s:o,s:o,s:s,s:o,s:b}", "id", (json_int_t)e->id, "at", ask_time(e->ts_ns), "type", ask_text(e->kind),
 	    "severity",
 	    severity_name(severity >= 0 && severity < SEVERITY_COUNT ? (enum severity)severity : SEVERITY_INFO),
-	    "message", message, "ended", e->action == 101);
+	    "message", message, "ended", e->action == NOTE_ENDED);
 	json_decref(payload);
 	return o;
 }

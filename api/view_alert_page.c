@@ -26,7 +26,8 @@ static const char style[] =
     "dl{display:grid;grid-template-columns:max-content 1fr;gap:.3rem 1.2rem;margin:1rem 0}dt{color:var(--dim)}"
     "dd{margin:0}form{display:inline-block;margin:1rem .6rem 0 0}"
     "button{font:inherit;font-weight:600;color:#fff;background:var(--go);border:0;border-radius:7px;"
-    "padding:.6rem 1.3rem;cursor:pointer}button:focus-visible{outline:3px solid var(--ink);outline-offset:2px}";
+    "padding:.6rem 1.3rem;cursor:pointer}.second{color:inherit;background:none;"
+    "box-shadow:inset 0 0 0 1px var(--line)}button:focus-visible{outline:3px solid var(--ink);outline-offset:2px}";
 
 /* --- pieces ------------------------------------------------------------------------------------------------------- */
 
@@ -121,13 +122,27 @@ static const char *amount_in(const json_t *alert, const char *name, char dst[64]
 
 	if (!json_is_number(v))
 		return "";
-	(void)snprintf(dst, 64, strcmp(unit, "USD") == 0 ? "%.2f %.20s" : "%.0f %.20s", json_number_value(v), unit);
+	if (strcmp(unit, "USD") != 0)
+		(void)snprintf(dst, 64, "%.0f %.20s", json_number_value(v), unit);
+	else
+		(void)snprintf(dst, 64, json_number_value(v) < 0.01 ? "%.3g USD" : "%.2f USD", json_number_value(v));
+	return dst;
+}
+
+/* "2026-11-21 08:00 UTC" of RFC 3339. */
+static const char *time_in(const json_t *alert, const char *name, char dst[64])
+{
+	const char *at = text_in(alert, name);
+
+	if (strlen(at) < 16)
+		return "";
+	(void)snprintf(dst, 64, "%.10s %.5s UTC", at, at + 11);
 	return dst;
 }
 
 static int put_incident(struct buf *out, const json_t *alert)
 {
-	char number[32], spent[64], limit[64], by[300] = "";
+	char number[32], spent[64], limit[64], since[64], last[64], by[300] = "";
 	const char *state = text_in(alert, "state"), *who = text_in(alert, "by");
 	int r = buf_printf(out, "<p>");
 
@@ -140,28 +155,29 @@ static int put_incident(struct buf *out, const json_t *alert)
 	r |= put_fact(out, "Budget", text_in(alert, "budget"));
 	r |= put_fact(out, "Spent", amount_in(alert, "current_value", spent));
 	r |= put_fact(out, "Limit", amount_in(alert, "limit_value", limit));
-	r |= put_fact(out, "Since", text_in(alert, "opened_at"));
-	r |= put_fact(out, "Last heard", text_in(alert, "timestamp"));
+	r |= put_fact(out, "Since", time_in(alert, "opened_at", since));
+	r |= put_fact(out, "Last heard", time_in(alert, "timestamp", last));
 	return r | buf_printf(out, "</dl>\n");
 }
 
 /* The query is ours: digits, letters and "=&-_", and "&" is escaped. */
-static int put_button(struct buf *out, struct slice query, const char *label)
+static int put_button(struct buf *out, struct slice query, enum link_action action)
 {
 	int r = buf_printf(out, "<form method=\"post\" action=\"?");
 
 	for (size_t i = 0; i < query.n; i++)
 		r |= query.p[i] == '&' ? buf_printf(out, "&amp;") : buf_append(out, query.p + i, 1);
-	return r | buf_printf(out, "\"><button type=\"submit\">%s</button></form>\n", label);
+	return r | buf_printf(out, "\"><button type=\"submit\"%s</button></form>\n",
+			      action == LINK_ACK ? ">Acknowledge" : " class=\"second\">Resolve");
 }
 
-static int put_linked_button(struct buf *out, struct api *api, int64_t id, enum link_action action, const char *label)
+static int put_linked_button(struct buf *out, struct api *api, int64_t id, enum link_action action)
 {
 	char query[LINK_QUERY_MAX];
 
 	if (alerts_link_query(api->deps.alerts, id, action, query) < 0)
 		return BUR_OK; /* a page without the button still tells */
-	return put_button(out, slice_of(query), label);
+	return put_button(out, slice_of(query), action);
 }
 
 static int ask(struct api *api, const char *action, json_t *what, json_t **ret)
@@ -210,15 +226,15 @@ static void show(struct api *api, struct api_call *call, int64_t id, enum link_a
 	if (is_over(alert))
 		r |= buf_printf(out, "<p>It is over; there is nothing to do.</p>\n");
 	else if (action == LINK_OPEN && !acked)
-		r |= put_linked_button(out, api, id, LINK_ACK, "Acknowledge");
+		r |= put_linked_button(out, api, id, LINK_ACK);
 	else if (action == LINK_ACK && acked)
 		r |= buf_printf(out, "<p>It is acknowledged already.</p>\n");
 	else if (action == LINK_ACK)
-		r |= put_button(out, call->query, "Acknowledge");
+		r |= put_button(out, call->query, LINK_ACK);
 	if (!is_over(alert) && action == LINK_OPEN)
-		r |= put_linked_button(out, api, id, LINK_RESOLVE, "Resolve");
+		r |= put_linked_button(out, api, id, LINK_RESOLVE);
 	else if (!is_over(alert) && action == LINK_RESOLVE)
-		r |= put_button(out, call->query, "Resolve");
+		r |= put_button(out, call->query, LINK_RESOLVE);
 	if (!is_over(alert))
 		r |= buf_printf(out, "<p class=\"dim\">%s</p>\n",
 				action == LINK_RESOLVE

@@ -1,4 +1,5 @@
 /* bursar alerts: what goes on, who was told, and what to do about it. Tests and previews are in cmd_alerts_test.c. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,11 @@ static json_t *figure(const json_t *v, const char *unit)
 
 	if (!json_is_number(v))
 		return json_string("");
-	(void)snprintf(text, sizeof(text), strcmp(unit, "USD") == 0 ? "%.2f" : "%.0f", json_number_value(v));
+	if (strcmp(unit, "USD") != 0)
+		(void)snprintf(text, sizeof(text), "%.0f", json_number_value(v));
+	else /* less than a cent is not nothing */
+		(void)snprintf(text, sizeof(text), fabs(json_number_value(v)) < 0.01 ? "%.3g" : "%.2f",
+			       json_number_value(v));
 	return json_string(text);
 }
 
@@ -334,7 +339,7 @@ static int print_alert(const json_t *answer)
 	print_line("State", alerts_text(a, "state"));
 	print_line("By", alerts_text(a, "by"));
 	print_line("Budget", alerts_text(a, "budget"));
-	print_line("Scope", alerts_text(a, "scope"));
+	print_line("Scope", strcmp(alerts_text(a, "scope"), "global") == 0 ? "" : alerts_text(a, "scope"));
 	print_line("Provider", alerts_text(a, "provider"));
 	print_amount("Spent", a, "current_value");
 	print_amount("Threshold", a, "threshold_value");
