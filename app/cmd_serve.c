@@ -50,6 +50,17 @@ static void warn(void *ctx, const char *text)
 	(void)fprintf(stderr, "%s: warning: %s\n", (const char *)ctx, text);
 }
 
+static void warn_of_silence(const struct settings *s)
+{
+	const struct alerts_config *c = &s->alerts;
+
+	for (size_t i = 0; i < c->n_channels; i++)
+		if (c->channels[i].ops != &logline_ops)
+			return;
+	if (c->enabled)
+		warn((void *)(uintptr_t)s->file, "alerts go into a log only; `alerts.channels` names who else is told");
+}
+
 static int check(const struct cmd *cmd, const char *config, bool dump)
 {
 	struct settings *s;
@@ -59,6 +70,7 @@ static int check(const struct cmd *cmd, const char *config, bool dump)
 	if (r != EXIT_OK)
 		return r;
 	parent_each_overcommit(s->budgets, s->n_budgets, warn, (void *)(uintptr_t)s->file);
+	warn_of_silence(s);
 	if (dump) {
 		buf_init(&b, 4 * 1024 * 1024);
 		r = print_buf(settings_dump(s, &b), &b);
