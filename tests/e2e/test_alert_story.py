@@ -55,7 +55,7 @@ def words(data):
 def pay(bursar, user=None, ok=(200,)):
     headers = {"x-bursar-tags": f"u={user}"} if user is not None else {}
     answer = call(bursar.proxy, "/openai" + CHAT, chat(), headers=headers)
-    assert answer.status in ok, answer.body
+    assert answer is not None and answer.status in ok, answer and answer.body
     return answer.status
 
 
