@@ -245,9 +245,9 @@ static json_t *cost_alert(const struct message *m)
 	period_key(m, period, key, sizeof(key));
 	return json_pack("{s:f, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:{s:f, s:s, s:f}}", "timestamp",
 			 (double)m->at_ns / 1e9, "alert_level", severity_level(m->severity), "period_type", type,
-			 "period_key", key, "current_cost", used, "budget_limit", limit, "percentage_used",
-			 ratio * 100, "threshold_percentage", threshold * 100, "metadata", "remaining_budget",
-			 limit - used, "period_type", type, "threshold_crossed", threshold * 100);
+			 "period_key", key, "current_cost", used, "budget_limit", limit, "percentage_used", ratio * 100,
+			 "threshold_percentage", threshold * 100, "metadata", "remaining_budget", limit - used,
+			 "period_type", type, "threshold_crossed", threshold * 100);
 }
 
 json_t *webhook_values(const struct message *m)
