@@ -36,8 +36,8 @@ char *compose_time(int64_t unix_ns, const char *zone, char dst[COMPOSE_TIME_MAX]
 typedef json_t *compose_fn(const struct channel *, const struct message *, struct arena *, size_t cap);
 /* Asks for the payload with shorter and shorter texts, `cap` bytes each, until it is at most max_bytes of JSON. NULL:
  * no memory. */
-json_t *compose_fitting(compose_fn *, const struct channel *, const struct message *, struct arena *, size_t max_bytes)
-    NONNULL(1, 2, 3, 4) MUST_USE;
+json_t *compose_fitting(compose_fn *make, const struct channel *c, const struct message *m, struct arena *arena,
+			size_t max_bytes) NONNULL(1, 2, 3, 4) MUST_USE;
 /* The user's own template of the payload, filled in. NULL: there is none, it made no JSON object, or its form was
  * refused (message.plain): then ours is sent, because an alert in another form is better than none. */
 json_t *compose_own(const struct channel *, const struct message *) NONNULL(1, 2) MUST_USE;

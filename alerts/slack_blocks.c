@@ -153,7 +153,7 @@ static bool is_link(const struct message *m, const char *name, const char *url)
 
 static json_t *button(const struct message *m, const struct brief_action *a, size_t i, struct arena *arena)
 {
-	char id[16];
+	char id[32];
 	json_t *made;
 
 	(void)snprintf(id, sizeof(id), "link_%zu", i + 1);
