@@ -147,7 +147,8 @@ static void add_budget(struct making *m)
 	t.n = 0;
 	figures_used(&m->figures, &t);
 	add_field(m, strcmp(m->figures.unit, "USD") == 0 ? "Spent" : "Used", t.mem);
-	add_rest(m);
+	if (strcmp(fact_text(m->facts, "type"), "budget.reset") != 0) /* of the window that is over nothing is left */
+		add_rest(m);
 	add_rate(m);
 	add_window(m);
 }

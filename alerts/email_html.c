@@ -12,6 +12,8 @@
 #define MONO "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'Liberation Mono',monospace;"
 #define TABLE "<table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" "
 
+#define FIGURE_WHOLE 24 /* bytes that are kept on one line */
+
 static const char head[] = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 			   "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
 			   "<meta name=\"color-scheme\" content=\"light dark\">\n"
@@ -174,20 +176,21 @@ static void put_rows(struct html *h, const struct email_rows *rows)
 /* "ci-bot, gpt-5: 12.34 USD": what stands behind the last colon is the figure. */
 static void put_line(struct html *h, const char *line)
 {
-	const char *split = NULL;
+	const char *split = NULL, *figure;
 	char before[BRIEF_VALUE_MAX];
 
 	for (const char *p = strstr(line, ": "); p; p = strstr(p + 2, ": "))
 		split = p;
+	figure = split ? split + 2 : "";
 	(void)slice_to_cstr(slice_mem(line, split ? (size_t)(split - line) : strlen(line)), before, sizeof(before));
 	raw(h,
 	    "<tr><td class=\"ink line\" valign=\"top\" style=\"padding:7px 12px 7px 0;border-bottom:1px solid #e9ebef;"
 	    "color:#1c2128;word-break:break-word\">");
 	value(h, before);
 	raw(h, "</td><td class=\"ink line\" align=\"right\" valign=\"top\" style=\"padding:7px 0;border-bottom:1px "
-	       "solid #e9ebef;"
-	       "color:#1c2128;font-weight:600\">");
-	value(h, split ? split + 2 : "");
+	       "solid #e9ebef;color:#1c2128;font-weight:600");
+	raw(h, strlen(figure) <= FIGURE_WHOLE ? ";white-space:nowrap\">" : "\">");
+	value(h, figure);
 	raw(h, "</td></tr>\n");
 }
 

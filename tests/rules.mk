@@ -59,6 +59,10 @@ $(ALERTS_NODE)/ready: tests/alerts/package.json tests/alerts/package-lock.json
 .PHONY: alerts-node
 alerts-node: $(ALERTS_NODE)/ready
 
+.PHONY: screenshots
+screenshots: programs $(VENV)/ready  ## the pictures of messages in docs/img, of what `bursar alerts preview` says
+	BURSAR_BUILD=$(BUILD) $(VENV)/bin/python tests/alerts/screenshots.py
+
 .PHONY: install-test
 install-test:
 	@tools/install.sh test

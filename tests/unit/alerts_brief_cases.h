@@ -213,7 +213,6 @@ static const struct brief_case {
      "[Budget search-daily (incident 12)]\n"
      "Budget: search-daily\n"
      "Spent: 40.12 of 50.00 USD (80.2 %)\n"
-     "Left: 9.88 USD\n"
      "Window: day, 2026-11-21 00:00 to 2026-11-22 00:00 UTC\n"
      "Began: 2026-11-21 08:00 UTC, it lasted 16 hours\n"
      "Team: search\n"
