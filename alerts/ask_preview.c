@@ -34,7 +34,8 @@ int ask_test(struct ask *q)
 	if (r < 0)
 		return r;
 	if (q->a->config->n_channels == 0 || !q->a->config->enabled) {
-		*q->ret = json_pack("{s:b,s:s}", "skipped", true, "reason", "no_channels_configured");
+		*q->ret = json_pack("{s:b,s:s}", "skipped", true, "reason",
+				    q->a->config->enabled ? "no_channels_configured" : "alerts_disabled");
 		return *q->ret ? BUR_OK : BUR_NOMEM;
 	}
 	r = alerts_test(q->a, channel[0] ? channel : NULL, ids, ARRAY_LEN(ids), &n);

@@ -503,18 +503,30 @@ static int count_all(struct ask *q, int64_t since_ns, struct counted *c)
 	return r;
 }
 
+/* Since the first of the month or year in UTC, begun hours included. */
+static int64_t hours_since_first(int64_t now_s, bool of_year)
+{
+	int64_t year;
+	int month, mday;
+
+	civil_from_days(now_s / 86400, &year, &month, &mday);
+	return (now_s - days_from_civil(year, of_year ? 1 : month, 1) * 86400) / 3600 + 1;
+}
+
 /* Unknown words are the last day. */
-static int64_t range_hours(const char *word)
+static int64_t range_hours(const char *word, int64_t now_s)
 {
 	static const struct {
 		const char *word;
 		int64_t hours;
-	} ranges[] = {{"last_hour", 1},      {"last_6_hours", 6},    {"last_24_hours", 24}, {"last_7_days", 168},
-		      {"last_30_days", 720}, {"current_month", 744}, {"current_year", 8784}};
+	} ranges[] = {
+	    {"last_hour", 1}, {"last_6_hours", 6}, {"last_24_hours", 24}, {"last_7_days", 168}, {"last_30_days", 720}};
 
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
 		if (strcmp(word, ranges[i].word) == 0)
 			return ranges[i].hours;
+	if (strcmp(word, "current_month") == 0 || strcmp(word, "current_year") == 0)
+		return hours_since_first(now_s, strcmp(word, "current_year") == 0);
 	return 24;
 }
 
@@ -543,7 +555,7 @@ int ask_dashboard(struct ask *q)
 
 	if (r == BUR_OK && (!c.recent || !c.by_severity || !c.by_type))
 		r = BUR_NOMEM;
-	hours = r == BUR_OK ? range_hours(range) : 24;
+	hours = r == BUR_OK ? range_hours(range, alerts_now(q->a) / NS_PER_S) : 24;
 	if (r == BUR_OK)
 		r = count_all(q, alerts_now(q->a) - hours * 3600 * NS_PER_S, &c);
 	if (r == BUR_OK)

@@ -19,6 +19,7 @@
 #include "app/prices.h"
 #include "app/settings.h"
 #include "app/version.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "net/loop.h"
@@ -26,6 +27,7 @@
 
 #define TOKEN_MAX_BYTES 256
 #define PAUSE_US 100000
+#define FINISH_NS (20 * NS_PER_S)
 
 static int say(const struct cmd *cmd, int exit_code, const char *text)
 {
@@ -73,6 +75,7 @@ struct here {
 	struct loop *loop;
 	struct notify notify;
 	struct api *api;
+	bool worked; /* messages may be under way */
 	char actor[AUDIT_ACTOR_MAX + 1];
 };
 
@@ -168,6 +171,7 @@ static void here_work(struct here *h)
 		(void)usleep(PAUSE_US);
 		return;
 	}
+	h->worked = true;
 	loop_timer_set(timer, PAUSE_US * 1000);
 	if (h->notify.alerts)
 		alerts_tick(h->notify.alerts);
@@ -264,6 +268,15 @@ static int talk(const struct way *w, const struct admin_question *first, const s
 	}
 }
 
+/* What was begun by the way is brought to its end, or it would be sent again by the next server. */
+static void here_finish(struct here *h)
+{
+	int64_t until_ns = clock_mono_ns() + FINISH_NS;
+
+	while (h->worked && h->notify.alerts && !alerts_idle(h->notify.alerts) && clock_mono_ns() < until_ns)
+		here_work(h);
+}
+
 static int find_way(const struct cmd *cmd, const struct settings *s, const struct admin_question *q,
 		    const struct dialog *d)
 {
@@ -284,6 +297,7 @@ static int find_way(const struct cmd *cmd, const struct settings *s, const struc
 	if (r == EXIT_OK) {
 		w.here = &here;
 		r = talk(&w, q, d);
+		here_finish(&here);
 		here_close(&here);
 	}
 	boot_close(&here.boot);

@@ -130,6 +130,11 @@ static bool on_answer(void *ctx, const json_t *answer, struct admin_question *ne
 	struct test *t = ctx;
 	bool waiting;
 
+	if (strcmp(alerts_text(answer, "reason"), "alerts_disabled") == 0) {
+		(void)fprintf(stderr,
+			      "bursar alerts: alerts.enabled is false in bursar.yaml: nobody is told of anything\n");
+		return false;
+	}
 	if (json_is_true(json_object_get(answer, "skipped"))) {
 		(void)fprintf(stderr,
 			      "bursar alerts: no channel is configured; add one under alerts.channels in bursar.yaml "
