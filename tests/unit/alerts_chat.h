@@ -228,6 +228,48 @@ static inline void chat_fill(struct chat *t, const char *text)
 		b->line[i] = text;
 }
 
+/* --- without memory ----------------------------------------------------------------------------------------------- */
+
+static size_t chat_allocations_left;
+
+static void *chat_scarce_malloc(size_t n)
+{
+	if (chat_allocations_left == 0)
+		return NULL;
+	chat_allocations_left--;
+	return malloc(n);
+}
+
+/* The request when memory ends at any place: it says so, and (the sanitizer looks) nothing leaks. */
+static inline void chat_starve(const struct chat *t, const struct channel *c)
+{
+	struct arena arena;
+	int r = BUR_NOMEM;
+
+	for (size_t max = 0; max < (256 << 10) && r != BUR_OK; max += 509) {
+		struct request q = {.arena = &arena};
+
+		arena_init(&arena, max);
+		r = c->ops->request(c, &t->m, &q);
+		assert_true(r == BUR_OK || r == BUR_NOMEM);
+		arena_reset(&arena);
+	}
+	assert_int_equal(r, BUR_OK);
+	r = BUR_NOMEM;
+	json_set_alloc_funcs(chat_scarce_malloc, free);
+	for (size_t n = 0; n < 5000 && r != BUR_OK; n++) {
+		struct request q = {.arena = &arena};
+
+		chat_allocations_left = n;
+		arena_init(&arena, 2 << 20);
+		r = c->ops->request(c, &t->m, &q);
+		assert_true(r == BUR_OK || r == BUR_NOMEM);
+		arena_reset(&arena);
+	}
+	json_set_alloc_funcs(malloc, free);
+	assert_int_equal(r, BUR_OK);
+}
+
 /* --- looking into payloads ---------------------------------------------------------------------------------------- */
 
 /* Every text of a JSON value, depth first. */

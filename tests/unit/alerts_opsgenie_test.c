@@ -175,11 +175,23 @@ static void test_answers(void **state)
 	chat_end(&t);
 }
 
+static void test_no_memory(void **state)
+{
+	struct chat t;
+
+	(void)state;
+	chat_begin(&t, SAY_FIRE, SEVERITY_CRITICAL, chat_facts_budget);
+	chat_starve(&t, &ops);
+	t.m.op = SAY_ACK;
+	chat_starve(&t, &ops);
+	chat_end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_golden), cmocka_unit_test(test_actions), cmocka_unit_test(test_urls),
-	    cmocka_unit_test(test_names),  cmocka_unit_test(test_answers),
+	    cmocka_unit_test(test_no_memory), cmocka_unit_test(test_golden), cmocka_unit_test(test_actions),
+	    cmocka_unit_test(test_urls),      cmocka_unit_test(test_names),  cmocka_unit_test(test_answers),
 	};
 
 	return cmocka_run_group_tests_name("alerts_opsgenie", tests, NULL, NULL);

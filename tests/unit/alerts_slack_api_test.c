@@ -210,12 +210,27 @@ static void test_api_cut_answers(void **state)
 	chat_end(&t);
 }
 
+static void test_no_memory(void **state)
+{
+	struct chat t;
+
+	(void)state;
+	chat_begin(&t, SAY_FIRE, SEVERITY_CRITICAL, chat_facts_budget);
+	chat_starve(&t, &api);
+	t.m.ref = "C1 179.1 1";
+	chat_starve(&t, &api);
+	t.m.step = 1;
+	chat_starve(&t, &api);
+	chat_end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_api_story),   cmocka_unit_test(test_api_gone),
-	    cmocka_unit_test(test_api_plain),   cmocka_unit_test(test_api_refs),
-	    cmocka_unit_test(test_api_answers), cmocka_unit_test(test_api_cut_answers),
+	    cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_api_story),
+	    cmocka_unit_test(test_api_gone),        cmocka_unit_test(test_api_plain),
+	    cmocka_unit_test(test_api_refs),        cmocka_unit_test(test_api_answers),
+	    cmocka_unit_test(test_api_cut_answers),
 	};
 
 	return cmocka_run_group_tests_name("alerts_slack_api", tests, NULL, NULL);

@@ -489,22 +489,33 @@ static void test_faults(void **state)
 	chat_end(&t);
 }
 
+static void test_no_memory(void **state)
+{
+	struct channel c = webhook;
+	struct chat t;
+
+	(void)state;
+	chat_begin(&t, SAY_FIRE, SEVERITY_CRITICAL, chat_facts_budget);
+	chat_starve(&t, &webhook);
+	t.m.plain = true;
+	chat_starve(&t, &webhook);
+	t.m.plain = false;
+	c.slack.attachments = true;
+	c.slack.room = "#x";
+	chat_starve(&t, &c);
+	chat_end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_golden),
-	    cmocka_unit_test(test_every_kind),
-	    cmocka_unit_test(test_words),
-	    cmocka_unit_test(test_mentions),
-	    cmocka_unit_test(test_bar),
-	    cmocka_unit_test(test_attachments),
-	    cmocka_unit_test(test_attachment_dates),
-	    cmocka_unit_test(test_own_template),
-	    cmocka_unit_test(test_hostile_names),
-	    cmocka_unit_test(test_long_texts),
-	    cmocka_unit_test(test_empty),
-	    cmocka_unit_test(test_bad_links),
-	    cmocka_unit_test(test_webhook_answers),
+	    cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_golden),
+	    cmocka_unit_test(test_every_kind),   cmocka_unit_test(test_words),
+	    cmocka_unit_test(test_mentions),     cmocka_unit_test(test_bar),
+	    cmocka_unit_test(test_attachments),  cmocka_unit_test(test_attachment_dates),
+	    cmocka_unit_test(test_own_template), cmocka_unit_test(test_hostile_names),
+	    cmocka_unit_test(test_long_texts),   cmocka_unit_test(test_empty),
+	    cmocka_unit_test(test_bad_links),    cmocka_unit_test(test_webhook_answers),
 	    cmocka_unit_test(test_faults),
 	};
 

@@ -194,12 +194,23 @@ static void test_answers(void **state)
 	chat_end(&t);
 }
 
+static void test_no_memory(void **state)
+{
+	struct chat t;
+
+	(void)state;
+	chat_begin(&t, SAY_FIRE, SEVERITY_CRITICAL, chat_facts_budget);
+	chat_starve(&t, &teams);
+	chat_end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_golden),        cmocka_unit_test(test_every_kind),
-	    cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_long_texts),
-	    cmocka_unit_test(test_own_template),  cmocka_unit_test(test_answers),
+	    cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_golden),
+	    cmocka_unit_test(test_every_kind), cmocka_unit_test(test_hostile_names),
+	    cmocka_unit_test(test_long_texts), cmocka_unit_test(test_own_template),
+	    cmocka_unit_test(test_answers),
 	};
 
 	return cmocka_run_group_tests_name("alerts_teams", tests, NULL, NULL);
