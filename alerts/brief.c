@@ -104,7 +104,7 @@ static void add_rate(struct making *m)
 	text_add(&t, "%s an hour", words_amount(f->rate, f->unit, text));
 	add_field(m, "Rate", t.mem);
 	t.n = 0;
-	if (f->limited && f->spent >= f->limit)
+	if (figures_full(f))
 		return;
 	if (f->runs_out_s > 0) {
 		text_add(&t, "%s", words_time(f->runs_out_s, text));
@@ -205,10 +205,9 @@ static const struct {
     {"name", NULL, DETAIL_SKIP},
     {"kind", NULL, DETAIL_SKIP},
     {"level", NULL, DETAIL_SKIP},
-    {"over", NULL, DETAIL_SKIP},
-    {"shadow", NULL, DETAIL_SKIP},
-    {"learning", NULL, DETAIL_SKIP},
     {"uid", NULL, DETAIL_SKIP},
+    {"what", NULL, DETAIL_SKIP},
+    {"since", NULL, DETAIL_SKIP},
     {"row", NULL, DETAIL_SKIP},
     {"action", NULL, DETAIL_SKIP},
     {"from", NULL, DETAIL_SKIP},
@@ -254,6 +253,7 @@ static void put_integer(const char *name, int64_t value, struct text *t)
 		text_add(t, "%s", words_figure(value, "", figure));
 }
 
+/* Truth values are for programs: the sentence says what they mean. */
 static void put_detail(const char *name, const json_t *value, bool money, struct text *t)
 {
 	if (json_is_string(value))
@@ -262,8 +262,6 @@ static void put_detail(const char *name, const json_t *value, bool money, struct
 		put_integer(name, json_integer_value(value), t);
 	else if (json_is_real(value))
 		text_add(t, "%.6g", json_real_value(value));
-	else if (json_is_boolean(value))
-		text_add(t, json_is_true(value) ? "yes" : "no");
 }
 
 /* "failure_streak" -> "Failure streak"; the unit's ending goes. */
@@ -322,7 +320,7 @@ static void add_line(struct making *m, const char *text)
 		m->b->line[m->b->n_lines++] = kept;
 }
 
-/* "12.34 USD", or a figure that still needs its form and unit. */
+/* "12.34 USD" and "12.3" in the form of all amounts; others ("2 requests") as they are. */
 static void add_money(const json_t *one, const char *name, const char *before, struct text *t)
 {
 	char text[WORDS_NAME_MAX], figure[WORDS_MAX];
@@ -330,6 +328,8 @@ static void add_money(const json_t *one, const char *name, const char *before, s
 
 	if (!*fact_words(one, name, text))
 		return;
+	if (ends_with(text, " USD"))
+		text[strlen(text) - 4] = '\0';
 	if (decimal_parse(slice_of(text), 9, true, &nanousd) == BUR_OK)
 		text_add(t, "%s%s", before, words_amount(nanousd, "USD", figure));
 	else

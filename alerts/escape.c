@@ -22,7 +22,7 @@ static int put(struct escaping *e, const char *s)
 
 static int put_code_point(struct escaping *e, uint32_t cp)
 {
-	char bytes[4];
+	char bytes[4] = "";
 
 	return buf_append(e->out, bytes, utf8_encode(cp, bytes));
 }

@@ -349,11 +349,18 @@ static void add_used(const json_t *facts, const struct figures *f, struct text *
 	text_add(t, ".");
 }
 
+bool figures_full(const struct figures *f)
+{
+	int64_t used;
+
+	return f->limited && (amount_add(f->spent, f->held, &used) < 0 || used >= f->limit);
+}
+
 /* When the money ends, and when the window does. Where calls are stopped, the rate of before says nothing. */
 static void add_outlook(const struct figures *f, bool stopped, struct text *t)
 {
 	char rate[WORDS_MAX], when[WORDS_MAX], end[WORDS_MAX], left[WORDS_MAX];
-	bool full = stopped || (f->limited && f->spent >= f->limit);
+	bool full = stopped || figures_full(f);
 
 	(void)words_time(f->end_s, end);
 	(void)words_amount(f->rate, f->unit, rate);
@@ -397,13 +404,20 @@ static char *by_words(const json_t *facts, char dst[WORDS_NAME_MAX])
 	return fact_words(json_object_get(facts, "details"), "by", dst);
 }
 
+/* What stands for no reason in the audit log (ask.c) says nothing here. */
 static void add_reason(const json_t *facts, struct text *t)
 {
+	static const char *const none[] = {"acknowledged", "resolved by hand"};
 	char reason[TEXT_MAX];
 	size_t n =
 	    words_clean(slice_of(fact_text(json_object_get(facts, "details"), "reason")), reason, sizeof(reason));
 
-	text_add(t, "%s%s%s", n > 0 ? ": " : "", reason, n > 0 && strchr(".!?", reason[n - 1]) ? "" : ".");
+	for (size_t i = 0; i < ARRAY_LEN(none); i++)
+		n = strcmp(reason, none[i]) == 0 ? 0 : n;
+	if (n > 0)
+		text_add(t, ": %s%s", reason, strchr(".!?", reason[n - 1]) ? "" : ".");
+	else
+		text_add(t, ".");
 }
 
 /* The figures are still those of the window that is over. */

@@ -22,6 +22,8 @@ void figures_read(const json_t *facts, struct figures *ret) NONNULL(2);
 /* "40.12 of 50.00 USD (80.2 %)" */
 void figures_used(const struct figures *, struct text *) NONNULL(1, 2);
 
+bool figures_full(const struct figures *) NONNULL(1); /* nothing is left beside what running calls hold */
+
 /* RFC 3339 text of a member to unix seconds; 0: absent or no time. */
 int64_t fact_time_s(const json_t *facts, const char *name) NONNULL(2);
 /* The member as a name that is safe in a line of ours; "" when absent. Returns dst. */

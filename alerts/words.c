@@ -280,7 +280,7 @@ static uint32_t character(const struct cleaner *c, uint32_t cp)
 
 static void put_character(struct cleaner *c, uint32_t cp)
 {
-	char bytes[4];
+	char bytes[4] = "";
 
 	if (is_rtl(cp))
 		c->open = true;
