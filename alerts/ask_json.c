@@ -105,12 +105,27 @@ static json_t *amount(const json_t *facts, int64_t value)
 {
 	if (!is_money(facts))
 		return json_integer(value);
-	return json_real((double)((value + (value < 0 ? -500 : 500)) / 1000) / 1e6);
+	return json_real(round((double)value / 1e3) / 1e6);
 }
 
 static json_t *member_amount(const json_t *facts, const char *name)
 {
 	return json_object_get(facts, name) ? amount(facts, fact_int(facts, name)) : json_null();
+}
+
+/* What is in use: spent, and held by calls that run. Thresholds are crossed by it. */
+static int64_t in_use(const json_t *facts)
+{
+	int64_t sum;
+
+	return __builtin_add_overflow(fact_int(facts, "spent_nanos"), fact_int(facts, "reserved_nanos"), &sum)
+		   ? INT64_MAX
+		   : sum;
+}
+
+static json_t *in_use_amount(const json_t *facts)
+{
+	return json_object_get(facts, "spent_nanos") ? amount(facts, in_use(facts)) : json_null();
 }
 
 static json_t *threshold_amount(const json_t *facts)
@@ -120,7 +135,8 @@ static json_t *threshold_amount(const json_t *facts)
 
 	if (!json_object_get(facts, "limit_nanos"))
 		return json_null();
-	return amount(facts, share > 0 ? (int64_t)llround(share * (double)limit) : limit);
+	return amount(facts,
+		      share > 0 && share * (double)limit < 9e18 ? (int64_t)llround(share * (double)limit) : limit);
 }
 
 static json_t *percent(double ratio)
@@ -171,7 +187,7 @@ json_t *ask_alert(const struct incident *row)
 	o = json_pack("{s:I,s:o,s:o,s:s,s:s,s:o,s:o,s:s,s:s,s:o,s:o,s:b,s:b}", "id", (json_int_t)row->id, "rule_name",
 		      row->budget.n ? ask_text(row->budget) : ask_text(row->type), "alert_type", ask_text(row->type),
 		      "alert_level", severity_level(severity), "provider", ask_provider(facts), "current_value",
-		      member_amount(facts, "spent_nanos"), "threshold_value", threshold_amount(facts), "currency",
+		      in_use_amount(facts), "threshold_value", threshold_amount(facts), "currency",
 		      currency[0]       ? currency
 		      : is_money(facts) ? "USD"
 					: "",
@@ -199,9 +215,13 @@ json_t *ask_alert(const struct incident *row)
 
 static const char *period_type(const char *window)
 {
-	if (strcmp(window, "day") == 0)
-		return "daily";
-	return strcmp(window, "month") == 0 ? "monthly" : window;
+	static const char *const words[][2] = {
+	    {"day", "daily"}, {"month", "monthly"}, {"week", "weekly"}, {"hour", "hourly"}, {"year", "yearly"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(window, words[i][0]) == 0)
+			return words[i][1];
+	return window;
 }
 
 /* "2025-08-06", "2025-08": the window begins at a midnight of its zone, and twelve hours later it is that day in UTC
@@ -221,7 +241,10 @@ static json_t *period_key(const json_t *facts)
 static json_t *cost_metadata(const json_t *facts)
 {
 	const char *window = period_type(fact_text(facts, "period"));
-	int64_t left = fact_int(facts, "limit_nanos") - fact_int(facts, "spent_nanos");
+	int64_t left;
+
+	if (__builtin_sub_overflow(fact_int(facts, "limit_nanos"), in_use(facts), &left))
+		left = 0;
 
 	return json_pack("{s:s,s:s,s:o,s:s,s:o}", "operation_type", "", "research_category", "", "remaining_budget",
 			 json_object_get(facts, "limit_nanos") ? amount(facts, left) : json_null(), "period_type",
@@ -232,13 +255,13 @@ static json_t *cost_metadata(const json_t *facts)
 static json_t *cost_message(const json_t *facts, const char *level)
 {
 	const char *period = period_type(fact_text(facts, "period"));
-	int64_t limit = fact_int(facts, "limit_nanos"), spent = fact_int(facts, "spent_nanos");
+	int64_t limit = fact_int(facts, "limit_nanos"), used = in_use(facts);
 
 	if (!is_money(facts) || limit <= 0 || period[0] == '\0')
 		return json_string(fact_text(facts, "message"));
 	return json_sprintf("%c%s budget %s! Current: $%.2f, Limit: $%.2f (%.1f%%)",
 			    period[0] >= 'a' && period[0] <= 'z' ? period[0] - 'a' + 'A' : period[0], period + 1, level,
-			    (double)spent / 1e9, (double)limit / 1e9, 100 * (double)spent / (double)limit);
+			    (double)used / 1e9, (double)limit / 1e9, 100 * (double)used / (double)limit);
 }
 
 json_t *ask_cost_alert(const struct incident *row)
@@ -251,8 +274,8 @@ json_t *ask_cost_alert(const struct incident *row)
 	o = json_pack("{s:I,s:f,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "id", (json_int_t)row->id, "timestamp",
 		      (double)(row->changed_ns / 1000) / 1e6, "alert_level", severity_level(severity), "period_type",
 		      period_type(fact_text(facts, "period")), "period_key", period_key(facts), "current_cost",
-		      member_amount(facts, "spent_nanos"), "budget_limit", member_amount(facts, "limit_nanos"),
-		      "percentage_used", percent(fact_real(facts, "ratio")), "threshold_percentage",
+		      in_use_amount(facts), "budget_limit", member_amount(facts, "limit_nanos"), "percentage_used",
+		      percent(fact_real(facts, "ratio")), "threshold_percentage",
 		      percent(fact_real(facts, "threshold")), "message", cost_message(facts, severity_level(severity)),
 		      "metadata", cost_metadata(facts));
 	if (o) {

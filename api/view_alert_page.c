@@ -153,7 +153,7 @@ static int put_incident(struct buf *out, const json_t *alert)
 	r |= put_fact(out, "Incident", number);
 	r |= put_fact(out, "State", by);
 	r |= put_fact(out, "Budget", text_in(alert, "budget"));
-	r |= put_fact(out, "Spent", amount_in(alert, "current_value", spent));
+	r |= put_fact(out, "In use", amount_in(alert, "current_value", spent));
 	r |= put_fact(out, "Limit", amount_in(alert, "limit_value", limit));
 	r |= put_fact(out, "Since", time_in(alert, "opened_at", since));
 	r |= put_fact(out, "Last heard", time_in(alert, "timestamp", last));

@@ -341,7 +341,7 @@ static int print_alert(const json_t *answer)
 	print_line("Budget", alerts_text(a, "budget"));
 	print_line("Scope", strcmp(alerts_text(a, "scope"), "global") == 0 ? "" : alerts_text(a, "scope"));
 	print_line("Provider", alerts_text(a, "provider"));
-	print_amount("Spent", a, "current_value");
+	print_amount("In use", a, "current_value");
 	print_amount("Threshold", a, "threshold_value");
 	print_amount("Limit", a, "limit_value");
 	print_line("Since", alerts_text(a, "opened_at"));
