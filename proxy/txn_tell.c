@@ -2,6 +2,7 @@
  * what finds no room is told at the next chance or, of thresholds, by the sweep (app/reset.c). */
 #include <stdio.h>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "policy/engine_tell.h"
 #include "proxy/threshold.h"
@@ -37,10 +38,10 @@ void txn_tell_events(struct txn *t, const struct engine_event *events, size_t n)
 		struct threshold_event row;
 
 		threshold_of(e, t->start_wall_ns, &row);
-		if (store_event(t->worker->proxy->deps.store, t->worker->index, &row) < 0)
-			log_limited(LOG_WARN, "budget.event", "an alert of budget %s could not be queued",
-				    e->budget->name);
-		log_event(e, row.kind);
+		if (store_event(t->worker->proxy->deps.store, t->worker->index, &row) == BUR_OK)
+			log_event(e, row.kind);
+		else /* too many at once: later, and as if it had not happened yet */
+			(void)engine_untell(engine_of(t), e->uid, e->win_start, UINT32_C(1) << e->step);
 	}
 }
 
