@@ -359,6 +359,38 @@ static void secrets_are_wiped_and_never_shown(void **state)
 	settings_free(s);
 }
 
+static void what_is_dumped_reads_back(void **state)
+{
+	static const char text[] =
+	    "alerts:\n"
+	    "  public_url: https://b.example\n"
+	    "  quiet_hours: {from: '22:00', to: '6:00', days: [sat]}\n"
+	    "  channels:\n"
+	    "    one: {log: {path: /var/log/x}, min_gap: 3m, rate: {messages: 5}}\n"
+	    "    m: {email: {server: mx, from: a@b.example, to: [c@d.example, e@f.example], subject: "
+	    "'${A7_UNSET:-x}{{id}}'}}\n"
+	    "  rules: [{events: ['budget.*'], tags: {env: [prod, 'st*']}, channels: [one], escalate: {after: 1h}}]\n";
+	struct settings *s = good(text), *again;
+	struct buf first, second;
+
+	(void)state;
+	buf_init(&first, 1 << 20);
+	buf_init(&second, 1 << 20);
+	assert_int_equal(settings_dump(s, &first), BUR_OK);
+	assert_int_equal(buf_append(&first, "", 1), BUR_OK);
+	assert_non_null(strstr(buf_slice(&first).p, "# webhook: not set"));
+	again = good(buf_slice(&first).p);
+	assert_int_equal(settings_dump(again, &second), BUR_OK);
+	assert_int_equal(buf_append(&second, "", 1), BUR_OK);
+	assert_string_equal(buf_slice(&first).p, buf_slice(&second).p);
+	assert_int_equal(again->alerts.n_channels, 4);
+	assert_int_equal(channel(again, "one")->gap_s, 180);
+	buf_done(&first);
+	buf_done(&second);
+	settings_free(s);
+	settings_free(again);
+}
+
 /* --- mistakes ----------------------------------------------------------------------------------------------------- */
 
 /* Each under `alerts: {channels: {x: ...}}` in a file of its own. */
@@ -502,6 +534,7 @@ int main(void)
 	    cmocka_unit_test(names_of_other_programs_are_read),
 	    cmocka_unit_test(mistakes_there_name_the_variable),
 	    cmocka_unit_test(secrets_are_wiped_and_never_shown),
+	    cmocka_unit_test(what_is_dumped_reads_back),
 	    cmocka_unit_test(wrong_channels_are_refused),
 	    cmocka_unit_test(wrong_alerts_are_refused),
 	    cmocka_unit_test(no_more_than_so_many_channels),
