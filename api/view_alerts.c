@@ -26,14 +26,30 @@ struct question {
 	enum shape shape;
 };
 
-static void fail(struct api *api, struct api_call *call, const struct question *q, int r, const char *field,
-		 const char *err)
+/* The words of cost-endpoints 0.5 for what is wrong. */
+static const char *error_type(const char *err)
 {
+	static const struct {
+		const char *begin, *type;
+	} types[] = {{"Input should be '", "enum"},
+		     {"Input should be a valid date", "date_from_datetime_parsing"},
+		     {"Input should be a valid string", "string_type"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (strncmp(err, types[i].begin, strlen(types[i].begin)) == 0)
+			return types[i].type;
+	return "value_error";
+}
+
+static void fail(struct api *api, struct api_call *call, const struct question *q, const json_t *ask, int r,
+		 const char *field, const char *err)
+{
+	const char *input = json_string_value(json_object_get(ask, field));
+
 	if (r == BUR_INVALID && q->shape == ENVELOPE)
 		figure_invalid(api, call, field, err);
 	else if (r == BUR_INVALID)
-		reply_invalid(call, q->where, field,
-			      strncmp(err, "Input should be '", 17) == 0 ? "enum" : "value_error", err, SLICE_NONE);
+		reply_invalid(call, q->where, field, error_type(err), err, slice_of(input));
 	else if (r == BUR_NOTFOUND)
 		reply_error(call, 404, err[0] ? err : "Not Found");
 	else if (r == BUR_FULL)
@@ -62,13 +78,13 @@ static void run(struct api *api, struct api_call *call, const struct question *q
 	if (call->actor.n > 0)
 		(void)json_object_set_new(ask, "actor", body_text(call->actor));
 	r = alerts_ask(api->deps.alerts, q->action, ask, &answer, &field, err, sizeof(err));
-	json_decref(ask);
 	if (r < 0)
-		fail(api, call, q, r, field, err);
+		fail(api, call, q, ask, r, field, err);
 	else if (q->shape == ENVELOPE)
 		figure_send(api, call, q->status, answer);
 	else
 		body_send(call, q->status, answer);
+	json_decref(ask);
 }
 
 /* The number that stands in the path. 0: none, answered already. */

@@ -147,10 +147,11 @@ def test_filters_and_what_is_refused(start_bursar, hook):
     assert words == "2 Alerts: 2 Exceeded"
     for query, name, kind in (("level=loud", "level", "enum"), ("state=odd", "state", "enum"), ("limit=0", "limit", "greater_than_equal"),
                               ("limit=1001", "limit", "less_than_equal"), ("limit=x", "limit", "int_parsing"),
-                              ("since=yesterday", "since", "value_error")):
+                              ("since=yesterday", "since", "date_from_datetime_parsing")):
         status, data = bursar.api("/api/v1/alerts?" + query, raw=True)
         (detail,) = json.loads(data)["detail"]
         assert status == 422 and detail["loc"] == ["query", name] and detail["type"] == kind, (query, detail)
+        assert detail["input"] == query.partition("=")[2]
     for method, path, body, status in (
             ("GET", "/api/v1/alerts/0", None, 404), ("GET", "/api/v1/alerts/x", None, 404), ("GET", "/api/v1/alerts/99999", None, 404),
             ("GET", "/api/v1/alerts/test-1", None, 404), ("GET", "/api/v1/alerts/test-1-99999999", None, 404),
@@ -516,11 +517,12 @@ def test_links_that_are_not_ours_do_nothing(start_bursar, hook):
 
 def test_names_of_others_stay_text_on_the_page(start_bursar, hook):
     name = "a<b>&\"'<script>alert(1)</script>"
-    bursar = start_bursar(hooked(hook, [budget("4 requests", name="x", window="day", steps=STEPS, per=["user"])]))
+    bursar = start_bursar(hooked(hook, [budget("4 requests", name="x", window="day", steps=STEPS, per=["tag.u"])]))
     for _ in range(3):
-        call(bursar.proxy, OPENAI, chat(), headers={"x-bursar-user": name})
+        call(bursar.proxy, OPENAI, chat(), headers={"x-bursar-tags": f"u={name}"})
     page = open_page(bursar, "GET", target_of(told(hook, "firing")["links"]["open"]))[2]
     assert "<script" not in page and "<b>" not in page
+    assert name in html.unescape(page)
 
 
 def test_the_page_in_a_browser(start_bursar, hook, tmp_path):
