@@ -9,9 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/access.h"
@@ -22,6 +19,7 @@
 #include "app/firstrun.h"
 #include "app/guards.h"
 #include "app/notify.h"
+#include "app/process.h"
 #include "app/prices.h"
 #include "app/version.h"
 #include "app/watch.h"
@@ -38,8 +36,6 @@
 #include "store/keys.h"
 
 #define LEAF_CACHE_MAX 1024
-#define NOFILE_MAX 1048576
-#define NOFILE_RESERVED 64 /* ledger, journal, log, listeners, admin */
 #define ADMIN_BODY_MAX (256 * 1024)
 #define ADMIN_CONNECTIONS_MAX 64
 #define TICK_NS (200 * NS_PER_MS) /* bounds what a power cut can take from the journal */
@@ -100,42 +96,6 @@ static int catch_signals(struct loop *loop)
 	    sigaction(SIGHUP, &act, NULL) < 0 || sigaction(SIGPIPE, &ignore, NULL) < 0)
 		return BUR_IO;
 	return BUR_OK;
-}
-
-/* --- the process -------------------------------------------------------------------------------------------------- */
-
-/* No core file and no debugger may show keys (security: secrets in memory). */
-static void harden_process(void)
-{
-	struct rlimit none = {0, 0};
-	char text[128];
-
-	(void)umask(077);
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
-		log_msg(LOG_WARN, "serve.harden", "core files could not be switched off: %s",
-			strerror_r(errno, text, sizeof(text)));
-}
-
-/* A call needs two descriptors: client and vendor. */
-static void raise_descriptors(const struct settings *s)
-{
-	struct rlimit lim;
-	int64_t calls;
-
-	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
-		return;
-	if (lim.rlim_cur < lim.rlim_max && lim.rlim_cur < NOFILE_MAX) {
-		lim.rlim_cur = lim.rlim_max < NOFILE_MAX ? lim.rlim_max : NOFILE_MAX;
-		(void)setrlimit(RLIMIT_NOFILE, &lim);
-		(void)getrlimit(RLIMIT_NOFILE, &lim);
-	}
-	calls = ((int64_t)lim.rlim_cur - NOFILE_RESERVED) / 2;
-	log_msg(LOG_INFO, "serve.limits", "%lld descriptors, enough for %lld calls at once", (long long)lim.rlim_cur,
-		(long long)calls);
-	if (s->proxy.limits.max_connections > calls)
-		log_msg(LOG_WARN, "serve.limits",
-			"limits.max_connections is %lld; raise the descriptor limit (ulimit -n)",
-			(long long)s->proxy.limits.max_connections);
 }
 
 /* --- parts, in the order in which they start ---------------------------------------------------------------------- */
@@ -691,8 +651,8 @@ int serve_run(const struct settings *s, const struct serve_options *options)
 		(void)fprintf(stderr, "bursar: %s\n", err);
 		return EXIT_USAGE;
 	}
-	harden_process();
-	raise_descriptors(s);
+	process_harden();
+	process_raise_descriptors(s->proxy.limits.max_connections);
 	if (start(&sv, &exit_code) == BUR_OK) {
 		tell_ready(&sv);
 		loop_timer_set(sv.tick, TICK_NS);

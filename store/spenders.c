@@ -5,7 +5,7 @@
 
 #define HOUR_S 3600
 #define CALLS_MAX 10000 /* looked at one by one: some milliseconds */
-#define PARTS_MAX 40000
+#define PARTS_MAX 12000
 #define TEXT_OF(n) #n
 #define TEXT(n) TEXT_OF(n)
 
