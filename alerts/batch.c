@@ -11,6 +11,7 @@
 #define BATCH_BYTES_MAX ((size_t)96 * 1024 * 1024)
 #define RECENT_LOOK 1000
 #define HISTORY_LOOK 1000
+#define EARLIER 64 /* incidents of the same key, within the gap: it comes and goes */
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
@@ -161,6 +162,9 @@ struct loading {
 	struct batch *b;
 	struct live *l;
 	enum outbox_state state;
+	bool before;          /* what is loaded is of an earlier incident */
+	int64_t ids[EARLIER]; /* earlier ones */
+	size_t n;
 };
 
 static int load_told(void *ctx, const struct told *t)
@@ -180,12 +184,13 @@ static int load_recent(void *ctx, const struct outbox_row *row)
 {
 	struct loading *q = ctx;
 	size_t i = channel_index(q->b->alerts->config, row->channel);
-	struct gate_recent one = {.channel = i, .at_ns = row->created_ns, .severity = (enum severity)row->severity};
+	struct gate_recent one = {
+	    .channel = i, .at_ns = row->created_ns, .severity = (enum severity)row->severity, .before = q->before};
 	json_t *facts;
 	int r;
 
 	if (i == q->b->alerts->config->n_channels || row->state == OUTBOX_DROPPED ||
-	    (row->op != SAY_FIRE && row->op != SAY_UPDATE))
+	    (row->op != SAY_FIRE && row->op != SAY_UPDATE) || slice_eq(row->reason, SLICE("flapping")))
 		return BUR_OK;
 	facts = json_loadb(row->facts.p, row->facts.n, 0, NULL);
 	one.mark = gate_mark(fact_text(facts, "type"), fact_real(facts, "threshold"));
@@ -253,6 +258,14 @@ static int take_row(void *ctx, const struct incident *row)
 	return BUR_OK;
 }
 
+static int load_recents(struct loading *q, int64_t incident)
+{
+	const struct outbox_filter f = {
+	    .state = -1, .incident = incident, .since_ns = gap_begin(q->b), .limit = RECENT_LOOK};
+
+	return alerts_each_outbox(q->b->alerts->reader, &f, load_recent, q);
+}
+
 static int load(struct batch *b, const struct incident_filter *f, struct live **ret)
 {
 	struct sqlite3 *db = b->alerts->reader;
@@ -299,6 +312,44 @@ int live_by_id(struct batch *b, int64_t id, struct live **ret)
 	return load(b, &(struct incident_filter){.id = id, .limit = 1}, ret);
 }
 
+static int take_earlier(void *ctx, const struct incident *row)
+{
+	struct loading *q = ctx;
+
+	for (const struct live *l = q->b->first; l; l = l->next)
+		if (l->row.id == row->id)
+			return BUR_OK; /* better known */
+	if (q->n < EARLIER)
+		q->ids[q->n++] = row->id;
+	return BUR_OK;
+}
+
+/* What was told of incidents of the same key that are over. */
+static int load_earlier(struct batch *b, struct live *l)
+{
+	struct loading q = {.b = b, .l = l, .before = true};
+	int r = BUR_OK;
+
+	for (const struct live *k = b->first; k && r == BUR_OK; k = k->next) {
+		if (k == l || !slice_eq(k->row.key, l->row.key))
+			continue;
+		for (size_t i = 0; i < k->n_recent && r == BUR_OK; i++) {
+			struct gate_recent one = k->recent[i];
+
+			one.before = true;
+			r = live_recent(b, l, &one);
+		}
+	}
+	if (r == BUR_OK)
+		r = alerts_each_incident(
+		    b->alerts->reader,
+		    &(struct incident_filter){.key = l->row.key, .since_ns = gap_begin(b), .limit = EARLIER},
+		    take_earlier, &q);
+	for (size_t i = 0; i < q.n && r == BUR_OK; i++)
+		r = load_recents(&q, q.ids[i]);
+	return r;
+}
+
 int live_open(struct batch *b, const struct event *e, struct live **ret)
 {
 	struct live *l = add_live(b);
@@ -324,7 +375,7 @@ int live_open(struct batch *b, const struct event *e, struct live **ret)
 	};
 	l->history = true; /* there is none */
 	*ret = l;
-	return l->row.key.p && l->row.budget.p && l->row.scope.p ? BUR_OK : BUR_NOMEM;
+	return l->row.key.p && l->row.budget.p && l->row.scope.p ? load_earlier(b, l) : BUR_NOMEM;
 }
 
 static int load_history(void *ctx, const struct outbox_row *row)

@@ -157,10 +157,12 @@ static bool is_newest(const struct release *q, const struct held *h)
 	return true;
 }
 
-/* Where the other side keeps incidents, and when a mute is over, only what goes on is told, each once. */
+/* Where the other side keeps incidents, when a mute is over, and of what came and went, only what goes on is told, each
+ * once. */
 static int judge(struct release *q, struct held *h)
 {
-	bool muted = slice_eq(h->row.reason, SLICE("muted")), open;
+	bool muted = slice_eq(h->row.reason, SLICE("muted")), flapping = slice_eq(h->row.reason, SLICE("flapping"));
+	bool open;
 	int r;
 
 	if (q->only_muted && !muted)
@@ -168,7 +170,7 @@ static int judge(struct release *q, struct held *h)
 	if (is_silent(q, h))
 		return BUR_OK;
 	h->fate = MERGES;
-	if (opens(h) && (muted || q->config->ops->stateful)) {
+	if (opens(h) && (muted || flapping || q->config->ops->stateful)) {
 		r = is_open(q, h->row.incident, &open);
 		if (r < 0)
 			return r;

@@ -140,8 +140,13 @@ int64_t quiet_until_ns(const struct quiet_hours *q, int64_t now_ns)
 const char *gate_answer_name(enum gate_answer a)
 {
 	static const char *const names[] = {
-	    [GATE_PASS] = "",       [GATE_DUPLICATE] = "duplicate", [GATE_MUTED] = "muted",
-	    [GATE_QUIET] = "quiet", [GATE_RATE] = "rate_limited",   [GATE_QUEUE] = "queue_full",
+	    [GATE_PASS] = "",
+	    [GATE_DUPLICATE] = "duplicate",
+	    [GATE_FLAPPING] = "flapping",
+	    [GATE_MUTED] = "muted",
+	    [GATE_QUIET] = "quiet",
+	    [GATE_RATE] = "rate_limited",
+	    [GATE_QUEUE] = "queue_full",
 	};
 
 	return names[a];
@@ -155,20 +160,22 @@ uint64_t gate_mark(const char *type, double threshold)
 	return stable_hash64(type, strlen(type)) ^ (uint64_t)ppm * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static bool is_duplicate(const struct channel *c, const struct gate_ask *a)
+/* Told lately, of this incident or of one before it: until when it is a repetition. 0: it is none. */
+static int64_t repeats_until(const struct channel *c, const struct gate_ask *a, bool before)
 {
-	int64_t gap_ns = (a->severity == SEVERITY_CRITICAL ? c->critical_gap_s : c->gap_s) * NS_PER_S;
+	int64_t gap_ns = (a->severity == SEVERITY_CRITICAL ? c->critical_gap_s : c->gap_s) * NS_PER_S, until_ns = 0;
 
 	if (a->again || (a->op != SAY_FIRE && a->op != SAY_UPDATE) || (c->ops->in_place && a->editable))
-		return false;
+		return 0;
 	for (size_t i = 0; i < a->n_recent; i++) {
 		const struct gate_recent *r = &a->recent[i];
 
-		if (r->channel == a->channel && a->now_ns - r->at_ns < gap_ns && a->severity <= r->severity &&
-		    (a->threshold <= 0 || a->mark == r->mark))
-			return true;
+		if (r->before == before && r->channel == a->channel && a->now_ns - r->at_ns < gap_ns &&
+		    a->severity <= r->severity && (a->threshold <= 0 || a->mark == r->mark) &&
+		    r->at_ns + gap_ns > until_ns)
+			until_ns = r->at_ns + gap_ns;
 	}
-	return false;
+	return until_ns;
 }
 
 /* Ends and acknowledgements disturb nobody for long, however bad the incident was. */
@@ -198,8 +205,11 @@ enum gate_answer gate_ask(struct gate *g, const struct gate_ask *a, int64_t *ret
 	*ret_until_ns = a->now_ns;
 	if (closes(c, a))
 		return GATE_PASS;
-	if (is_duplicate(c, a))
+	if (repeats_until(c, a, false) > a->now_ns)
 		return GATE_DUPLICATE;
+	*ret_until_ns = repeats_until(c, a, true);
+	if (*ret_until_ns > a->now_ns)
+		return GATE_FLAPPING;
 	*ret_until_ns = a->muted_ns;
 	if (a->muted_ns > a->now_ns)
 		return GATE_MUTED;

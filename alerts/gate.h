@@ -1,6 +1,8 @@
 /* gate.h - may this message go to this channel now? In this order:
  *
  *   duplicate   the same was told lately and it is not worse now                    dropped
+ *   flapping    the same was told lately, ended, and began again                    held until that is no more lately:
+ *                                                                                   told then if it still goes on
  *   muted       somebody asked for silence about it                                 held until that is over
  *   quiet       the channel's quiet hours, and it is not critical                   held until they end
  *   rate        so many messages in the channel's sliding window                    held until it opens
@@ -32,6 +34,7 @@ struct gate_recent {
 	int64_t at_ns;
 	enum severity severity;
 	uint64_t mark; /* of gate_mark */
+	bool before;   /* of an incident of the same key that is over */
 };
 /* Type and threshold as a number: an alert of another threshold is not a repetition. */
 uint64_t gate_mark(const char *type, double threshold) NONNULL(1);
@@ -51,8 +54,9 @@ struct gate_ask {
 	size_t n_recent;
 	int64_t now_ns;
 };
-enum gate_answer { GATE_PASS, GATE_DUPLICATE, GATE_MUTED, GATE_QUIET, GATE_RATE, GATE_QUEUE };
-const char *gate_answer_name(enum gate_answer); /* "", "duplicate", "muted", "quiet", "rate_limited", "queue_full" */
+enum gate_answer { GATE_PASS, GATE_DUPLICATE, GATE_FLAPPING, GATE_MUTED, GATE_QUIET, GATE_RATE, GATE_QUEUE };
+const char *gate_answer_name(
+    enum gate_answer); /* "", "duplicate", "flapping", "muted", "quiet", "rate_limited", "queue_full" */
 /* *ret_until_ns: when a held one is worth another look. Counts nothing. */
 enum gate_answer gate_ask(struct gate *, const struct gate_ask *, int64_t *ret_until_ns) NONNULL(1, 2, 3) MUST_USE;
 /* Does a message that passed count against the rate? */

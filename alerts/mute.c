@@ -136,8 +136,11 @@ int mute_add(struct alerts *a, const struct mute *m, int64_t *ret_id)
 	if (m->until_ns <= m->from_ns || m->until_ns <= now_ns || (m->label.n > 0 && m->value.n == 0) ||
 	    m->by.n > AUDIT_ACTOR_MAX || m->reason.n > AUDIT_REASON_MAX)
 		return BUR_INVALID;
-	if (a->mutes.n >= MUTES_MAX)
-		return BUR_FULL;
+	if (a->mutes.n >= MUTES_MAX) { /* some may be over by now */
+		r = mutes_load(&a->mutes, a->reader, now_ns);
+		if (r < 0 || a->mutes.n >= MUTES_MAX)
+			return r < 0 ? r : BUR_FULL;
+	}
 	row.id = 0;
 	describe(m, object, sizeof(object));
 	(void)slice_to_cstr(m->by, actor, sizeof(actor));

@@ -153,7 +153,8 @@ static int remember(struct telling *t, size_t i)
 		reach->told = reach->changed = true;
 		reach->severity = t->severity;
 	}
-	if (op != SAY_FIRE && op != SAY_UPDATE)
+	/* What is held because it comes and goes must not be what holds the next one. */
+	if ((op != SAY_FIRE && op != SAY_UPDATE) || slice_eq(slice_of(t->to[i].reason), SLICE("flapping")))
 		return BUR_OK;
 	return live_recent(
 	    t->batch, t->live,

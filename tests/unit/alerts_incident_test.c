@@ -50,11 +50,12 @@ static void opened_and_ended(void **state)
 	assert_string_equal(fact_text(json_object_get(facts, "scope"), "id"), "openai@x");
 	json_decref(facts);
 	/* the next one is another incident */
-	put_note(w, "breaker.opened", NOTE_BEGAN, 1, "openai@x");
 	w->now_ns += 400 * SECOND;
+	put_note(w, "breaker.opened", NOTE_BEGAN, 1, "openai@x");
 	run(w);
 	assert_int_equal(number(w, "SELECT count(*) FROM incident"), 3);
 	assert_int_equal(number(w, "SELECT count(DISTINCT key) FROM incident"), 2);
+	assert_int_equal(rows(w, "chat", SAY_FIRE, OUTBOX_QUEUED), 1);
 }
 
 /* Begin, end and begin again may come in one transaction. */
@@ -69,8 +70,38 @@ static void all_at_once(void **state)
 	run(w);
 	assert_int_equal(number(w, "SELECT count(*) FROM incident"), 2);
 	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE state=0"), 1);
-	assert_int_equal(rows(w, "page", SAY_FIRE, OUTBOX_QUEUED), 2);
+	assert_int_equal(rows(w, "page", SAY_FIRE, OUTBOX_QUEUED), 1);
+	assert_int_equal(rows(w, "page", SAY_FIRE, OUTBOX_HELD), 1);
 	assert_int_equal(rows(w, "page", SAY_RESOLVE, OUTBOX_QUEUED), 1);
+}
+
+/* What comes and goes is told once in a while, not each time; never is what goes on left untold. */
+static void flapping(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < 29; i++) { /* told at 0; open or not every ten seconds until 290 */
+		put_note(w, i % 2 == 0 ? "breaker.opened" : "breaker.closed", NOTE_BEGAN, i, "a");
+		run(w);
+		if (i % 7 == 0) {
+			stop_alerts(w);
+			start_alerts(w);
+		}
+		later(w, 10 * SECOND);
+	}
+	assert_int_equal(number(w, "SELECT count(*) FROM incident"), 15);
+	assert_int_equal(rows(w, "page", SAY_FIRE, OUTBOX_QUEUED), 1);
+	assert_int_equal(rows(w, "page", SAY_RESOLVE, OUTBOX_QUEUED), 1);
+	assert_int_equal(rows(w, "chat", SAY_FIRE, OUTBOX_QUEUED), 1);
+	assert_int_equal(number(w, "SELECT state FROM incident WHERE id=15"), INCIDENT_FIRING);
+	later(w, 10 * SECOND);
+	assert_int_equal(rows(w, "page", SAY_FIRE, OUTBOX_QUEUED), 2);
+	assert_int_equal(rows(w, "chat", SAY_FIRE, OUTBOX_QUEUED), 2);
+	assert_int_equal(rows(w, "chat", -1, OUTBOX_HELD) + rows(w, "page", -1, OUTBOX_HELD), 0);
+	put_note(w, "breaker.closed", NOTE_BEGAN, 99, "a");
+	run(w);
+	assert_int_equal(rows(w, "page", SAY_RESOLVE, OUTBOX_QUEUED), 2);
+	assert_int_equal(rows(w, "chat", SAY_RESOLVE, OUTBOX_QUEUED), 2);
 }
 
 static void parts_end_one_by_one(void **state)
@@ -227,6 +258,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(opened_and_ended),
 	    TEST(all_at_once),
+	    TEST(flapping),
 	    TEST(parts_end_one_by_one),
 	    TEST(over_by_itself),
 	    TEST(acknowledged),

@@ -595,11 +595,11 @@ static void random_story(unsigned seed)
 			 number(&w, "SELECT coalesce(sum(json_extract(facts,'$.digest.count')),0) FROM outbox"
 				    " WHERE op=5"));
 	/* who keeps incidents is told of the end of each that it knows, once, and of no other */
-	assert_int_equal(number(&w,
-				"SELECT count(*) FROM (SELECT incident FROM outbox WHERE channel='page' AND op<2 AND"
-				" state IN (0,1) AND incident IN (SELECT id FROM incident WHERE state=2)"
-				" GROUP BY incident)"),
-			 number(&w, "SELECT count(*) FROM outbox WHERE channel='page' AND op=2 AND state IN (0,1)"));
+	assert_int_equal(
+	    number(&w, "SELECT count(*) FROM (SELECT incident FROM outbox WHERE channel='page' AND op IN (0,1,4) AND"
+		       " state IN (0,1) AND incident IN (SELECT id FROM incident WHERE state=2)"
+		       " GROUP BY incident)"),
+	    number(&w, "SELECT count(*) FROM outbox WHERE channel='page' AND op=2 AND state IN (0,1)"));
 	assert_int_equal(number(&w, "SELECT count(*) FROM (SELECT 1 FROM incident WHERE state<>2 GROUP BY key HAVING"
 				    " count(*)>1)"),
 			 0);
@@ -609,7 +609,7 @@ static void random_story(unsigned seed)
 static void any_story(void **state)
 {
 	(void)state;
-	for (unsigned seed = 1; seed <= 12; seed++) {
+	for (unsigned seed = 1; seed <= 8; seed++) {
 		print_message("seed %u\n", seed);
 		random_story(seed);
 	}
