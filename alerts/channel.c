@@ -50,7 +50,7 @@ int request_header(struct request *r, const char *fmt, ...)
 
 int request_json(struct request *r, json_t *body, const char *type)
 {
-	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	char *text = body ? json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
 
 	json_decref(body);
 	if (!text)

@@ -20,7 +20,7 @@ void body_send(struct api_call *call, int status, json_t *body)
 
 	call->type = "application/json";
 	call->status = status;
-	if (!body || json_dump_callback(body, append_json, &call->out, JSON_COMPACT) != 0) {
+	if (!body || json_dump_callback(body, append_json, &call->out, JSON_COMPACT | JSON_REAL_PRECISION(15)) != 0) {
 		buf_consume(&call->out, buf_len(&call->out) - before);
 		call->status = 500; /* out of memory: no text can be promised */
 	}

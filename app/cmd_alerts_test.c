@@ -207,7 +207,7 @@ static void print_text(const char *text)
 static void print_body(const char *body)
 {
 	json_t *o = json_loads(body, JSON_DECODE_ANY, NULL);
-	char *pretty = o && !json_is_string(o) ? json_dumps(o, JSON_INDENT(2)) : NULL;
+	char *pretty = o && !json_is_string(o) ? json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
 
 	print_text(pretty ? pretty : body);
 	free(pretty);
@@ -247,7 +247,9 @@ static int print_previews(const struct cmd *cmd, const json_t *answer, enum raw 
 	size_t i, n = 0;
 
 	if (raw == RAW_JSON)
-		return json_dumpf(list, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF ? EXIT_OK : EXIT_FAILED;
+		return json_dumpf(list, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) == 0 && putchar('\n') != EOF
+			   ? EXIT_OK
+			   : EXIT_FAILED;
 	json_array_foreach(list, i, p)
 	{
 		if (raw == RAW_HTML && alerts_text(p, "html")[0] != '\0' && n++ == 0)

@@ -189,7 +189,9 @@ int table_print(FILE *out, const json_t *rows, const struct table_column *column
 	int r;
 
 	if (format == TABLE_JSON)
-		return json_dumpf(rows, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF ? EXIT_OK : EXIT_FAILED;
+		return json_dumpf(rows, out, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) == 0 && fputc('\n', out) != EOF
+			   ? EXIT_OK
+			   : EXIT_FAILED;
 	if (n_columns > 32)
 		return EXIT_FAILED;
 	cells = calloc(n_rows * n_columns + 1, sizeof(*cells));
