@@ -12,6 +12,9 @@
 #define MONO "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'Liberation Mono',monospace;"
 #define TABLE "<table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" "
 
+/* Outlook on Windows knows no max-width. */
+#define WIDTH_BEGIN "<!--[if mso]>" TABLE "width=\"600\" align=\"center\"><tr><td><![endif]-->\n"
+#define WIDTH_END "<!--[if mso]></td></tr></table><![endif]-->\n"
 #define FIGURE_WHOLE 24 /* bytes that are kept on one line */
 
 static const char head[] = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -283,7 +286,7 @@ int email_html_make(const struct message *m, const struct email_rows *rows, stru
 	put_preview(&h, b);
 	raw(&h,
 	    TABLE "width=\"100%\" class=\"bg\" bgcolor=\"#f3f4f6\" style=\"width:100%;background-color:#f3f4f6\"><tr>"
-		  "<td class=\"page\" align=\"center\" style=\"padding:28px 12px\">\n" TABLE
+		  "<td class=\"page\" align=\"center\" style=\"padding:28px 12px\">\n" WIDTH_BEGIN TABLE
 		  "width=\"600\" class=\"card\" bgcolor=\"#ffffff\" "
 		  "style=\"width:100%;max-width:600px;background-color:#ffffff;"
 		  "border:1px solid "
@@ -298,6 +301,6 @@ int email_html_make(const struct message *m, const struct email_rows *rows, stru
 	put_lines(&h, b);
 	put_box(&h, "To act on the command line", b->command, MONO "font-size:13px;");
 	put_footer(&h, b);
-	raw(&h, "</table>\n</td></tr></table>\n</body>\n</html>\n");
+	raw(&h, "</table>\n" WIDTH_END "</td></tr></table>\n</body>\n</html>\n");
 	return h.r;
 }
