@@ -69,20 +69,22 @@ static json_t *header(const struct message *m, struct arena *arena, size_t cap)
 
 #define BAR_CELLS 20
 
-/* How full the budget is, to be seen at a glance; "" for what has no limit or says only that something changed. */
+/* How full the budget is, with what running calls hold, to be seen at a glance; "" for what has no limit, is over, or
+ * says only that something changed. */
 static const char *bar(const struct message *m, struct arena *arena)
 {
-	int64_t limit = fact_int(m->facts, "limit_nanos"), spent = fact_int(m->facts, "spent_nanos");
+	int64_t limit = fact_int(m->facts, "limit_nanos"), held = fact_int(m->facts, "reserved_nanos");
+	__int128 used = (__int128)fact_int(m->facts, "spent_nanos") + (held > 0 ? held : 0);
 	struct slice all = SLICE("\n");
 	char share[WORDS_MAX];
 	int full;
 
-	if (limit <= 0 || spent <= 0 || m->op == SAY_RESOLVE || compose_is_short(m))
+	if (limit <= 0 || used <= 0 || m->op == SAY_RESOLVE || compose_is_short(m))
 		return "";
-	full = spent >= limit ? BAR_CELLS : (int)((__int128)spent * BAR_CELLS / limit);
+	full = used >= limit ? BAR_CELLS : (int)(used * BAR_CELLS / limit);
 	for (int i = 0; i < BAR_CELLS && all.p; i++)
 		all = arena_printf(arena, "%s%s", all.p, i < full ? "\xe2\x96\xb0" : "\xe2\x96\xb1");
-	return all.p ? arena_printf(arena, "%s  %s", all.p, words_share((double)spent / (double)limit, true, share)).p
+	return all.p ? arena_printf(arena, "%s  %s", all.p, words_share((double)used / (double)limit, true, share)).p
 		     : NULL;
 }
 

@@ -131,6 +131,9 @@ static void test_bar(void **state)
 							   "\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0"
 							   "\u25b0\u25b1  99 %"},
 	    {"{\"limit_nanos\":3,\"spent_nanos\":9223372036854775807}", NULL},
+	    {"{\"limit_nanos\":4,\"spent_nanos\":1,\"reserved_nanos\":2}",
+	     "x\n\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b0\u25b1\u25b1"
+	     "\u25b1\u25b1\u25b1  75 %"},
 	    {"{\"limit_nanos\":0,\"spent_nanos\":5}", "x"},
 	    {"{\"limit_nanos\":5,\"spent_nanos\":-5}", "x"},
 	};
