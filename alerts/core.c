@@ -49,10 +49,8 @@ static int count_row(void *ctx, const struct outbox_row *row)
 {
 	struct counting *q = ctx;
 	int64_t at_ns = row->created_ns;
-	bool growing = row->op == SAY_DIGEST && row->state == OUTBOX_HELD;
 
-	if (row->op == SAY_TEST || row->state == OUTBOX_DROPPED || row->state == OUTBOX_MERGED ||
-	    (row->state == OUTBOX_HELD && !growing))
+	if (row->op == SAY_TEST)
 		return BUR_OK;
 	if (row->state == OUTBOX_SENT && row->sent_ns > at_ns)
 		at_ns = row->sent_ns;
@@ -62,27 +60,36 @@ static int count_row(void *ctx, const struct outbox_row *row)
 	return BUR_OK;
 }
 
-static int take_next(void *ctx, const struct outbox_row *row)
+/* The first that may be released. A digest that is being gathered has its place in the rate already. */
+static int take_held(void *ctx, const struct outbox_row *row)
 {
-	*(int64_t *)ctx = row->next_ns;
+	struct counting *q = ctx;
+
+	q->alerts->held_ns[q->channel] = row->next_ns;
+	if (row->op == SAY_DIGEST)
+		gate_count(q->alerts->gate, q->channel, row->created_ns);
 	return BUR_OK;
 }
 
 /* What counts against the channel's rate, and what is held for it. */
 static int load_channel(struct alerts *a, size_t i)
 {
+	static const enum outbox_state states[] = {OUTBOX_QUEUED, OUTBOX_SENT, OUTBOX_DEAD};
 	const struct channel *c = &a->config->channels[i];
 	struct counting q = {.alerts = a, .channel = i};
 	/* A message that was held may have been released within the window; such are older. */
 	int64_t since_ns = alerts_now(a) - 2 * c->window_s * NS_PER_S - 86400 * NS_PER_S;
-	struct outbox_filter f = {.state = -1, .channel = slice_of(c->name), .limit = COUNT_LOOK};
-	int r;
+	struct outbox_filter f = {.channel = slice_of(c->name), .limit = COUNT_LOOK};
+	int r = BUR_OK;
 
 	f.since_ns = since_ns > 0 ? since_ns : 1;
-	r = alerts_each_outbox(a->reader, &f, count_row, &q);
+	for (size_t k = 0; k < ARRAY_LEN(states) && r == BUR_OK; k++) {
+		f.state = (int)states[k];
+		r = alerts_each_outbox(a->reader, &f, count_row, &q);
+	}
 	f = (struct outbox_filter){.state = OUTBOX_HELD, .channel = slice_of(c->name), .due_ns = INT64_MAX, .limit = 1};
 	a->held_ns[i] = INT64_MAX;
-	return r < 0 ? r : alerts_each_outbox(a->reader, &f, take_next, &a->held_ns[i]);
+	return r < 0 ? r : alerts_each_outbox(a->reader, &f, take_held, &q);
 }
 
 static int load(struct alerts *a)
