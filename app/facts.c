@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "policy/budget_window.h"
 #include "policy/engine_meter.h"
+#include "store/keys.h"
 #include "store/series.h"
 #include "store/spenders.h"
 
@@ -160,6 +161,53 @@ static void put_state(json_t *facts, const struct meter_view *v)
 	set_once(facts, "window_end", json_integer(v->win_end));
 }
 
+/* What is about a key is about its user, team and project too. */
+static void put_owner(const struct facts_source *f, json_t *labels)
+{
+	const char *name = text_of(labels, "key");
+	struct key_row k;
+
+	if (name[0] == '\0' || keys_find(f->reader, slice_of(name), &k) != BUR_OK)
+		return;
+	if (k.user[0])
+		set_once(labels, "user", json_string(k.user));
+	if (k.team[0])
+		set_once(labels, "team", json_string(k.team));
+	if (k.project[0])
+		set_once(labels, "project", json_string(k.project));
+}
+
+/* "openai/gpt-x" is a model of a vendor; "openai@api.openai.com:443" a host of one. */
+static void put_provider(json_t *labels)
+{
+	const char *model = text_of(labels, "model"), *provider = text_of(labels, "provider"), *cut;
+	json_t *name;
+
+	cut = strchr(provider, '@');
+	if (cut) {
+		set(labels, "provider", json_stringn(provider, (size_t)(cut - provider)));
+		return;
+	}
+	cut = strchr(model, '/');
+	if (!cut || provider[0])
+		return;
+	name = json_string(cut + 1);
+	set(labels, "provider", json_stringn(model, (size_t)(cut - model)));
+	set(labels, "model", name);
+}
+
+static void describe_object(const struct facts_source *f, const json_t *facts)
+{
+	json_t *labels = json_object_get(facts, "labels");
+
+	if (!labels)
+		return;
+	put_owner(f, labels);
+	if (strcmp(text_of(facts, "type"), "price.unknown_model") == 0 ||
+	    strncmp(text_of(facts, "type"), "breaker.", 8) == 0)
+		put_provider(labels);
+}
+
 void facts_describe(void *ctx, json_t *facts)
 {
 	static const char *const units[] = {[UNIT_USD] = "USD", [UNIT_TOKENS] = "tokens", [UNIT_REQUESTS] = "requests"};
@@ -168,8 +216,10 @@ void facts_describe(void *ctx, json_t *facts)
 	json_t *labels = json_object_get(facts, "labels");
 	struct meter_view v;
 
-	if (!b)
+	if (!b) {
+		describe_object(f, facts);
 		return;
+	}
 	set(facts, "unit", json_string(units[b->unit]));
 	if (b->unit == UNIT_USD)
 		set(facts, "currency", json_string("USD"));
@@ -185,6 +235,7 @@ void facts_describe(void *ctx, json_t *facts)
 		return;
 	put_labels(b, labels);
 	put_scope(facts, labels);
+	put_owner(f, labels);
 }
 
 /* --- how fast ----------------------------------------------------------------------------------------------------- */

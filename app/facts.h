@@ -22,7 +22,7 @@ int facts_open(struct facts_source *, struct store *, struct engine *, const str
 void facts_close(struct facts_source *) NONNULL(1); /* zeroed is fine */
 
 /* ctx: struct facts_source. Adds unit, currency, period, mode, labels, scope; and how the budget stands now when the
- * event does not say. Cheap: no reading of the store. */
+ * event does not say; of a key whose it is. Cheap: at most one look-up. */
 void facts_describe(void *ctx, json_t *facts) NONNULL(1, 2);
 /* Adds rate, top, next, command. Reads the ledger, some milliseconds. */
 void facts_figures(void *ctx, json_t *facts) NONNULL(1, 2);

@@ -250,6 +250,7 @@ static void extend_towards(struct txn *t, uint64_t to, struct decision *d)
 		txn_tell_events(t, d->events, d->n_events);
 		if (r != BUR_DENIED)
 			return;
+		txn_tell_limits(t, d);
 		to = most_that_fits(t, g->out + 1, to - 1, &t->bound, &d->room);
 	}
 }

@@ -231,6 +231,24 @@ static int read_row(sqlite3_stmt *st, struct key_row *k)
 	return BUR_OK;
 }
 
+#define KEY_SELECT                                                                                                     \
+	"SELECT digest,name,first,user,team,project,tags,admin,may_set_user,created_s,not_after_s,revoked_s FROM key"
+
+int keys_find(struct sqlite3 *db, struct slice name, struct key_row *ret)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = db_prepare(db, KEY_SELECT " WHERE name=?1", &st), r = BUR_NOTFOUND;
+
+	if (rc == SQLITE_OK) {
+		(void)sqlite3_bind_text64(st, 1, name.n ? name.p : "", name.n, SQLITE_STATIC, SQLITE_UTF8);
+		rc = sqlite3_step(st);
+	}
+	if (rc == SQLITE_ROW)
+		r = read_row(st, ret);
+	(void)sqlite3_finalize(st);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? r : db_err(rc);
+}
+
 int keys_each(struct store *s, int (*visit)(void *ctx, const struct key_row *), void *ctx)
 {
 	sqlite3 *db = NULL;
@@ -240,11 +258,7 @@ int keys_each(struct store *s, int (*visit)(void *ctx, const struct key_row *), 
 
 	if (r < 0)
 		return r;
-	rc = db_prepare(
-	    db,
-	    "SELECT digest,name,first,user,team,project,tags,admin,may_set_user,created_s,not_after_s,revoked_s"
-	    " FROM key ORDER BY id",
-	    &st);
+	rc = db_prepare(db, KEY_SELECT " ORDER BY id", &st);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(st);
 	while (rc == SQLITE_ROW && r == BUR_OK) {

@@ -24,6 +24,8 @@ int keys_create(struct store *, const struct key_row *wanted, char ret_text[KEY_
 int keys_revoke(struct store *, struct slice name, int64_t now_s) NONNULL(1) MUST_USE;
 /* Every key, oldest first. */
 int keys_each(struct store *, int (*visit)(void *ctx, const struct key_row *), void *ctx) NONNULL(1, 2) MUST_USE;
+/* BUR_NOTFOUND. With a reader of the caller's. */
+int keys_find(struct sqlite3 *, struct slice name, struct key_row *ret) NONNULL(1, 3) MUST_USE;
 /* SHA-256 of the key's text. Pure. */
 void key_digest(struct slice text, uint8_t ret[32]) NONNULL(2);
 /* Prefix, length and CRC are right: a typo is told from an unknown key. Pure. */

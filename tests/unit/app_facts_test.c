@@ -4,6 +4,7 @@
 
 #include "app/facts.h"
 #include "app/facts_next.h"
+#include "store/keys.h"
 
 static char dir[64];
 static struct tz *berlin;
@@ -169,6 +170,33 @@ static void a_budget_is_described(void **state)
 	world_done(&w);
 }
 
+static void a_key_has_an_owner_and_a_model_a_vendor(void **state)
+{
+	const struct key_row row = {.name = "ci", .user = "ann", .team = "search", .created_s = 1};
+	struct world w = world_new();
+	char key[KEY_TEXT_MAX];
+	json_t *f;
+
+	(void)state;
+	assert_int_equal(keys_create(w.store, &row, key), BUR_OK);
+	f = facts_of("key.expiring", "", "{\"key\":\"ci\"}");
+	facts_describe(&w.facts, f);
+	assert_string_equal(text(json_object_get(f, "labels"), "team"), "search");
+	assert_string_equal(text(json_object_get(f, "labels"), "user"), "ann");
+	assert_null(text(json_object_get(f, "labels"), "project"));
+	json_decref(f);
+	f = facts_of("price.unknown_model", "", "{\"model\":\"openrouter/meta/llama\"}");
+	facts_describe(&w.facts, f);
+	assert_string_equal(text(json_object_get(f, "labels"), "provider"), "openrouter");
+	assert_string_equal(text(json_object_get(f, "labels"), "model"), "meta/llama");
+	json_decref(f);
+	f = facts_of("breaker.opened", "", "{\"provider\":\"openai@127.0.0.1:443\"}");
+	facts_describe(&w.facts, f);
+	assert_string_equal(text(json_object_get(f, "labels"), "provider"), "openai");
+	json_decref(f);
+	world_done(&w);
+}
+
 static void who_spends_most_and_how_fast(void **state)
 {
 	static const char scope[] = "user=ann,tag.env=prod";
@@ -268,6 +296,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(a_budget_is_described, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_key_has_an_owner_and_a_model_a_vendor, setup, teardown),
 	    cmocka_unit_test_setup_teardown(who_spends_most_and_how_fast, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_comes_next, setup, teardown),
 	    cmocka_unit_test(commands_are_safe_to_paste),
