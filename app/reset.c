@@ -516,11 +516,13 @@ static int start(struct reset *rs)
 	if (r < 0)
 		return r;
 	rs->marked_id = rs->seen_id;
-	r = crossings_end(rs->store, NULL, 0, rs->seen_id);
 	set_time(rs);
-	for (size_t at = 0; r == BUR_OK && !done;)
-		r = tell_due(rs, &at, &done);
-	return r;
+	/* A disk that is full is no reason not to start: it is tried again. */
+	if (crossings_end(rs->store, NULL, 0, rs->seen_id) < 0)
+		rs->marked_id = rs->seen_id - MARK_STEP;
+	for (size_t at = 0; !done && tell_due(rs, &at, &done) == BUR_OK;)
+		;
+	return BUR_OK;
 }
 
 struct reset *reset_new(struct store *store, struct engine *engine, const struct budget_set *set)

@@ -171,6 +171,34 @@ def test_a_window_that_was_told_of_ends(start_bursar):
     assert len(payloads(bursar, "budget.reset")) == 2
 
 
+def test_many_windows_that_end_at_once(start_bursar):
+    bursar = at(start_bursar({"log": {"requests": False}, "budgets": [
+        {**steps(LADDER[0], limit="2 requests", window="day", mode="soft"), "per": ["tag.u"]}]}, start=False),
+        "2026-11-21T23:59:20Z").start()
+    for user in range(400):
+        spend(bursar, **{"x-bursar-tags": f"u={user}"})
+    wait_for(lambda: len(payloads(bursar, "budget.threshold")) == 400, "every threshold", 30)
+    wait_for(lambda: payloads(bursar, "budget.reset"), "midnight", 60)
+    wait_for(lambda: len(payloads(bursar, "budget.reset")) == 400, "every reset")
+    bursar.kill9()
+    at(bursar, "2026-11-22T01:00:00Z").start()
+    spend(bursar, **{"x-bursar-tags": "u=0"})
+    wait_for(lambda: len(payloads(bursar, "budget.threshold")) == 401, "the next day's")
+    assert len({p["scope"] for p in payloads(bursar, "budget.reset")}) == len(payloads(bursar, "budget.reset")) == 400
+
+
+def test_a_rolling_window_has_room_again_when_the_spend_has_left(start_bursar):
+    bursar = start_bursar({"budgets": [steps(*LADDER, limit="4 requests", window="rolling 1m")]})
+    spend(bursar, 4)
+    (told, _) = wait_events(bursar, "budget.threshold", 2)
+    assert told["win_start"] == told["win_end"] == 0
+    spend(bursar, status=402)
+    wait_events(bursar, "budget.blocked")
+    wait_events(bursar, "budget.recovered", seconds=90)
+    spend(bursar, 2)
+    wait_events(bursar, "budget.threshold", 3)
+
+
 def test_a_higher_limit_ends_it_and_the_next_crossing_is_told_anew(start_bursar):
     bursar = start_bursar({"budgets": [steps(*LADDER, window="month")]})
     spend(bursar, 10)
