@@ -177,7 +177,7 @@ static enum answer_fault fault_connect(struct exchange *x)
 
 	(void)curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &error);
 	if (error == ECONNREFUSED)
-		say(x, "nobody listens at %s", x->peer);
+		say(x, "nobody listens at %s; is it the right port, and does the server run?", x->peer);
 	else if (error == ENETUNREACH || error == EHOSTUNREACH)
 		say(x, "there is no way to %s from here", x->peer);
 	else
