@@ -247,9 +247,11 @@ bool alerts_format(const struct cmd *cmd, const char *text, enum table_format *r
 	return table_format(cmd, text && strcmp(text, "colored") == 0 ? "table" : text, ret);
 }
 
+#define SHOWN "100"
+
 static int list(const struct cmd *cmd, int argc, char **argv)
 {
-	const char *level = NULL, *state = NULL, *provider = NULL, *since = NULL, *limit = NULL, *format_text = NULL;
+	const char *level = NULL, *state = NULL, *provider = NULL, *since = NULL, *limit = SHOWN, *format_text = NULL;
 	const struct arg options[] = {{.name = "level", .value = &level},
 				      {.name = "state", .value = &state},
 				      {.name = "provider", .value = &provider},
@@ -257,6 +259,7 @@ static int list(const struct cmd *cmd, int argc, char **argv)
 				      {.name = "limit", .letter = 'n', .value = &limit},
 				      {.name = "format", .value = &format_text}};
 	enum table_format format;
+	unsigned long long shown_max;
 	struct buf target;
 	struct args args;
 	json_t *answer;
@@ -264,7 +267,7 @@ static int list(const struct cmd *cmd, int argc, char **argv)
 
 	if (r != ARGS_GO)
 		return r;
-	if (!alerts_format(cmd, format_text, &format))
+	if (!alerts_format(cmd, format_text, &format) || !args_number(cmd, "limit", limit, 1, 1000, &shown_max))
 		return EXIT_USAGE;
 	buf_init(&target, 4096);
 	r = buf_printf(&target, "/api/v1/alerts") | admin_query(&target, "level", level) |
@@ -280,6 +283,8 @@ static int list(const struct cmd *cmd, int argc, char **argv)
 		r = table_print(stdout, json_object_get(answer, "alerts"), csv_columns, ARRAY_LEN(csv_columns), format);
 	else
 		r = print_list(answer, !state || strcmp(state, "active") == 0);
+	if (r == EXIT_OK && json_array_size(json_object_get(answer, "alerts")) == shown_max)
+		(void)fprintf(stderr, "there may be more: --limit, at most 1000\n");
 	json_decref(answer);
 	return r;
 }
