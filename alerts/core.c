@@ -19,8 +19,8 @@
 #define PRUNE_NS (3600 * NS_PER_S)
 #define PRUNE_AGAIN_NS NS_PER_S /* there was more than one step */
 #define PRUNE_STEP 500
-#define TRANSACTIONS_MAX 8 /* of events, in one tick */
-#define TICK_NS (20 * NS_PER_MS)
+#define TRANSACTIONS_MAX 8
+#define TICK_NS (60 * NS_PER_MS) /* of events, in one tick, when many wait */
 #define COUNT_LOOK 1000
 
 int64_t alerts_now(const struct alerts *a)

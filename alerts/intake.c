@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/log.h"
 
-#define TICK_NS (8 * NS_PER_MS) /* of looking things up, in one transaction */
-#define INTAKE_FAILURES_MAX 5   /* of one event alone, before it is left out */
+#define TICK_NS (15 * NS_PER_MS) /* of looking things up, in one transaction */
+#define INTAKE_FAILURES_MAX 5    /* of one event alone, before it is left out */
 
 struct intake {
 	struct batch b;

@@ -169,11 +169,13 @@ static inline void put_note(struct world *w, const char *kind, int action, int64
 /* Until there is nothing to do at this time. */
 static inline void run(struct world *w)
 {
-	for (int i = 0; i < 2000; i++) {
+	int64_t until_ns = clock_mono_ns() + 120 * NS_PER_S;
+
+	do {
 		core_tick(w->alerts);
 		if (core_idle(w->alerts))
 			return;
-	}
+	} while (clock_mono_ns() < until_ns);
 	fail_msg("the alerts do not come to rest");
 }
 
