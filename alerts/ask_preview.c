@@ -5,6 +5,7 @@
 
 #include "alerts/ask.h"
 #include "alerts/deliver.h"
+#include "alerts/tell.h"
 #include "alerts/transport.h"
 #include "base/arena.h"
 #include "base/clock.h"
@@ -391,10 +392,12 @@ static int real_facts(struct ask *q, json_t **ret, enum message_op *ret_op)
 		(void)json_object_set_new(f.facts, "id", json_sprintf("%s-preview", q->a->instance));
 	if (!json_object_get(f.facts, "incident"))
 		(void)json_object_set_new(f.facts, "incident", json_integer(filter.id));
-	if (q->a->deps.figures)
-		q->a->deps.figures(q->a->deps.ctx, f.facts);
-	*ret = f.facts;
-	return BUR_OK;
+	r = tell_figures(q->a, f.facts, filter.id, f.state == INCIDENT_RESOLVED, alerts_now(q->a));
+	if (r < 0)
+		json_decref(f.facts);
+	else
+		*ret = f.facts;
+	return r;
 }
 
 static int sample_facts(struct ask *q, json_t **ret, enum message_op *ret_op)

@@ -345,12 +345,17 @@ def faults(certs):
         "gone webhook": (lambda: HttpReceiver(default=410), lambda s: ("webhook", {"url": s.url}), ["410", "enable"]),
         "private address": (HttpReceiver, lambda s: ("webhook", {"url": s.url.replace("127.0.0.1", "localhost")}, {"allow_private": False}), ["allow_private"]),
         "unknown host": (contextlib.nullcontext, lambda s: ("webhook", {"url": "https://nobody.invalid/x"}), ["nobody.invalid"]),
+        "expired certificate": (lambda: mail(tls=certs.expired), lambda s: (*mail_channel(s.port), ca), ["certificate", "expired"]),
+        "certificate of another host": (lambda: mail(tls=certs.wrong_host), lambda s: (*mail_channel(s.port), ca), ["certificate", "another host"]),
+        "TLS where there is none": (mail, lambda s: (*mail_channel(s.port, security="tls"), ca), ["starttls"]),
+        "STARTTLS where TLS begins": (lambda: mail(security="tls"), lambda s: (*mail_channel(s.port), ca), ["security", "tls"]),
         "500": (lambda: HttpReceiver(default=500), lambda s: ("webhook", {"url": s.url}), ["500"]),
     }
 
 
 @pytest.mark.parametrize("what", ["wrong password", "wrong port", "self-signed certificate", "https self-signed", "no STARTTLS",
-                                  "removed Slack webhook", "expired Teams URL", "gone webhook", "private address", "unknown host", "500"])
+                                  "removed Slack webhook", "expired Teams URL", "gone webhook", "private address", "unknown host", "500", "expired certificate",
+                                  "certificate of another host", "TLS where there is none", "STARTTLS where TLS begins"])
 def test_a_test_on_a_fresh_installation_says_what_is_wrong(tmp_path, what):
     make, channel, words = faults(Certs(tmp_path))[what]
     with make() as server:
@@ -448,6 +453,7 @@ def test_a_preview_of_a_real_incident(start_bursar, hook):
     (preview,) = json.loads(bursar.cli("alerts", "preview", "--incident", number, "--channel", "hook", "--json").stdout)
     data = json.loads(preview["body"])["data"]
     assert data["budget_id"] == "search-daily" and data["incident"] == number and data["limit_nanos"] == 10
+    assert open_page(bursar, "GET", target_of(data["links"]["acknowledge"]))[0] == 200
     assert bursar.cli("alerts", "preview", "--incident", "999", check=False).returncode == 1
 
 
