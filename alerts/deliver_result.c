@@ -15,6 +15,7 @@
 #define WAIT_MAX_S DAY_S
 #define MEND_S 3600           /* a channel that is set up wrongly is tried again */
 #define DISABLE_S (5 * DAY_S) /* nothing got through for so long */
+#define DISABLE_TRIES 3       /* and a channel that had little to say was tried again before */
 #define PAUSE_STEP_S 5
 #define PAUSE_MAX_S 60
 
@@ -82,7 +83,8 @@ static void disable(struct job *j)
 static void decide_failed(struct job *j)
 {
 	struct lane *l = j->lane;
-	bool lost = l->state.since_ns > 0 && j->ended_ns - l->state.since_ns >= DISABLE_S * NS_PER_S;
+	bool lost = l->state.since_ns > 0 && j->ended_ns - l->state.since_ns >= DISABLE_S * NS_PER_S &&
+		    l->failures >= DISABLE_TRIES;
 
 	j->state.failed++;
 	if (j->row.op == SAY_TEST) { /* whoever tests looks at this try; for the channel nothing follows from it */

@@ -345,10 +345,19 @@ static void delays(void **state)
 	assert_int_equal(deliver_delay_s(99, 0), 69120);
 }
 
+static void sum_sent(void *ctx, const char *channel, const char *type, const char *outcome, uint64_t n)
+{
+	assert_true(strcmp(channel, "one") == 0 || strcmp(channel, "two") == 0);
+	assert_string_equal(type, "budget.exceeded");
+	assert_string_equal(outcome, "sent");
+	*(uint64_t *)ctx += n;
+}
+
 static void messages_are_sent_once(void **state)
 {
 	struct world *w = *state;
 	struct deliver_counts c;
+	uint64_t sent = 0;
 	int64_t a = put(w, "one", "a", 7, SAY_FIRE), b = put(w, "two", "b", 7, SAY_FIRE);
 
 	w->now_ns += 3 * NS_PER_S;
@@ -366,6 +375,8 @@ static void messages_are_sent_once(void **state)
 	assert_int_equal(sql(w, "SELECT sum(sent) FROM channel_state WHERE NOT disabled AND since=0"), 2);
 	deliver_count(w->deliver, 0, &c);
 	assert_int_equal(c.sent, 1);
+	deliver_each_count(w->deliver, sum_sent, &sent);
+	assert_int_equal(sent, 2);
 	assert_int_equal(atomic_load(&deliver_seconds(w->deliver)->sum_ns), 6 * NS_PER_S);
 	put(w, "one", "c", 7, SAY_UPDATE); /* what the channel keeps of the incident comes back */
 	settle(w);

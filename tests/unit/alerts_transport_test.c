@@ -1,4 +1,6 @@
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -19,6 +21,25 @@
 #include "base/log.h"
 #include "net/loop.h"
 #include "tests/unit/net_testing.h"
+
+/* --- a resolver --- */
+
+/* In the place of the C library's, for libcurl too: slow.test is looked up for longer than anybody waits. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+{
+	typedef int resolve_fn(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	static _Atomic(resolve_fn *) real;
+
+	if (!atomic_load(&real))
+		atomic_store(&real, (resolve_fn *)dlsym(RTLD_NEXT, "getaddrinfo"));
+	if (name && strcmp(name, "slow.test") == 0) {
+		(void)sleep(20);
+		return EAI_AGAIN;
+	}
+	if (name && strcmp(name, "inside.test") == 0)
+		name = "127.0.0.1";
+	return atomic_load(&real)(name, service, hints, ret);
+}
 
 /* --- a server in a thread ----------------------------------------------------------------------------------------- */
 
@@ -610,6 +631,45 @@ static void kept_connections_are_judged_again(void **state)
 	server_stop(&s);
 }
 
+static void names_that_lead_inside_are_refused(void **state)
+{
+	static struct server s = {.mode = REPLY, .reply = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"};
+	struct client *c = *state;
+
+	server_start(&s);
+	(void)snprintf(c->url, sizeof(c->url), "http://inside.test:%d/", s.port);
+	exchange(c);
+	assert_int_equal(c->answer.code, 200); /* it is really looked up here */
+	c->channel.allow_private = false;
+	(void)snprintf(c->url, sizeof(c->url), "http://inside.test:%d/", s.port);
+	exchange(c);
+	assert_int_equal(c->answer.fault, ANSWER_FORBIDDEN);
+	assert_true(says(c, "inside.test is at 127.0.0.1"));
+	assert_int_equal(atomic_load(&s.requests), 1);
+	server_stop(&s);
+}
+
+/* Giving up a look-up must not wait for its thread: the loop would stand still. */
+static void slow_name_servers_hold_nobody(void **state)
+{
+	struct client *c = *state;
+	int64_t slowest_ns = 0;
+
+	(void)snprintf(c->url, sizeof(c->url), "http://slow.test/");
+	assert_int_equal(transport_send(c->transport, &c->channel, &c->request, on_done, c), BUR_OK);
+	while (c->n == 0) {
+		int64_t began_ns = clock_mono_ns(), took_ns;
+
+		loop_turn(c->loop, false);
+		took_ns = clock_mono_ns() - began_ns;
+		slowest_ns = took_ns > slowest_ns ? took_ns : slowest_ns;
+		(void)usleep(1000);
+	}
+	assert_int_equal(c->answer.fault, ANSWER_TIMEOUT);
+	assert_true(says(c, "no name server says where slow.test is"));
+	assert_true(slowest_ns < 3 * NS_PER_S);
+}
+
 static void urls_are_judged(void **state)
 {
 	struct client *c = *state;
@@ -976,6 +1036,8 @@ int main(void)
 	    T(many_at_once_are_refused),
 	    T(private_addresses_are_refused),
 	    T(kept_connections_are_judged_again),
+	    T(names_that_lead_inside_are_refused),
+	    T(slow_name_servers_hold_nobody),
 	    T(urls_are_judged),
 	    T(environment_proxies_are_not_used),
 	    T(certificates),
