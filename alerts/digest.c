@@ -149,12 +149,46 @@ static bool is_silent(struct release *q, struct held *h)
 	return true;
 }
 
-static bool is_newest(const struct release *q, const struct held *h)
+static int take_newer(void *ctx, const struct outbox_row *row)
 {
-	for (const struct held *k = h + 1; k < q->list + q->n; k++)
-		if (k->row.incident == h->row.incident && opens(k) && k->row.op != SAY_ESCALATE)
-			return false;
-	return true;
+	bool *newer = ctx;
+
+	if ((row->op == SAY_FIRE || row->op == SAY_UPDATE || row->op == SAY_ESCALATE) &&
+	    (row->state == OUTBOX_QUEUED || row->state == OUTBOX_SENT))
+		*newer = true;
+	return BUR_OK;
+}
+
+/* Something newer of the incident was told, or is released too. */
+static int is_outdated(const struct release *q, const struct held *h, bool *ret)
+{
+	const struct outbox_filter f = {.state = -1,
+					.channel = slice_of(q->config->name),
+					.incident = h->row.incident,
+					.since_ns = h->row.created_ns + 1,
+					.limit = 100};
+
+	*ret = false;
+	for (const struct held *k = h + 1; k < q->list + q->n && !*ret; k++)
+		*ret = k->row.incident == h->row.incident && opens(k) && k->row.op != SAY_ESCALATE;
+	return *ret ? BUR_OK : alerts_each_outbox(q->alerts->reader, &f, take_newer, ret);
+}
+
+/* What is over is not told, nor what something newer was told about. An escalation is, while it goes on. */
+static int judge_one(struct release *q, struct held *h)
+{
+	bool open, outdated = false;
+	int r = is_open(q, h->row.incident, &open);
+
+	if (r == BUR_OK && open && h->row.op != SAY_ESCALATE)
+		r = is_outdated(q, h, &outdated);
+	if (r < 0)
+		return r;
+	if (!open)
+		drop(h, "over");
+	else if (outdated)
+		drop(h, "newer");
+	return BUR_OK;
 }
 
 /* Where the other side keeps incidents, when a mute is over, and of what came and went, only what goes on is told, each
@@ -162,28 +196,20 @@ static bool is_newest(const struct release *q, const struct held *h)
 static int judge(struct release *q, struct held *h)
 {
 	bool muted = slice_eq(h->row.reason, SLICE("muted")), flapping = slice_eq(h->row.reason, SLICE("flapping"));
-	bool open;
-	int r;
+	int r = BUR_OK;
 
 	if (q->only_muted && !muted)
 		return BUR_OK;
 	if (is_silent(q, h))
 		return BUR_OK;
 	h->fate = MERGES;
-	if (opens(h) && (muted || flapping || q->config->ops->stateful)) {
-		r = is_open(q, h->row.incident, &open);
-		if (r < 0)
-			return r;
-		if (!open)
-			drop(h, "over");
-		else if (h->row.op != SAY_ESCALATE && !is_newest(q, h))
-			drop(h, "newer");
-	}
+	if (opens(h) && (muted || flapping || q->config->ops->stateful))
+		r = judge_one(q, h);
 	if (h->fate == MERGES && q->config->ops->stateful)
 		h->fate = SENDS;
 	if (h->fate >= SENDS && opens(h) && h->row.severity == SEVERITY_CRITICAL)
 		q->critical = true;
-	return BUR_OK;
+	return r;
 }
 
 /* --- one by one --------------------------------------------------------------------------------------------------- */

@@ -242,6 +242,27 @@ static void stateful_are_told_one_by_one(void **state)
 	assert_int_equal(rows(w, "page", -1, OUTBOX_HELD), 0);
 }
 
+/* What was held is not told after what came later. */
+static void held_is_not_told_after_newer(void **state)
+{
+	struct world *w = *state;
+
+	add_channel(w, "page", &world_page)->per_window = 1;
+	w->config.escalate = false;
+	start_alerts(w);
+	put_threshold(w, "a", 75);
+	put_threshold(w, "b", 75); /* held */
+	run(w);
+	w->now_ns += SECOND;
+	put_threshold(w, "b", 100); /* critical passes */
+	run(w);
+	assert_int_equal(rows(w, "page", SAY_FIRE, OUTBOX_QUEUED), 2);
+	assert_int_equal(rows(w, "page", SAY_FIRE, OUTBOX_HELD), 1);
+	later(w, 400 * SECOND);
+	assert_int_equal(rows(w, "page", SAY_FIRE, OUTBOX_QUEUED), 2);
+	assert_int_equal(number(w, "SELECT count(*) FROM outbox WHERE state=5 AND reason='newer'"), 1);
+}
+
 static void long_queue_waits(void **state)
 {
 	struct world *w = *state;
@@ -706,6 +727,7 @@ int main(int argc, char **argv)
 	    TEST(critical_has_more_room),
 	    TEST(held_alone_is_sent_as_it_is),
 	    TEST(stateful_are_told_one_by_one),
+	    TEST(held_is_not_told_after_newer),
 	    TEST(long_queue_waits),
 	    TEST(quiet_hours),
 	    TEST(mutes),
