@@ -20,8 +20,8 @@
 #define LOOK_NS (1000 * NS_PER_MS)
 #define WORK_NS (5 * NS_PER_MS) /* in one tick */
 #define EVENTS_READ 256
-#define LOCKED 64      /* counters looked at under one lock */
-#define PAGES 32       /* of those in one tick: 10,000 counters a second */
+#define LOCKED 16      /* counters looked at under one lock: a microsecond or two */
+#define PAGES 128      /* of those in one tick: 10,000 counters a second */
 #define ENDS_MAX 256   /* in one transaction */
 #define MARK_STEP 1000 /* events after which it is noted how far all is ended */
 #define HYSTERESIS_PPM 10000
