@@ -8,6 +8,7 @@
 #include "api/views.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "store/alerts.h"
 #include "store/note.h"
 #include "store/series.h"
 #include "store/store.h"
@@ -15,6 +16,7 @@
 #define HOUR_S 3600
 #define DAY_S 86400
 #define ALERTS_SHOWN 10
+#define OPEN_COUNTED_MAX 1000
 
 struct overview {
 	struct period p[PERIODS];
@@ -26,7 +28,8 @@ struct overview {
 	int64_t alerts_day;
 	json_t *breakdown, *alerts;
 	int64_t last_alert_ns;
-	int64_t critical; /* of the last hour */
+	int64_t active, critical; /* incidents that go on */
+	bool undelivered;         /* a channel is given up, or more than one in five of its tries failed */
 	struct breakers breakers;
 };
 
@@ -51,7 +54,7 @@ static bool is_alert(const struct note_row *row, const struct alert_type *type)
 
 struct recent {
 	json_t *list;
-	int64_t now_ns, last_ns, critical;
+	int64_t last_ns;
 };
 
 static int add_alert(void *ctx, const struct note_row *row)
@@ -67,7 +70,6 @@ static int add_alert(void *ctx, const struct note_row *row)
 		return BUR_OK;
 	}
 	a->last_ns = a->last_ns ? a->last_ns : row->at_ns;
-	a->critical += critical && row->at_ns > a->now_ns - HOUR_S * NS_PER_S;
 	if (json_array_size(a->list) == ALERTS_SHOWN) {
 		json_decref(payload);
 		return BUR_OK;
@@ -83,15 +85,39 @@ static int add_alert(void *ctx, const struct note_row *row)
 
 /* --- figures ------------------------------------------------------------------------------------------------------ */
 
+static int count_incident(void *ctx, const struct incident *i)
+{
+	struct overview *o = ctx;
+
+	o->active++;
+	if (i->severity >= SEVERITY_ERROR)
+		o->critical++;
+	return BUR_OK;
+}
+
+static int look_at_channel(void *ctx, const struct channel_state *c)
+{
+	struct overview *o = ctx;
+
+	/* C8.2: degraded when no more than 80 % are delivered */
+	if (c->disabled || (c->failed > 0 && c->sent <= 4 * c->failed))
+		o->undelivered = true;
+	return BUR_OK;
+}
+
 static int find_alerts(struct sqlite3 *db, int64_t now_ns, struct overview *o)
 {
 	const struct note_filter last = {.limit = 200};
-	struct recent a = {.list = json_array(), .now_ns = now_ns};
+	const struct incident_filter open = {.open_only = true, .limit = OPEN_COUNTED_MAX};
+	struct recent a = {.list = json_array()};
 	int r = note_each(db, &last, add_alert, &a);
 
 	o->alerts = a.list;
 	o->last_alert_ns = a.last_ns;
-	o->critical = a.critical;
+	if (r == BUR_OK)
+		r = alerts_each_incident(db, &open, count_incident, o);
+	if (r == BUR_OK)
+		r = alerts_each_channel(db, look_at_channel, o);
 	return r == BUR_OK ? note_count(db, now_ns - DAY_S * NS_PER_S, now_ns, &o->alerts_day) : r;
 }
 
@@ -162,10 +188,10 @@ static json_t *metrics_json(struct api *api, const struct overview *o, int64_t n
 			 : forecast_c3_direction(o->trends.trend_milli) == FORECAST_C3_DECREASING ? "decreasing"
 												  : "stable",
 			 "average_daily_cost", figure_usd(o->trends.average_nanousd), "cost_efficiency_score",
-			 figure_number(efficiency(t), 1), "active_alerts", (json_int_t)o->health.alerts,
-			 "critical_alerts", (json_int_t)o->critical, "alerts_last_24h", (json_int_t)o->alerts_day,
-			 "last_alert_time", o->last_alert_ns ? figure_time(o->last_alert_ns) : json_null(),
-			 "last_alert_time_iso", body_time(o->last_alert_ns));
+			 figure_number(efficiency(t), 1), "active_alerts", (json_int_t)o->active, "critical_alerts",
+			 (json_int_t)o->critical, "alerts_last_24h", (json_int_t)o->alerts_day, "last_alert_time",
+			 o->last_alert_ns ? figure_time(o->last_alert_ns) : json_null(), "last_alert_time_iso",
+			 body_time(o->last_alert_ns));
 	(void)json_object_update(m, rest);
 	json_decref(rest);
 	rest = json_pack(
@@ -195,7 +221,8 @@ static json_t *system_json(struct api *api, const struct overview *o)
 			     : o->store.state == STORE_LAGGING ? "degraded"
 							       : "critical";
 	const char *breakers = o->breakers.open + o->breakers.half_open > 0 ? "degraded" : "healthy";
-	const char *const all[] = {manager, monitor, breakers, ledger};
+	const char *alerts = o->undelivered ? "degraded" : "healthy";
+	const char *const all[] = {manager, monitor, breakers, ledger, alerts};
 	const char *overall = "healthy";
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
@@ -204,9 +231,9 @@ static json_t *system_json(struct api *api, const struct overview *o)
 		else if (strcmp(all[i], "degraded") == 0 && strcmp(overall, "critical") != 0)
 			overall = "degraded";
 	}
-	return json_pack("{s:s,s:{s:s,s:s,s:s,s:n,s:s}}", "overall_status", overall, "components", "budget_manager",
-			 manager, "real_time_monitor", monitor, "circuit_breakers", breakers, "alert_system", "ledger",
-			 ledger);
+	return json_pack("{s:s,s:{s:s,s:s,s:s,s:s,s:s}}", "overall_status", overall, "components", "budget_manager",
+			 manager, "real_time_monitor", monitor, "circuit_breakers", breakers, "alert_system", alerts,
+			 "ledger", ledger);
 }
 
 void view_overview(struct api *api, struct api_call *call)

@@ -23,6 +23,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "policy/engine.h"
+#include "store/alerts.h"
 #include "store/note.h"
 #include "store/store.h"
 
@@ -805,6 +806,14 @@ static void overview_has_all_keys(void **state)
 					   "monitoring_active",
 					   "last_update_time",
 					   "last_update_time_iso"};
+	const struct incident goes_on = {.id = 1,
+					 .key = SLICE("0123456789abcdef0123456789abcdef"),
+					 .type = SLICE("budget.burn_rate"),
+					 .facts = SLICE("{}"),
+					 .severity = 2,
+					 .opened_ns = 1,
+					 .changed_ns = 1};
+	const struct channel_state failing = {.channel = SLICE("mail"), .sent = 4, .failed = 1};
 	int64_t day = at("2025-08-06T00:00:00Z");
 	json_t *o;
 
@@ -820,7 +829,14 @@ static void overview_has_all_keys(void **state)
 					       .at_ns = (f.now_s - 60) * NS_PER_S,
 					       .payload = SLICE("{\"action\":\"page\",\"message\":\"m\"}")}),
 	    BUR_OK);
+	assert_int_equal(alerts_write(f.store, &(struct alerts_change){.incidents = &goes_on,
+								       .n_incidents = 1,
+								       .channels = &failing,
+								       .n_channels = 1,
+								       .now_ns = f.now_s * NS_PER_S}),
+			 BUR_OK);
 	o = ask("GET", "/api/v1/dashboard/overview", NULL, 200);
+	text_is(o, "data.system_health.components.alert_system", "degraded");
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (!json_object_get(find(o, "data.metrics"), keys[i]))
 			fail_msg("no %s", keys[i]);
