@@ -432,7 +432,8 @@ static void add_command(struct making *m)
 	enum message_op op = m->b->op;
 	char text[WORDS_MAX] = "";
 
-	if (*given && op != SAY_RESOLVE) {
+	/* three back-quotes would end what chats show as code */
+	if (*given && op != SAY_RESOLVE && !strstr(given, "```")) {
 		m->b->command = keep(m, given, BRIEF_VALUE_MAX);
 		return;
 	}

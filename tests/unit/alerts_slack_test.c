@@ -33,7 +33,7 @@ static void test_golden(void **state)
 	    .n_lines = 2,
 	    .lines_title = "Who spent most",
 	    .next = "Calls are refused at 100 %.",
-	    .command = "bursar budgets show `a&b`",
+	    .command = "bursar budgets show `a&b` c",
 	    .action = {{"Open", "https://b.example/open"},
 		       {"Acknowledge", "https://bursar.example/alerts/act?i=12&a=ack&e=1&s=x"}},
 	    .n_actions = 2,
@@ -59,7 +59,7 @@ static void test_golden(void **state)
 	    "{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"verbatim\":true,\"text\":"
 	    "\"*Who spent most*\\n\u2022 ci-bot: 21.90 USD\\n\u2022 notebook: 7.20 USD\"}},"
 	    "{\"type\":\"section\",\"text\":{\"type\":\"mrkdwn\",\"verbatim\":true,\"text\":"
-	    "\"*What happens next*\\nCalls are refused at 100 %.\\n```bursar budgets show 'a&amp;b'```\"}},"
+	    "\"*What happens next*\\nCalls are refused at 100 %.\\n```bursar budgets show `a&amp;b` c```\"}},"
 	    "{\"type\":\"actions\",\"elements\":["
 	    "{\"type\":\"button\",\"action_id\":\"link_1\",\"text\":{\"type\":\"plain_text\",\"text\":\"Open\","
 	    "\"emoji\":true},\"url\":\"https://b.example/open\"},"
