@@ -11,7 +11,8 @@
 /* The text escaped and at most max bytes long then, cut on a character's border (never within an escape) with an
  * ellipsis. In the arena; NULL: no room. Limits that peers state in characters are kept in bytes. */
 const char *compose_text(struct arena *, enum escape, const char *text, size_t max) NONNULL(1, 3) MUST_USE;
-/* For between back-quotes, where nothing can be escaped: quotes within become other ones. */
+/* For between three back-quotes, where nothing can be escaped: "" when it would end them, for a command must be shown
+ * as it is or not at all. */
 const char *compose_code(struct arena *, enum escape, const char *text, size_t max) NONNULL(1, 3) MUST_USE;
 /* Some of the brief's lines, one to a row with a bullet, together at most max bytes; "" when there are none. */
 const char *compose_lines(struct arena *, enum escape, const struct brief *, size_t each, size_t max)
@@ -40,7 +41,7 @@ json_t *compose_fitting(compose_fn *make, const struct channel *c, const struct 
 			size_t max_bytes) NONNULL(1, 2, 3, 4) MUST_USE;
 /* The user's own template of the payload, filled in. NULL: there is none, it made no JSON object, or its form was
  * refused (message.plain): then ours is sent, because an alert in another form is better than none. */
-json_t *compose_own(const struct channel *, const struct message *) NONNULL(1, 2) MUST_USE;
+json_t *compose_own(const struct channel *, const struct message *, enum escape) NONNULL(1, 2) MUST_USE;
 /* POST of that JSON to the URL; takes the body over. BUR_OK, BUR_NOMEM. */
 int compose_post(struct request *, const char *url, json_t *body) NONNULL(1) MUST_USE;
 /* `url` with `path` behind it, unless it ends so already. NULL: no room. */

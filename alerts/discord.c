@@ -173,7 +173,7 @@ static json_t *body_line(const struct message *m, struct arena *arena)
 
 static json_t *body_of(const struct channel *c, const struct message *m, struct arena *arena, enum call call)
 {
-	json_t *body = call == LINE ? body_line(m, arena) : compose_own(c, m);
+	json_t *body = call == LINE ? body_line(m, arena) : compose_own(c, m, ESCAPE_MARKDOWN);
 
 	if (body)
 		return body;

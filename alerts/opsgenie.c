@@ -139,7 +139,7 @@ static json_t *body_of(const struct channel *c, const struct message *m, struct 
 	if (call != CREATE)
 		return json_pack("{s:s,s:s}", "source", source_of(m, arena), "note",
 				 compose_text(arena, ESCAPE_NONE, m->brief->text, DESCRIPTION_MAX));
-	made = compose_own(c, m);
+	made = compose_own(c, m, ESCAPE_NONE);
 	if (!made)
 		made = alert(c, m, arena);
 	if (json_object_set_new(made, "alias", json_string(compose_text(arena, ESCAPE_LINE, alias_of(m), ALIAS_MAX)))) {

@@ -141,7 +141,7 @@ static const char *client_url(const struct message *m)
 static json_t *event(const struct channel *c, const struct message *m, struct arena *arena)
 {
 	bool triggers = strcmp(action_of(m), "trigger") == 0;
-	json_t *made = triggers ? compose_own(c, m) : json_object();
+	json_t *made = triggers ? compose_own(c, m, ESCAPE_NONE) : json_object();
 	int bad;
 
 	if (triggers && !made)

@@ -9,7 +9,7 @@
 static int request_message(const struct channel *c, const struct message *m, struct request *q)
 {
 	compose_fn *form = m->plain ? slack_plain : c->slack.attachments ? slack_attachments : slack_blocks;
-	json_t *body = compose_own(c, m);
+	json_t *body = compose_own(c, m, ESCAPE_MRKDWN);
 
 	if (!body)
 		body = compose_fitting(form, c, m, q->arena, SLACK_BYTES_MAX);

@@ -49,7 +49,7 @@ static json_t *metadata(const struct message *m)
 static json_t *content(const struct channel *c, const struct message *m, struct arena *arena, enum call call)
 {
 	compose_fn *form = m->plain ? slack_plain : call == NOTE ? slack_note : slack_blocks;
-	json_t *body = call == NOTE ? NULL : compose_own(c, m);
+	json_t *body = call == NOTE ? NULL : compose_own(c, m, ESCAPE_MRKDWN);
 
 	return body ? body : compose_fitting(form, c, m, arena, SLACK_BYTES_MAX);
 }

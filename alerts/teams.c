@@ -174,7 +174,7 @@ static json_t *message_with_card(const struct channel *c, const struct message *
 
 static int request_message(const struct channel *c, const struct message *m, struct request *q)
 {
-	json_t *body = compose_own(c, m);
+	json_t *body = compose_own(c, m, ESCAPE_MARKDOWN);
 
 	if (!body)
 		body = compose_fitting(message_with_card, c, m, q->arena, m->plain ? SHORT_BYTES_MAX : CARD_BYTES_MAX);

@@ -22,7 +22,7 @@ static void test_golden(void **state)
 	    .n_lines = 1,
 	    .lines_title = "Who spent most",
 	    .next = "Calls are refused.",
-	    .command = "bursar budgets show `a`",
+	    .command = "bursar budgets show `a` b",
 	    .action = {{"Open", "https://b.example/open"}, {"Acknowledge", "https://b.example/ack"}},
 	    .n_actions = 2,
 	    .footer = "node-1",
@@ -36,7 +36,7 @@ static void test_golden(void **state)
 	    "{\"content\":\"\U0001f6a8 It is \\\\*spent\\\\*.\",\"username\":\"bursar\","
 	    "\"allowed_mentions\":{\"parse\":[]},\"embeds\":[{\"title\":\"Budget a: 100 % used\","
 	    "\"url\":\"https://b.example/open\",\"color\":9109504,\"timestamp\":\"2026-11-21T08:00:00.000Z\","
-	    "\"description\":\"Calls are refused.\\n```\\nbursar budgets show 'a'\\n```\",\"fields\":["
+	    "\"description\":\"Calls are refused.\\n```\\nbursar budgets show `a` b\\n```\",\"fields\":["
 	    "{\"name\":\"Budget\",\"value\":\"a\",\"inline\":true},"
 	    "{\"name\":\"Window\",\"value\":\"from 2026-11-21 00:00 UTC to 2026-11-22 00:00 UTC\",\"inline\":false},"
 	    "{\"name\":\"Who spent most\",\"value\":\"\u2022 ci-bot: 21.90 USD\",\"inline\":false},"
@@ -287,8 +287,9 @@ static void test_fence(void **state)
 	chat_begin(&t, SAY_FIRE, SEVERITY_CRITICAL, chat_facts_budget);
 	t.brief.command = "x ``` @everyone ```";
 	chat_request(&t, &discord);
-	text = strstr(chat_text(t.body, "embeds.0.description"), "```");
-	assert_string_equal(text, "```\nx ''' @everyone '''\n```");
+	text = chat_text(t.body, "embeds.0.description");
+	assert_null(strstr(text, "```"));
+	assert_null(strstr(text, "@everyone"));
 	chat_end(&t);
 }
 
@@ -304,6 +305,23 @@ static void test_own_template(void **state)
 	chat_request(&t, &c);
 	chat_equal(t.body,
 		   "{\"content\":\"search-daily\",\"allowed_mentions\":{\"parse\":[]},\"username\":\"bursar\"}");
+	chat_end(&t);
+}
+
+/* Names stay names in it, and links stay links. */
+static void test_own_template_of_names(void **state)
+{
+	struct channel c = discord;
+	struct chat t;
+
+	(void)state;
+	c.templates.json = "{\"content\":\"{{budget_id}} {{links.open}}\"}";
+	chat_begin(
+	    &t, SAY_FIRE, SEVERITY_WARNING,
+	    "{\"budget_id\":\"[x](https://e.example) @here\",\"links\":{\"open\":\"https://b.example/?a=1&b=2\"}}");
+	chat_request(&t, &c);
+	assert_string_equal(chat_text(t.body, "content"),
+			    "\\[x\\]\\(https\\://e.example\\) @\u200bhere https://b.example/?a=1&b=2");
 	chat_end(&t);
 }
 
@@ -357,10 +375,12 @@ static void test_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_golden),     cmocka_unit_test(test_every_kind),
-	    cmocka_unit_test(test_urls),          cmocka_unit_test(test_story),      cmocka_unit_test(test_plain),
-	    cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_long_texts), cmocka_unit_test(test_fence),
-	    cmocka_unit_test(test_own_template),  cmocka_unit_test(test_answers),
+	    cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_golden),
+	    cmocka_unit_test(test_every_kind),    cmocka_unit_test(test_urls),
+	    cmocka_unit_test(test_story),         cmocka_unit_test(test_plain),
+	    cmocka_unit_test(test_hostile_names), cmocka_unit_test(test_long_texts),
+	    cmocka_unit_test(test_fence),         cmocka_unit_test(test_own_template),
+	    cmocka_unit_test(test_answers),       cmocka_unit_test(test_own_template_of_names),
 	};
 
 	return cmocka_run_group_tests_name("alerts_discord", tests, NULL, NULL);
