@@ -70,6 +70,22 @@ static int put_json(struct escaping *e, uint32_t cp)
 	return put(e, text);
 }
 
+static int put_url(struct escaping *e, uint32_t cp)
+{
+	char bytes[4] = "", text[4];
+	size_t n = utf8_encode(cp, bytes);
+	int r = BUR_OK;
+
+	if ((cp >= '0' && cp <= '9') || ((cp | 0x20) >= 'a' && (cp | 0x20) <= 'z') || cp == '-' || cp == '_' ||
+	    cp == '.' || cp == '~')
+		return buf_append(e->out, bytes, n);
+	for (size_t i = 0; i < n && r == BUR_OK; i++) {
+		(void)snprintf(text, sizeof(text), "%%%02X", (unsigned char)bytes[i]);
+		r = put(e, text);
+	}
+	return r;
+}
+
 /* In the middle of a line a hyphen is a hyphen; at its beginning it makes a list. "://" makes a link of what may be
  * anybody's. A mention is broken by a space without width, because a backslash does not stop it everywhere. */
 static int put_markdown(struct escaping *e, uint32_t cp, struct slice rest)
@@ -99,6 +115,8 @@ static int put_one(struct escaping *e, uint32_t cp, struct slice rest)
 		return BUR_OK;
 	if (e->escape == ESCAPE_HTML || e->escape == ESCAPE_MRKDWN)
 		return put_html(e, cp);
+	if (e->escape == ESCAPE_URL)
+		return put_url(e, cp);
 	if (e->escape == ESCAPE_MARKDOWN)
 		return put_markdown(e, cp, rest);
 	return put_code_point(e, cp);

@@ -21,6 +21,7 @@ enum escape {
 	ESCAPE_HTML,     /* & < > " ' as entities */
 	ESCAPE_JSON,     /* inside a JSON string */
 	ESCAPE_MRKDWN,   /* Slack: & < > */
+	ESCAPE_URL,      /* a value in a query or form: all but letters, digits and -_.~ as %XX */
 	ESCAPE_MARKDOWN, /* Discord, Teams: every character that means something gets a backslash; @ and # lose their
 			    power */
 };

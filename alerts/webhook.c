@@ -263,6 +263,24 @@ json_t *webhook_values(const struct message *m)
 	return values;
 }
 
+static bool has(const char *type, const char *word)
+{
+	for (; *type; type++)
+		if (slice_istarts(slice_of(type), slice_of(word)))
+			return true;
+	return false;
+}
+
+/* What is not known is JSON, as the documents say. */
+static enum escape escape_of(const char *type)
+{
+	if (has(type, "xml") || has(type, "html"))
+		return ESCAPE_HTML;
+	if (has(type, "x-www-form-urlencoded"))
+		return ESCAPE_URL;
+	return slice_istarts(slice_of(type), SLICE("text/")) ? ESCAPE_LINE : ESCAPE_JSON;
+}
+
 static int body_template(const struct channel *c, const struct message *m, struct request *q)
 {
 	struct buf out;
@@ -271,7 +289,7 @@ static int body_template(const struct channel *c, const struct message *m, struc
 
 	buf_init(&out, TEMPLATE_OUT_MAX);
 	if (r == BUR_OK)
-		r = template_render(slice_of(c->templates.json), values, ESCAPE_JSON, &out);
+		r = template_render(slice_of(c->templates.json), values, escape_of(c->webhook.content_type), &out);
 	if (r == BUR_OK) {
 		q->body = arena_dup(q->arena, buf_slice(&out));
 		r = q->body.p ? BUR_OK : BUR_NOMEM;

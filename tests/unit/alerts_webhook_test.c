@@ -202,6 +202,31 @@ static void template_of_another_type(void **state)
 	json_decref(facts);
 }
 
+/* What a name may do depends on what it is put into. */
+static void template_escapes_for_its_type(void **state)
+{
+	static const char *const rows[][2] = {
+	    {"application/json", "<b>&amp;\\\"x\\\"\\n\u00e9"},
+	    {"application/xml; charset=utf-8", "&lt;b&gt;&amp;amp;&quot;x&quot;\n\u00e9"},
+	    {"text/html", "&lt;b&gt;&amp;amp;&quot;x&quot;\n\u00e9"},
+	    {"text/plain", "<b>&amp;\"x\" \u00e9"},
+	    {"application/x-www-form-urlencoded", "%3Cb%3E%26amp%3B%22x%22%0A%C3%A9"},
+	};
+	struct channel c = channel_of(WEBHOOK_TEMPLATE);
+	json_t *facts = json_pack("{s:s}", "budget_id", "<b>&amp;\"x\"\n\u00e9");
+	struct message m = message_of(facts, SAY_FIRE);
+	struct request q;
+
+	(void)state;
+	c.templates.json = "{{budget_id}}";
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		c.webhook.content_type = rows[i][0];
+		q = request_of(&c, &m);
+		assert_true(slice_eq(q.body, slice_of(rows[i][1])));
+	}
+	json_decref(facts);
+}
+
 /* --- signing in --------------------------------------------------------------------------------------------------- */
 
 static void headers_of_the_configuration(void **state)
@@ -342,6 +367,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(alertmanagers_webhook, setup, teardown),
 	    cmocka_unit_test_setup_teardown(own_template, setup, teardown),
 	    cmocka_unit_test_setup_teardown(template_of_another_type, setup, teardown),
+	    cmocka_unit_test_setup_teardown(template_escapes_for_its_type, setup, teardown),
 	    cmocka_unit_test_setup_teardown(headers_of_the_configuration, setup, teardown),
 	    cmocka_unit_test_setup_teardown(endless_names_fit, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_is_too_much_is_left_out, setup, teardown),
