@@ -7,6 +7,7 @@
 
 #include "alerts/alert.h"
 #include "alerts/link.h"
+#include "alerts/template.h"
 #include "api/body.h"
 #include "api/reply.h"
 #include "api/views.h"
@@ -33,17 +34,7 @@ static const char style[] =
 
 static int put_text(struct buf *out, const char *text)
 {
-	int r = BUR_OK;
-
-	for (; *text && r == BUR_OK; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '&' || c == '<' || c == '>' || c == '"' || c == '\'')
-			r = buf_printf(out, "&#%d;", c);
-		else
-			r = buf_append(out, c < ' ' || c == 127 ? " " : text, 1);
-	}
-	return r;
+	return escape_append(out, ESCAPE_HTML, slice_of(text));
 }
 
 /* The one style of the page may be used, and nothing else, by nobody; forms go here only. */
