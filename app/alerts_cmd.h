@@ -12,8 +12,8 @@
 
 /* A text member; "" when it is none. */
 const char *alerts_text(const json_t *, const char *key);
-/* As ask_json; `target` gets its NUL. */
-int alerts_get(const struct cmd *, const struct args *, struct buf *target, json_t **ret) MUST_USE;
+/* As ask_json; `target` gets its NUL. What a terminal would obey goes from texts, unless it is JSON for a program. */
+int alerts_get(const struct cmd *, const struct args *, struct buf *target, enum table_format, json_t **ret) MUST_USE;
 #define ALERTS_PREVIEW "/api/v1/alerts/preview"
 /* Takes `body` over. */
 int alerts_send(const struct cmd *, const struct args *, const char *method, const char *target, json_t *body,

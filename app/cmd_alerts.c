@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "alerts/words.h"
 #include "app/alerts_cmd.h"
 #include "app/args.h"
 #include "app/ask.h"
@@ -20,14 +21,46 @@ const char *alerts_text(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
-int alerts_get(const struct cmd *cmd, const struct args *args, struct buf *target, json_t **ret)
+static void clean_text(json_t *v)
+{
+	size_t size = json_string_length(v) * 3 + 8; /* a mark behind text from right to left */
+	char *clean = malloc(size);
+
+	if (clean) {
+		size = words_clean(slice_mem(json_string_value(v), json_string_length(v)), clean, size);
+		(void)json_string_setn(v, clean, size);
+	} else {
+		(void)json_string_set(v, "");
+	}
+	free(clean);
+}
+
+static void clean_texts(json_t *v)
+{
+	const char *name;
+	json_t *child;
+	size_t i;
+
+	if (json_is_string(v))
+		clean_text(v);
+	json_object_foreach(v, name, child) clean_texts(child);
+	json_array_foreach(v, i, child) clean_texts(child);
+}
+
+int alerts_get(const struct cmd *cmd, const struct args *args, struct buf *target, enum table_format format,
+	       json_t **ret)
 {
 	struct admin_question q = {.config = args->config, .method = "GET", .needs_data = true};
+	int r;
 
 	if (buf_append(target, "", 1) < 0)
 		return cmd_usage_error(cmd, "that is too long");
 	q.target = buf_slice(target).p;
-	return ask_json(cmd, &q, ret);
+	r = ask_json(cmd, &q, ret);
+	/* Names of others: what a terminal obeys, what hides and what turns text around is for no eyes. */
+	if (r == EXIT_OK && (format != TABLE_JSON || isatty(STDOUT_FILENO)))
+		clean_texts(*ret);
+	return r;
 }
 
 int alerts_send(const struct cmd *cmd, const struct args *args, const char *method, const char *target, json_t *body,
@@ -273,7 +306,7 @@ static int list(const struct cmd *cmd, int argc, char **argv)
 	r = buf_printf(&target, "/api/v1/alerts") | admin_query(&target, "level", level) |
 	    admin_query(&target, "state", state) | admin_query(&target, "provider", provider) |
 	    admin_query(&target, "since", since) | admin_query(&target, "limit", limit);
-	r = r < 0 ? cmd_usage_error(cmd, "the filter is too long") : alerts_get(cmd, &args, &target, &answer);
+	r = r < 0 ? cmd_usage_error(cmd, "the filter is too long") : alerts_get(cmd, &args, &target, format, &answer);
 	buf_done(&target);
 	if (r != EXIT_OK)
 		return r;
@@ -386,7 +419,7 @@ static int show(const struct cmd *cmd, int argc, char **argv)
 		return cmd_usage_error(cmd, "which one? The number in brackets of `bursar alerts`");
 	buf_init(&target, 4096);
 	r = buf_printf(&target, "/api/v1/alerts/%s", args.words[0]);
-	r = r < 0 ? EXIT_FAILED : alerts_get(cmd, &args, &target, &answer);
+	r = r < 0 ? EXIT_FAILED : alerts_get(cmd, &args, &target, format, &answer);
 	buf_done(&target);
 	if (r != EXIT_OK)
 		return r;
@@ -477,7 +510,7 @@ static int list_dead(const struct cmd *cmd, const struct args *args, enum table_
 
 	buf_init(&target, 128);
 	r = buf_printf(&target, "/api/v1/alerts/outbox?state=dead");
-	r = r < 0 ? EXIT_FAILED : alerts_get(cmd, args, &target, &answer);
+	r = r < 0 ? EXIT_FAILED : alerts_get(cmd, args, &target, format, &answer);
 	buf_done(&target);
 	if (r != EXIT_OK)
 		return r;
@@ -577,7 +610,7 @@ static int mutes(const struct cmd *cmd, int argc, char **argv)
 		return EXIT_USAGE;
 	buf_init(&target, 128);
 	r = buf_printf(&target, "/api/v1/alerts/mutes");
-	r = r < 0 ? EXIT_FAILED : alerts_get(cmd, &args, &target, &answer);
+	r = r < 0 ? EXIT_FAILED : alerts_get(cmd, &args, &target, format, &answer);
 	buf_done(&target);
 	if (r != EXIT_OK)
 		return r;

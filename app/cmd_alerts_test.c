@@ -4,10 +4,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "alerts/words.h"
 #include "app/alerts_cmd.h"
 #include "app/ask.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/utf8.h"
 
 #define TEST_WAIT_NS (30 * NS_PER_S)
 
@@ -189,17 +191,23 @@ int alerts_test_cmd(const struct cmd *cmd, int argc, char **argv)
 
 enum raw { RAW_NO, RAW_HTML, RAW_JSON };
 
-/* Text of the request as it is sent, but for what could move a terminal's cursor. */
+/* Text of the request as it is sent, but for what could move a terminal's cursor, hide or turn text around. */
 static void print_text(const char *text)
 {
+	struct slice s = slice_of(text);
 	bool tty = isatty(STDOUT_FILENO);
+	uint32_t cp;
+	size_t n;
 
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '\r')
-			continue;
-		putchar(tty && ((c < ' ' && c != '\n' && c != '\t') || c == 127) ? '?' : c);
+	for (size_t i = 0; i < s.n; i += n) {
+		n = utf8_decode(s.p + i, s.n - i, &cp);
+		if (n == 0 ||
+		    (tty && cp != '\n' && cp != '\t' && cp != '\r' && (words_is_control(cp) || words_is_hidden(cp)))) {
+			n = n ? n : 1;
+			putchar('?');
+		} else if (cp != '\r') {
+			(void)fwrite(s.p + i, 1, n, stdout);
+		}
 	}
 	putchar('\n');
 }
@@ -246,10 +254,15 @@ static int print_previews(const struct cmd *cmd, const json_t *answer, enum raw 
 	const json_t *list = json_object_get(answer, "previews"), *p;
 	size_t i, n = 0;
 
-	if (raw == RAW_JSON)
-		return json_dumpf(list, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) == 0 && putchar('\n') != EOF
-			   ? EXIT_OK
-			   : EXIT_FAILED;
+	if (raw == RAW_JSON) {
+		/* for a program it is as it was, for eyes only what they can see */
+		char *text = json_dumps(list, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+
+		if (text)
+			print_text(text);
+		free(text);
+		return text ? EXIT_OK : EXIT_FAILED;
+	}
 	json_array_foreach(list, i, p)
 	{
 		if (raw == RAW_HTML && alerts_text(p, "html")[0] != '\0' && n++ == 0)
@@ -332,7 +345,7 @@ int alerts_channels_cmd(const struct cmd *cmd, int argc, char **argv)
 		return EXIT_USAGE;
 	buf_init(&target, 128);
 	r = buf_printf(&target, "/api/v1/alerts/channels");
-	r = r < 0 ? EXIT_FAILED : alerts_get(cmd, &args, &target, &answer);
+	r = r < 0 ? EXIT_FAILED : alerts_get(cmd, &args, &target, format, &answer);
 	buf_done(&target);
 	if (r != EXIT_OK)
 		return r;
