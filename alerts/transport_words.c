@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "alerts/transport_impl.h"
+#include "alerts/words.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/utf8.h"
@@ -51,9 +52,11 @@ static void one_line(struct slice text, char *dst, size_t size)
 		uint32_t cp = 0;
 
 		len = utf8_decode(text.p + i, text.n - i, &cp);
-		if (len == 0 || cp < 0x20 || (cp >= 0x7f && cp < 0xa0))
+		if (len == 0 || words_is_control(cp))
 			cp = ' ';
 		len = len ? len : 1;
+		if (words_is_hidden(cp))
+			continue;
 		if (cp == ' ' && space)
 			continue;
 		space = cp == ' ';
@@ -72,54 +75,63 @@ static void one_line(struct slice text, char *dst, size_t size)
 	dst[n] = '\0';
 }
 
-/* Every place of the secret becomes "***". */
-static void hide(char *text, struct slice secret)
+/* Every place of the secret becomes "***". Returns how long the text is then. */
+static size_t hide(char *text, size_t n, struct slice secret)
 {
 	char *p = text;
 
 	if (secret.n < SECRET_MIN)
-		return;
-	while ((p = memmem(p, strlen(p), secret.p, secret.n)) != NULL) {
+		return n;
+	while ((p = memmem(p, (size_t)(text + n - p), secret.p, secret.n)) != NULL) {
 		memcpy(p, "***", 3);
-		memmove(p + 3, p + secret.n, strlen(p + secret.n) + 1);
+		memmove(p + 3, p + secret.n, (size_t)(text + n - p) - secret.n);
+		n -= secret.n - 3;
 		p += 3;
 	}
+	return n;
 }
 
 /* The pieces of a text between characters that separate: of a path, a query, a header's value. */
-static void hide_pieces(char *text, struct slice s, const char *separators)
+static size_t hide_pieces(char *text, size_t n, struct slice s, const char *separators)
 {
 	size_t from = 0;
 
 	for (size_t i = 0; i <= s.n; i++) {
 		if (i < s.n && !strchr(separators, s.p[i]))
 			continue;
-		hide(text, slice_sub(s, from, i - from));
+		n = hide(text, n, slice_sub(s, from, i - from));
 		from = i + 1;
 	}
+	return n;
 }
 
-void transport_hide(const struct channel *ch, const struct request *r, char *text)
+static size_t hide_all(const struct channel *ch, const struct request *r, char *text, size_t n)
 {
 	const char *host = r->url ? strstr(r->url, "://") : NULL, *path = host ? strchr(host + 3, '/') : NULL;
 	struct slice name, value;
 
 	if (r->password)
-		hide(text, slice_of(r->password));
+		n = hide(text, n, slice_of(r->password));
 	if (slice_eq(slice_of(ch->ops->type), SLICE("pagerduty")) && ch->pagerduty.routing_key)
-		hide(text, slice_of(ch->pagerduty.routing_key)); /* stands in the body */
+		n = hide(text, n, slice_of(ch->pagerduty.routing_key)); /* stands in the body */
 	if (r->kind != REQUEST_HTTP)
-		return;
+		return n;
 	if (path) {
-		hide(text, slice_of(path));
-		hide_pieces(text, slice_of(path), "/?&=#");
+		n = hide(text, n, slice_of(path));
+		n = hide_pieces(text, n, slice_of(path), "/?&=#");
 	}
 	for (size_t i = 0; i < r->n_headers; i++) {
 		/* what names the message and its form is no secret */
 		if (slice_cut(slice_of(r->header[i]), ':', &name, &value) && !slice_istarts(name, SLICE("Content-")) &&
 		    !slice_istarts(name, SLICE("webhook-")) && !slice_istarts(name, SLICE("ce-")))
-			hide_pieces(text, value, " ,;=");
+			n = hide_pieces(text, n, value, " ,;=");
 	}
+	return n;
+}
+
+void transport_hide(const struct channel *ch, const struct request *r, char *text)
+{
+	text[hide_all(ch, r, text, strlen(text))] = '\0';
 }
 
 /* --- errors ------------------------------------------------------------------------------------------------------- */
@@ -310,12 +322,10 @@ static enum answer_fault fault_of(struct exchange *x)
 static void say_refusal(struct exchange *x)
 {
 	char words[PEER_WORDS_MAX];
-	struct slice body = slice_mem(x->body, x->n_body);
 
-	one_line(body, words, sizeof(words));
+	one_line(slice_mem(x->body, x->n_body), words, sizeof(words));
 	if (words[0] == '<')
 		words[0] = '\0';
-	transport_hide(x->channel, x->request, words);
 	if (x->request->kind == REQUEST_MAIL)
 		say(x, "%s says: %s", x->peer, words[0] ? words : "nothing");
 	else if (x->redirect[0])
@@ -360,6 +370,9 @@ void exchange_answer(struct exchange *x, struct answer *ret)
 		return;
 	}
 	ret->code = x->code;
+	/* Before anybody cuts it: of a secret that is cut, the beginning would stay. */
+	if (x->code < 200 || x->code > 299)
+		x->n_body = hide_all(x->channel, x->request, x->body, x->n_body);
 	ret->body = slice_mem(x->body, x->n_body);
 	ret->retry_after_s = x->retry_after_s;
 	if (x->request->kind == REQUEST_HTTP)
