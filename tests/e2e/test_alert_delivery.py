@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from harness import BUILD, CHAT, PATIENCE, budget, call, chat, wait_for
+from harness import BUILD, CHAT, PATIENCE, SANITIZED, budget, call, chat, wait_for
 from receivers import Certs, Cut, Drip, Hang, HttpReceiver, MailReceiver, alerts, free_port, redirect
 
 LOAD = BUILD / "load"
@@ -183,8 +183,8 @@ def test_a_try_that_failed_is_repeated_under_the_same_name(start_bursar):
         bursar = start_bursar({"budgets": [budget("4 requests", name="day", window="day", steps=STEPS)],
                                **alerts({"hook": hook(receiver)})})
         pay(bursar, 2)
-        times = [r.at for r in receiver.wait(3, 60)]
-        assert 3.9 < times[1] - times[0] < 7.5 and 23.9 < times[2] - times[1] < 38, times
+        times = [r.at for r in receiver.wait(3, 90)]
+        assert 3.9 < times[1] - times[0] < 15 and 23.9 < times[2] - times[1] < 60, times
         assert len(set(ids(receiver))) == 1
         assert len({r.headers["webhook-timestamp"] for r in receiver.requests}) == 3
         wait_for(lambda: message(bursar, "hook")[:2] == (SENT, 3), "the result")
@@ -317,7 +317,7 @@ def test_a_dead_channel_costs_little_memory(start_bursar):
                  rows(bursar, "SELECT max(id) FROM event")[0][0], "all of them to be taken in", 60)
         after = bursar.process.rss_kib()
         print(f"\n900 events for three channels that do not work: {before} KiB before, {after} KiB after")
-        assert after - before < 96 * 1024
+        assert SANITIZED or after - before < 96 * 1024
         assert len(fails.requests) < 60, "not one try for every message that waits"
 
 
