@@ -116,8 +116,10 @@ int incident_update(struct batch *b, struct event *e, struct live **ret)
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
-/* Who was told of it is told of its end; who was told in a digest, in a digest; who was not told at all is not. */
-static int tell_end(struct telling *t, size_t i)
+/* Who was told of it is told of its end; who was told in a digest, in a digest; who was not told at all is not.
+ * `faded`: nothing ended it but that nothing more was heard. That is no news for people; who keeps incidents, and
+ * messages that can be changed in place, are brought up to date. */
+static int tell_end(struct telling *t, size_t i, bool faded)
 {
 	const struct channel *c = &t->batch->alerts->config->channels[i];
 	const struct reach *reach = &t->live->reach[i];
@@ -126,7 +128,7 @@ static int tell_end(struct telling *t, size_t i)
 	/* Elsewhere what was held is still worth a line of a digest. */
 	if (reach->held && c->ops->stateful)
 		r = held_drop(t->batch, t->live->row.id, i, "over");
-	if (r < 0 || !c->resolves)
+	if (r < 0 || !c->resolves || (faded && !c->ops->stateful && !(c->ops->in_place && reach->told)))
 		return r;
 	if (reach->told)
 		return tell_ask(t, i, SAY_RESOLVE);
@@ -138,7 +140,7 @@ static int tell_end(struct telling *t, size_t i)
 }
 
 /* `event` 0: it ended without one. */
-static int end_live(struct batch *b, struct live *l, int64_t event, const char *by)
+static int end_live(struct batch *b, struct live *l, int64_t event, const char *by, bool faded)
 {
 	struct telling t;
 	int r = live_history(b, l);
@@ -156,7 +158,7 @@ static int end_live(struct batch *b, struct live *l, int64_t event, const char *
 	t.event = event ? event : l->row.last_event;
 	t.own_event = event != 0;
 	for (size_t i = 0; i < b->alerts->config->n_channels && r == BUR_OK; i++)
-		r = tell_end(&t, i);
+		r = tell_end(&t, i, faded);
 	return r < 0 ? r : tell_write(&t);
 }
 
@@ -199,7 +201,7 @@ int incident_end(struct batch *b, struct event *e)
 	r = merge_facts(l->facts, e->facts);
 	if (r == BUR_OK)
 		r = event_set_severity(l->facts, (enum severity)l->row.severity);
-	return r < 0 ? r : end_live(b, l, e->id, "");
+	return r < 0 ? r : end_live(b, l, e->id, "", false);
 }
 
 /* --- without an event --------------------------------------------------------------------------------------------- */
@@ -224,10 +226,11 @@ static int set_end_words(json_t *facts, json_t *message, const char *actor, cons
 static int end_silently(struct batch *b, struct live *l)
 {
 	const struct alert_type *type = alert_type_find(l->row.type);
-	const char *why = type && type->quiet_s > 0 ? "Nothing more was heard of it for a while." : "Its time is over.";
+	bool faded = type && type->quiet_s > 0;
+	const char *why = faded ? "Nothing more was heard of it for a while." : "Its time is over.";
 	int r = set_end_words(l->facts, event_words("%s It was: %s", why, fact_text(l->facts, "message")), NULL, NULL);
 
-	return r < 0 ? r : end_live(b, l, 0, "");
+	return r < 0 ? r : end_live(b, l, 0, "", faded);
 }
 
 #define LOOK_MAX 100
@@ -312,7 +315,7 @@ static int end_by_hand(struct batch *b, struct live *l, const char *actor, const
 	r = set_end_words(l->facts,
 			  event_words("%s says that it is over. It was: %s", actor, fact_text(l->facts, "message")),
 			  actor, reason);
-	return r < 0 ? r : end_live(b, l, 0, actor);
+	return r < 0 ? r : end_live(b, l, 0, actor, false);
 }
 
 static bool is_text(const char *text, size_t max)

@@ -156,6 +156,30 @@ static void over_by_itself(void **state)
 	assert_int_equal(rows(w, "page", SAY_RESOLVE, OUTBOX_QUEUED), 3);
 }
 
+/* People are not told that nothing happened. */
+static void what_fades_is_no_news(void **state)
+{
+	struct world *w = *state;
+
+	add_channel(w, "edit", &world_edit);
+	stop_alerts(w);
+	start_alerts(w);
+	put_note(w, "price.unknown_model", NOTE_BEGAN, 1, "x/y");
+	run(w);
+	send_queued(w);
+	later(w, 25 * HOUR);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE state=2"), 1);
+	assert_int_equal(rows(w, "chat", -1, -1), 1);
+	assert_int_equal(rows(w, "page", SAY_RESOLVE, OUTBOX_QUEUED), 1);
+	assert_int_equal(rows(w, "edit", SAY_RESOLVE, OUTBOX_QUEUED), 1);
+	/* What has a time of its own is over then, and that is said. */
+	put_event(w, "stop.set", NOTE_BEGAN, 0, "{\"object\":\"k\",\"ends_s\":1795348060}");
+	run(w);
+	send_queued(w);
+	later(w, 10 * HOUR);
+	assert_int_equal(rows(w, "chat", SAY_RESOLVE, OUTBOX_QUEUED), 1);
+}
+
 static void acknowledged(void **state)
 {
 	struct world *w = *state;
@@ -256,14 +280,9 @@ static void hand_on_a_full_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(opened_and_ended),
-	    TEST(all_at_once),
-	    TEST(flapping),
-	    TEST(parts_end_one_by_one),
-	    TEST(over_by_itself),
-	    TEST(acknowledged),
-	    TEST(resolved_by_hand),
-	    TEST(ends_are_not_told_to_who_wants_none),
+	    TEST(opened_and_ended),     TEST(all_at_once),      TEST(flapping),
+	    TEST(parts_end_one_by_one), TEST(over_by_itself),   TEST(what_fades_is_no_news),
+	    TEST(acknowledged),         TEST(resolved_by_hand), TEST(ends_are_not_told_to_who_wants_none),
 	    TEST(hand_on_a_full_disk),
 	};
 
