@@ -425,6 +425,19 @@ static void add_actions(struct making *m)
 	add_action(m, "resolve", "Resolve");
 }
 
+/* The mark that keeps words behind a name from right to left in order would be typed as well. */
+static const char *keep_command(struct making *m, const char *given)
+{
+	struct slice kept = slice_of(keep(m, given, BRIEF_VALUE_MAX));
+	const char *bare;
+
+	if (!slice_ends(kept, SLICE("\u200e")))
+		return kept.p;
+	bare = arena_dup(m->arena, slice_sub(kept, 0, kept.n - 3)).p;
+	m->full = m->full || !bare;
+	return bare ? bare : "";
+}
+
 static void add_command(struct making *m)
 {
 	const char *given = fact_text(m->facts, "command");
@@ -434,7 +447,7 @@ static void add_command(struct making *m)
 
 	/* three back-quotes would end what chats show as code */
 	if (*given && op != SAY_RESOLVE && !strstr(given, "```")) {
-		m->b->command = keep(m, given, BRIEF_VALUE_MAX);
+		m->b->command = keep_command(m, given);
 		return;
 	}
 	if (op == SAY_DIGEST)

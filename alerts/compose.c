@@ -236,7 +236,6 @@ char *compose_time(int64_t unix_ns, const char *zone, char dst[COMPOSE_TIME_MAX]
 
 #define CAP_FIRST 2000
 #define CAP_LAST 60
-#define FACTS_DEPTH_MAX 32
 
 json_t *compose_fitting(compose_fn *make, const struct channel *c, const struct message *m, struct arena *arena,
 			size_t max_bytes)
@@ -250,61 +249,18 @@ json_t *compose_fitting(compose_fn *make, const struct channel *c, const struct 
 	}
 }
 
-/* A copy in which every text means nothing but itself where the channel shows it. NULL: out of memory, or too deep. */
-static json_t *escaped(const json_t *v, enum escape how, int depth)
-{
-	json_t *made = json_is_object(v) ? json_object() : json_is_array(v) ? json_array() : NULL, *child;
-	struct buf out;
-	const char *name;
-	size_t i;
-	int bad = 0;
-
-	if (json_is_string(v)) {
-		buf_init(&out, json_string_length(v) * ESCAPE_GROWTH + BUF_BLOCK_BYTES);
-		if (escape_append(&out, how, slice_mem(json_string_value(v), json_string_length(v))) == BUR_OK)
-			made = json_stringn(buf_len(&out) ? buf_slice(&out).p : "", buf_len(&out));
-		buf_done(&out);
-		return made;
-	}
-	if (!made || depth == FACTS_DEPTH_MAX) {
-		json_decref(made);
-		return depth == FACTS_DEPTH_MAX ? NULL : json_deep_copy(v);
-	}
-	json_object_foreach((json_t *)(uintptr_t)v, name, child) bad |=
-	    json_object_set_new(made, name, escaped(child, how, depth + 1));
-	json_array_foreach(v, i, child) bad |= json_array_append_new(made, escaped(child, how, depth + 1));
-	if (bad) {
-		json_decref(made);
-		return NULL;
-	}
-	return made;
-}
-
-/* Addresses are ours, and none any more when they are escaped. */
-static json_t *own_values(const struct message *m, enum escape how)
-{
-	json_t *links = json_object_get(m->facts, "links"), *values = escaped(m->facts, how, 0);
-
-	if (values && links && json_object_set(values, "links", links) < 0) {
-		json_decref(values);
-		return NULL;
-	}
-	return values;
-}
-
 json_t *compose_own(const struct channel *c, const struct message *m, enum escape how)
 {
-	json_t *made = NULL, *values;
+	json_t *made = NULL;
 	struct buf out;
 
 	if (!c->templates.json || m->plain)
 		return NULL;
 	buf_init(&out, TEMPLATE_OUT_MAX);
-	values = own_values(m, how);
-	if (values && template_render(slice_of(c->templates.json), values, ESCAPE_JSON, &out) == BUR_OK)
+	if (template_render_shown(slice_of(c->templates.json), m->facts, how, json_object_get(m->facts, "links"),
+				  &out) == BUR_OK)
 		made = json_loadb(buf_slice(&out).p, buf_len(&out), JSON_REJECT_DUPLICATES, NULL);
 	buf_done(&out);
-	json_decref(values);
 	if (json_is_object(made))
 		return made;
 	json_decref(made);

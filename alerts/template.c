@@ -234,6 +234,9 @@ struct rendering {
 	const json_t *context[TEMPLATE_DEPTH_MAX + 1]; /* the values, then what sections went into */
 	int depth;
 	enum escape escape;
+	bool within; /* another escaping comes first: of text that is shown, within what carries it */
+	enum escape inner;
+	const json_t *ours; /* whose members need none */
 	struct buf *out;
 	size_t out_limit; /* of buf_len */
 	uint32_t steps;
@@ -286,10 +289,34 @@ static bool says_something(const json_t *v)
 	       !(json_is_array(v) && json_array_size(v) == 0) && !(json_is_object(v) && json_object_size(v) == 0);
 }
 
+static int put_text(struct rendering *rn, struct slice text)
+{
+	struct buf shown;
+	int r;
+
+	if (!rn->within)
+		return escape_append(rn->out, rn->escape, text);
+	buf_init(&shown, rn->out_limit);
+	r = escape_append(&shown, rn->inner, text);
+	if (r == BUR_OK && buf_len(&shown) > 0)
+		r = escape_append(rn->out, rn->escape, buf_slice(&shown));
+	buf_done(&shown);
+	return r;
+}
+
+static bool is_ours(const struct rendering *rn, const json_t *v)
+{
+	const char *name;
+	json_t *one;
+
+	json_object_foreach((json_t *)(uintptr_t)rn->ours, name, one) if (one == v) return true;
+	return false;
+}
+
 static int put_tree(struct rendering *rn, const json_t *v)
 {
 	char *text = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
-	int r = text ? escape_append(rn->out, rn->escape, slice_of(text)) : BUR_NOMEM;
+	int r = text ? put_text(rn, slice_of(text)) : BUR_NOMEM;
 
 	free(text);
 	return r;
@@ -301,8 +328,10 @@ static int put_value(struct rendering *rn, const json_t *v)
 
 	if (json_is_object(v) || json_is_array(v))
 		return put_tree(rn, v);
-	if (json_is_string(v))
+	if (json_is_string(v) && is_ours(rn, v))
 		return escape_append(rn->out, rn->escape, slice_mem(json_string_value(v), json_string_length(v)));
+	if (json_is_string(v))
+		return put_text(rn, slice_mem(json_string_value(v), json_string_length(v)));
 	if (json_is_integer(v))
 		(void)snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(v));
 	else if (json_is_real(v))
@@ -371,18 +400,33 @@ static int render_tags(struct rendering *rn, size_t from, size_t to)
 	return r;
 }
 
-int template_render(struct slice text, const json_t *values, enum escape escape, struct buf *out)
+static int render(struct rendering *rn, struct slice text)
 {
-	struct rendering rn = {.context = {values}, .escape = escape, .out = out};
 	struct tags tags = {.n = 0};
 	char ignored[1];
 	int r = read_tags(text, &tags, ignored, 0);
 
 	if (r == BUR_OK) {
-		rn.tags = tags.list;
-		rn.out_limit = buf_len(out) + TEMPLATE_OUT_MAX;
-		r = render_tags(&rn, 0, tags.n - 1);
+		rn->tags = tags.list;
+		rn->out_limit = buf_len(rn->out) + TEMPLATE_OUT_MAX;
+		r = render_tags(rn, 0, tags.n - 1);
 	}
 	free(tags.list);
 	return r;
+}
+
+int template_render(struct slice text, const json_t *values, enum escape escape, struct buf *out)
+{
+	struct rendering rn = {.context = {values}, .escape = escape, .out = out};
+
+	return render(&rn, text);
+}
+
+int template_render_shown(struct slice text, const json_t *values, enum escape shown, const json_t *ours,
+			  struct buf *out)
+{
+	struct rendering rn = {
+	    .context = {values}, .escape = ESCAPE_JSON, .within = true, .inner = shown, .ours = ours, .out = out};
+
+	return render(&rn, text);
 }

@@ -33,6 +33,10 @@ enum escape {
 int template_check(struct slice text, char *reterr, size_t size) NONNULL(2) MUST_USE;
 /* BUR_OK; BUR_INVALID: malformed; BUR_TOOBIG: more than TEMPLATE_OUT_MAX; BUR_NOMEM. */
 int template_render(struct slice text, const json_t *values, enum escape, struct buf *out) NONNULL(2, 4) MUST_USE;
+/* JSON with texts that a chat shows: every value is escaped as `shown` says and then for JSON. Members of the object
+ * `ours` (NULL: none), links that would be none any more, are for JSON only. Otherwise as template_render. */
+int template_render_shown(struct slice text, const json_t *values, enum escape shown, const json_t *ours,
+			  struct buf *out) NONNULL(2, 5) MUST_USE;
 /* The escaping alone, appended to `out`. BUR_OK; BUR_TOOBIG: `out` is full; BUR_NOMEM. Bytes that are not UTF-8 become
  * U+FFFD; but in JSON, what hides text or turns its order is left out. */
 int escape_append(struct buf *out, enum escape, struct slice text) NONNULL(1) MUST_USE;

@@ -315,13 +315,14 @@ static void test_own_template_of_names(void **state)
 	struct chat t;
 
 	(void)state;
-	c.templates.json = "{\"content\":\"{{budget_id}} {{links.open}}\"}";
-	chat_begin(
-	    &t, SAY_FIRE, SEVERITY_WARNING,
-	    "{\"budget_id\":\"[x](https://e.example) @here\",\"links\":{\"open\":\"https://b.example/?a=1&b=2\"}}");
+	c.templates.json = "{\"content\":\"{{budget_id}} {{links.open}} {{labels}}\"}";
+	chat_begin(&t, SAY_FIRE, SEVERITY_WARNING,
+		   "{\"budget_id\":\"[x](https://e.example) "
+		   "@here\",\"labels\":{\"user\":\"<@1>\"},\"links\":{\"open\":\"https://b.example/?a=1&b=2\"}}");
 	chat_request(&t, &c);
 	assert_string_equal(chat_text(t.body, "content"),
-			    "\\[x\\]\\(https\\://e.example\\) @\u200bhere https://b.example/?a=1&b=2");
+			    "\\[x\\]\\(https\\://e.example\\) @\u200bhere https://b.example/?a=1&b=2 "
+			    "\\{\"user\":\"\\<@\u200b1\\>\"\\}");
 	chat_end(&t);
 }
 
