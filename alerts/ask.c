@@ -178,17 +178,14 @@ static int act_on_incident(struct ask *q, bool ack)
 struct dead {
 	struct outbox_row *rows;
 	size_t n;
-	int64_t now_ns;
+	int64_t now_ns, incident;
+	char channel[ALERTS_NAME_MAX + 1]; /* "": all of the incident */
 };
 
 /* Texts of the row are not written again, but for those that are cleared. */
-static int take_dead(void *ctx, const struct outbox_row *row)
+static void send_again(struct dead *d, const struct outbox_row *row)
 {
-	struct dead *d = ctx;
-
-	if (row->state != OUTBOX_DEAD)
-		return BUR_OK;
-	CHECK(d->n < RETRY_MAX);
+	CHECK(d->n < 2 * RETRY_MAX);
 	d->rows[d->n++] = (struct outbox_row){.id = row->id,
 					      .event = row->event,
 					      .incident = row->incident,
@@ -198,7 +195,45 @@ static int take_dead(void *ctx, const struct outbox_row *row)
 					      .created_ns = row->created_ns,
 					      .next_ns = d->now_ns,
 					      .last_status = row->last_status};
+}
+
+static int take_dead(void *ctx, const struct outbox_row *row)
+{
+	struct dead *d = ctx;
+
+	if (row->state != OUTBOX_DEAD)
+		return BUR_OK;
+	d->incident = row->incident;
+	(void)slice_to_cstr(row->channel, d->channel, sizeof(d->channel));
+	send_again(d, row);
 	return BUR_OK;
+}
+
+/* Its end was left out because its beginning had not arrived (deliver_pick.c). Now that arrives. */
+static int take_end(void *ctx, const struct outbox_row *row)
+{
+	struct dead *d = ctx;
+	bool here = d->channel[0] == '\0' || slice_eq(row->channel, slice_of(d->channel));
+
+	if (here && row->op == SAY_RESOLVE && slice_eq(row->reason, SLICE("never_told")))
+		send_again(d, row);
+	return BUR_OK;
+}
+
+/* What was given up, of one message or of an incident. BUR_NOTFOUND. */
+static int find_dead(struct ask *q, struct dead *d, bool one, int64_t id)
+{
+	struct outbox_filter f = {.state = OUTBOX_DEAD, .limit = RETRY_MAX};
+	int r;
+
+	*(one ? &f.id : &f.incident) = id;
+	r = alerts_each_outbox(q->a->reader, &f, take_dead, d);
+	if (r < 0 || d->n == 0)
+		return r < 0 ? r : BUR_NOTFOUND;
+	if (!one)
+		d->channel[0] = '\0';
+	f = (struct outbox_filter){.state = OUTBOX_DROPPED, .incident = d->incident, .limit = RETRY_MAX};
+	return d->incident == 0 ? BUR_OK : alerts_each_outbox(q->a->reader, &f, take_end, d);
 }
 
 static int write_retry(struct ask *q, const struct dead *d, const char *what, int64_t id, const char *actor)
@@ -222,8 +257,7 @@ static int write_retry(struct ask *q, const struct dead *d, const char *what, in
 
 static int retry(struct ask *q)
 {
-	struct dead d = {.rows = calloc(RETRY_MAX, sizeof(*d.rows)), .now_ns = alerts_now(q->a)};
-	struct outbox_filter filter = {.state = OUTBOX_DEAD, .limit = RETRY_MAX};
+	struct dead d = {.rows = calloc((size_t)2 * RETRY_MAX, sizeof(*d.rows)), .now_ns = alerts_now(q->a)};
 	bool one = json_object_get(q->in, "outbox") != NULL;
 	const char *actor, *reason;
 	int64_t id;
@@ -232,12 +266,11 @@ static int retry(struct ask *q)
 	if (r == BUR_OK && ask_read_id(q, one ? "outbox" : "id", &id) < 0)
 		r = not_found(q, "There is no such message");
 	if (r == BUR_OK) {
-		*(one ? &filter.id : &filter.incident) = id;
-		r = alerts_each_outbox(q->a->reader, &filter, take_dead, &d);
+		r = find_dead(q, &d, one, id);
+		if (r == BUR_NOTFOUND)
+			r = not_found(q, one ? "There is no message of this number that was given up"
+					     : "No message about this incident was given up");
 	}
-	if (r == BUR_OK && d.n == 0)
-		r = not_found(q, one ? "There is no message of this number that was given up"
-				     : "No message about this incident was given up");
 	if (r == BUR_OK)
 		r = write_retry(q, &d, one ? "message" : "incident", id, actor);
 	if (r == BUR_OK) {

@@ -265,6 +265,30 @@ static void the_dead_are_sent_again(void **state)
 	json_decref(must(w, "retry", "{'outbox':1}"));
 }
 
+/* A pager that learns late of an incident learns of its end too. */
+static void the_end_of_the_dead_is_sent_too(void **state)
+{
+	struct world *w = *state;
+	json_t *answer;
+
+	put_threshold(w, "team-a", 100);
+	run(w);
+	put_reset(w, "team-a");
+	run(w);
+	sql_change(w->dir, "UPDATE outbox SET state=2 WHERE op=0");
+	sql_change(w->dir, "UPDATE outbox SET state=5,reason='never_told' WHERE op=2");
+	assert_int_equal(number(w, "SELECT count(*) FROM outbox WHERE state=5"), 2);
+	answer = must(w, "retry", "{'outbox':1,'actor':'ann'}");
+	assert_int_equal(fact_int(answer, "retried"), 2);
+	json_decref(answer);
+	assert_int_equal(number(w, "SELECT count(DISTINCT channel) FROM outbox WHERE state=0"), 1);
+	assert_int_equal(number(w, "SELECT count(*) FROM outbox WHERE state=0 AND op=2 AND length(facts)>20"), 1);
+	answer = must(w, "retry", "{'id':1,'actor':'ann'}");
+	assert_int_equal(fact_int(answer, "retried"), 2);
+	json_decref(answer);
+	assert_int_equal(number(w, "SELECT count(*) FROM outbox WHERE state=0"), 4);
+}
+
 static void mutes_begin_and_end(void **state)
 {
 	struct world *w = *state;
@@ -398,6 +422,7 @@ int main(void)
 	    WORLD(what_is_not_there_is_not_found),
 	    WORLD(acknowledge_and_resolve_once),
 	    WORLD(the_dead_are_sent_again),
+	    WORLD(the_end_of_the_dead_is_sent_too),
 	    WORLD(mutes_begin_and_end),
 	    WORLD(a_test_tells_how_it_went),
 	    WORLD(without_channels_a_test_is_skipped),
