@@ -11,8 +11,8 @@ JOBS       ?= $(shell nproc)
 SAN_OPT    := OPT='-O1 -g -fno-omit-frame-pointer'
 ASAN       := BUILD=$(ASAN_BUILD) $(SAN_OPT) SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
 TSAN       := BUILD=$(TSAN_BUILD) $(SAN_OPT) SANITIZE='-fsanitize=thread'
-# Unit tests with threads in them, run once more under ThreadSanitizer.
-TSAN_TESTS ?= $(patsubst tests/unit/%.c,%,$(shell grep -l pthread_create tests/unit/*_test.c 2>/dev/null))
+# Unit tests with threads in them, or in what they test (mails), run once more under ThreadSanitizer.
+TSAN_TESTS ?= $(patsubst tests/unit/%.c,%,$(shell grep -lE "pthread_create|transport_new|deliver_new" tests/unit/*_test.c 2>/dev/null))
 
 # --- the test vendor and the load generator: base and net only --------------------------------------------------
 TEST_LIBS   = $(BUILD)/libnet.a $(BUILD)/libbase.a
