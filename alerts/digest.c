@@ -3,12 +3,12 @@
 #include <string.h>
 
 #include "alerts/link.h"
+#include "alerts/sentence.h"
 #include "alerts/tell.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
 
-#define LINE_BYTES_MAX 200
 #define TICK_NS (10 * NS_PER_MS)
 #define GROWING_NS 1 /* next_ns of a digest that is still being gathered: it comes first */
 
@@ -255,18 +255,16 @@ static int count_in(json_t *counts, const char *name)
 
 static int add_line(struct release *q, json_t *lines, const struct held *h)
 {
-	const char *message = fact_text(h->facts, "message");
+	struct text title = {.n = 0};
 	bool open = true;
-	json_t *words, *line;
 	int r = opens(h) ? is_open(q, h->row.incident, &open) : BUR_OK;
 
 	if (r < 0)
 		return r;
-	words = event_words("%.*s", (int)strnlen(message, LINE_BYTES_MAX * 2), message);
-	line = event_words("%s%s%s", h->row.op == SAY_RESOLVE ? "Over: " : "", words ? json_string_value(words) : "",
-			   open ? "" : " (over by now)");
-	json_decref(words);
-	return json_array_append_new(lines, line) < 0 ? BUR_NOMEM : BUR_OK;
+	sentence_title(h->facts, (enum message_op)h->row.op, &title);
+	return json_array_append_new(lines, event_words("%s%s", title.mem, open ? "" : " (over by now)")) < 0
+		   ? BUR_NOMEM
+		   : BUR_OK;
 }
 
 /* facts.digest, and the worst severity. */

@@ -206,11 +206,11 @@ int incident_end(struct batch *b, struct event *e)
 
 /* --- without an event --------------------------------------------------------------------------------------------- */
 
-/* Takes the message over. */
-static int set_end_words(json_t *facts, json_t *message, const char *actor, const char *reason)
+/* What was done now, by a person or by time. Takes the message over. */
+static int set_act(json_t *facts, int64_t now_ns, json_t *message, const char *actor, const char *reason)
 {
 	json_t *details = json_object_get(facts, "details");
-	int r = json_object_set_new(facts, "message", message);
+	int r = json_object_set_new(facts, "message", message) | json_object_set_new(facts, "at", event_time(now_ns));
 
 	if (!json_is_object(details)) {
 		details = json_object();
@@ -228,7 +228,8 @@ static int end_silently(struct batch *b, struct live *l)
 	const struct alert_type *type = alert_type_find(l->row.type);
 	bool faded = type && type->quiet_s > 0;
 	const char *why = faded ? "Nothing more was heard of it for a while." : "Its time is over.";
-	int r = set_end_words(l->facts, event_words("%s It was: %s", why, fact_text(l->facts, "message")), NULL, NULL);
+	int r =
+	    set_act(l->facts, b->now_ns, event_words("%s It was: %s", why, fact_text(l->facts, "message")), NULL, NULL);
 
 	return r < 0 ? r : end_live(b, l, 0, "", faded);
 }
@@ -294,8 +295,8 @@ static int acknowledge(struct batch *b, struct live *l, const char *actor, const
 	facts = json_deep_copy(l->facts);
 	if (!l->row.by.p || !batch_keep(b, facts))
 		return BUR_NOMEM;
-	r = set_end_words(facts, event_words("%s takes care of it: %s", actor, fact_text(l->facts, "message")), actor,
-			  reason);
+	r = set_act(facts, b->now_ns, event_words("%s takes care of it: %s", actor, fact_text(l->facts, "message")),
+		    actor, reason);
 	if (r < 0)
 		return r;
 	tell_begin(&t, b, l, facts);
@@ -312,9 +313,9 @@ static int end_by_hand(struct batch *b, struct live *l, const char *actor, const
 
 	if (l->row.state == INCIDENT_RESOLVED)
 		return BUR_ALREADY;
-	r = set_end_words(l->facts,
-			  event_words("%s says that it is over. It was: %s", actor, fact_text(l->facts, "message")),
-			  actor, reason);
+	r = set_act(l->facts, b->now_ns,
+		    event_words("%s says that it is over. It was: %s", actor, fact_text(l->facts, "message")), actor,
+		    reason);
 	return r < 0 ? r : end_live(b, l, 0, actor, false);
 }
 

@@ -180,6 +180,17 @@ static void what_fades_is_no_news(void **state)
 	assert_int_equal(rows(w, "chat", SAY_RESOLVE, OUTBOX_QUEUED), 1);
 }
 
+/* Its time is that of the act, not of the event that it is about. */
+static bool facts_are_of_now(struct world *w, const char *where)
+{
+	json_t *facts = facts_of(w, where), *now = event_time(w->now_ns);
+	bool same = json_equal(json_object_get(facts, "at"), now) == 1;
+
+	json_decref(facts);
+	json_decref(now);
+	return same;
+}
+
 static void acknowledged(void **state)
 {
 	struct world *w = *state;
@@ -191,6 +202,7 @@ static void acknowledged(void **state)
 	put_threshold(w, "daily", 75);
 	run(w);
 	send_queued(w);
+	w->now_ns += 60 * SECOND;
 	assert_int_equal(incident_ack(w->alerts, 0, "ann", NULL), BUR_NOTFOUND);
 	assert_int_equal(incident_ack(w->alerts, 9, "ann", NULL), BUR_NOTFOUND);
 	assert_int_equal(incident_ack(w->alerts, 1, "", NULL), BUR_INVALID);
@@ -202,6 +214,7 @@ static void acknowledged(void **state)
 	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE actor='ann' AND acked>0"), 1);
 	assert_int_equal(rows(w, "chat", SAY_ACK, OUTBOX_QUEUED), 1);
 	assert_int_equal(rows(w, "page", SAY_ACK, OUTBOX_QUEUED), 1);
+	assert_true(facts_are_of_now(w, "outbox WHERE op=3"));
 	facts = facts_of(w, "outbox WHERE op=3");
 	assert_true(strncmp(fact_text(facts, "message"), "ann takes care of it: ", 22) == 0);
 	assert_string_equal(fact_text(json_object_get(facts, "details"), "by"), "ann");
@@ -224,7 +237,9 @@ static void resolved_by_hand(void **state)
 
 	put_threshold(w, "daily", 75);
 	run(w);
+	w->now_ns += 3600 * SECOND;
 	assert_int_equal(incident_resolve(w->alerts, 1, "ann", NULL), BUR_OK);
+	assert_true(facts_are_of_now(w, "outbox WHERE op=2 AND channel='chat'"));
 	assert_int_equal(incident_resolve(w->alerts, 1, "ann", NULL), BUR_ALREADY);
 	assert_int_equal(incident_ack(w->alerts, 1, "ann", NULL), BUR_ALREADY);
 	assert_int_equal(rows(w, "chat", SAY_RESOLVE, OUTBOX_QUEUED), 1);

@@ -144,6 +144,7 @@ static void rate_and_digest(void **state)
 	assert_int_equal(fact_int(json_object_get(digest, "by_severity"), "warning"), 990);
 	assert_int_equal(fact_int(json_object_get(digest, "by_type"), "budget.threshold"), 990);
 	assert_int_equal(json_array_size(json_object_get(digest, "lines")), DIGEST_LINES);
+	assert_non_null(strstr(json_string_value(json_array_get(json_object_get(digest, "lines"), 0)), ": 75 % used"));
 	assert_string_equal(json_string_value(json_array_get(json_object_get(digest, "lines"), DIGEST_LINES - 1)),
 			    "and 971 more");
 	assert_string_equal(fact_text(facts, "message"), "990 alerts were held back");
