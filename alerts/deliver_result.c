@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "alerts/deliver_impl.h"
+#include "alerts/words.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -38,6 +39,20 @@ static int64_t retry_delay_s(const struct job *j)
 	int64_t wait_s = j->verdict.wait_s < WAIT_MAX_S ? j->verdict.wait_s : WAIT_MAX_S;
 
 	return wait_s > delay_s ? wait_s : delay_s;
+}
+
+/* --- words -------------------------------------------------------------------------------------------------------- */
+
+#define ERROR_MAX 1024
+
+/* Words of others may have been cut within a character, and what is no UTF-8 can be neither written nor told: then the
+ * result of the try would never be kept. */
+static void clean(char *text, size_t size)
+{
+	char copy[ERROR_MAX];
+
+	(void)snprintf(copy, sizeof(copy), "%s", text);
+	(void)words_clean(slice_of(copy), text, size);
 }
 
 /* --- the verdict -------------------------------------------------------------------------------------------------- */
@@ -175,6 +190,7 @@ void job_decide(struct job *j, const struct answer *a, int64_t now_ns)
 		return;
 	}
 	transport_hide(j->lane->channel, &j->request, j->verdict.why);
+	clean(j->verdict.why, sizeof(j->verdict.why));
 	j->row.attempts++;
 	j->attempt = (struct delivery_try){
 	    .outbox = j->row.id, .ts_ns = now_ns, .attempt = j->row.attempts, .status = a->code, .took_ms = a->took_ms};
@@ -184,6 +200,7 @@ void job_decide(struct job *j, const struct answer *a, int64_t now_ns)
 	} else {
 		decide_failed(j);
 		(void)snprintf(j->error, sizeof(j->error), "%s", j->verdict.why[0] ? j->verdict.why : a->error);
+		clean(j->error, sizeof(j->error));
 	}
 	j->row.last_status = a->code;
 	j->row.last_error = slice_of(j->error);
@@ -207,6 +224,7 @@ static const char *notice_words(const struct job *j, const char *name, char *dst
 			       why);
 	else
 		(void)snprintf(dst, size, "A message could not be delivered by channel %s: %s", name, why);
+	clean(dst, size);
 	return dst;
 }
 
