@@ -12,8 +12,10 @@
 
 #include "alerts/channel.h"
 #include "alerts/email_body.h"
+#include "alerts/payload.h"
 #include "alerts/sentence.h"
 #include "alerts/template.h"
+#include "base/amount.h"
 #include "base/calendar.h"
 #include "base/error.h"
 
@@ -202,46 +204,44 @@ static int add_marks(struct request *r, const struct message *m)
 
 /* --- users' templates --------------------------------------------------------------------------------------------- */
 
-static const char *capital(const char *word, char dst[WORDS_NAME_MAX])
+/* For people: "WARNING", "Daily". */
+static int set_capital(json_t *o, const char *name, bool whole)
 {
-	(void)words_clean(slice_of(word), dst, WORDS_NAME_MAX);
-	if (*dst >= 'a' && *dst <= 'z')
-		*dst = (char)(*dst - 'a' + 'A');
-	return dst;
-}
+	char text[WORDS_NAME_MAX];
 
-/* "Daily"; a window without such a word as it is. */
-static const char *period_type(const json_t *facts, char dst[WORDS_NAME_MAX])
-{
-	static const char *const words[][2] = {{"hour", "Hourly"},   {"day", "Daily"},         {"week", "Weekly"},
-					       {"month", "Monthly"}, {"quarter", "Quarterly"}, {"year", "Yearly"}};
-	const char *period = fact_text(facts, "period");
-
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (strcmp(period, words[i][0]) == 0)
-			return words[i][1];
-	return capital(period, dst);
+	(void)words_clean(slice_of(fact_text(o, name)), text, sizeof(text));
+	for (char *p = text; *p && (whole || p == text); p++)
+		if (*p >= 'a' && *p <= 'z')
+			*p = (char)(*p - 'a' + 'A');
+	return json_object_set_new(o, name, json_string(text));
 }
 
 /* The facts, the brief, and the fields that subjects of the cost API have. */
 static json_t *template_values(const struct message *m)
 {
-	json_t *values = brief_values(m->facts, m->brief);
-	char level[16], period[WORDS_NAME_MAX], share[WORDS_MAX], spent[WORDS_MAX], limit[WORDS_MAX];
+	json_t *values = brief_values(m->facts, m->brief), *alert = payload_cost_alert(m);
+	char share[WORDS_MAX], cost[WORDS_MAX], limit[WORDS_MAX];
 	struct figures f;
+	int64_t used;
+	int bad = values && alert ? 0 : -1;
 
-	if (!values)
-		return NULL;
+	if (bad)
+		goto out;
 	figures_read(m->facts, &f);
-	(void)snprintf(level, sizeof(level), "%s", severity_level(m->severity));
-	for (char *p = level; *p; p++)
-		*p = (char)(*p - 'a' + 'A');
+	if (amount_add(f.spent, f.held, &used) < 0)
+		used = f.spent;
 	words_share(f.ratio, false, share)[strcspn(share, " ")] = '\0';
-	(void)json_object_set_new(values, "alert_level", json_string(level));
-	(void)json_object_set_new(values, "period_type", json_string(period_type(m->facts, period)));
-	(void)json_object_set_new(values, "percentage_used", json_string(share));
-	(void)json_object_set_new(values, "current_cost", json_string(words_figure(f.spent, f.unit, spent)));
-	(void)json_object_set_new(values, "budget_limit", json_string(words_figure(f.limit, f.unit, limit)));
+	bad |= set_capital(alert, "alert_level", true) | set_capital(alert, "period_type", false);
+	bad |= json_object_set_new(alert, "percentage_used", json_string(share));
+	bad |= json_object_set_new(alert, "current_cost", json_string(words_figure(used, f.unit, cost)));
+	bad |= json_object_set_new(alert, "budget_limit", json_string(words_figure(f.limit, f.unit, limit)));
+	bad |= json_object_update_missing(values, alert);
+out:
+	json_decref(alert);
+	if (bad) {
+		json_decref(values);
+		values = NULL;
+	}
 	return values;
 }
 

@@ -10,7 +10,7 @@
 
 /* --- facts that fit ----------------------------------------------------------------------------------------------- */
 
-size_t payload_bytes(const json_t *j)
+static size_t bytes_of(const json_t *j)
 {
 	return json_dumpb(j, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
 }
@@ -98,16 +98,16 @@ static int fit(json_t *facts, size_t max_bytes)
 	} steps[] = {{NULL, 2000}, {"details", 2000}, {"top", 2000}, {NULL, 500}, {"labels", 500}, {NULL, 120}};
 	int r = BUR_OK;
 
-	if (payload_bytes(facts) <= max_bytes)
+	if (bytes_of(facts) <= max_bytes)
 		return BUR_OK;
 	if (json_object_set_new(facts, "truncated", json_true()) < 0)
 		return BUR_NOMEM;
-	for (size_t i = 0; i < ARRAY_LEN(steps) && r == BUR_OK && payload_bytes(facts) > max_bytes; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(steps) && r == BUR_OK && bytes_of(facts) > max_bytes; i++) {
 		if (steps[i].member)
 			(void)json_object_del(facts, steps[i].member);
 		r = cut_texts(facts, steps[i].text_max, 0);
 	}
-	if (r == BUR_OK && payload_bytes(facts) > max_bytes)
+	if (r == BUR_OK && bytes_of(facts) > max_bytes)
 		keep_essential(facts);
 	return r;
 }
@@ -198,4 +198,51 @@ int payload_sign_in(struct request *q, const char *bearer, const char *user, con
 	if (bearer)
 		return request_header(q, "Authorization: Bearer %s", bearer);
 	return user ? basic(q, user, password) : BUR_OK;
+}
+
+/* --- the cost API's alert ----------------------------------------------------------------------------------------- */
+
+/* "2026-11-21" of a day, "2026-11" of a month. A window begins at midnight of its own zone, which may be yesterday in
+ * UTC: its middle is within the right day wherever it is. */
+static void period_key(const struct message *m, const char *period, char *dst, size_t size)
+{
+	int64_t start = fact_int(m->facts, "window_start"), end = fact_int(m->facts, "window_end"), year;
+	int month, day;
+
+	dst[0] = '\0';
+	if (start <= 0 || end <= start || end > INT64_C(253402300799))
+		return;
+	civil_from_days((start + (end - start) / 2) / 86400, &year, &month, &day);
+	if (strcmp(period, "month") == 0)
+		(void)snprintf(dst, size, "%04d-%02d", (int)year, month);
+	else if (strcmp(period, "day") == 0)
+		(void)snprintf(dst, size, "%04d-%02d-%02d", (int)year, month, day);
+}
+
+/* Dollars of the nano-dollars that facts have; counts stay counts. */
+static double amount(const struct message *m, const char *name)
+{
+	double value = (double)fact_int(m->facts, name);
+
+	return strcmp(fact_text(m->facts, "unit"), "USD") == 0 ? value / 1e9 : value;
+}
+
+json_t *payload_cost_alert(const struct message *m)
+{
+	static const char *const words[][2] = {{"day", "daily"},   {"month", "monthly"},     {"week", "weekly"},
+					       {"hour", "hourly"}, {"quarter", "quarterly"}, {"year", "yearly"}};
+	const char *period = fact_text(m->facts, "period"), *type = period;
+	double ratio = fact_real(m->facts, "ratio"), threshold = fact_real(m->facts, "threshold");
+	double limit = amount(m, "limit_nanos"), used = amount(m, "spent_nanos") + amount(m, "reserved_nanos");
+	char key[32];
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(period, words[i][0]) == 0)
+			type = words[i][1];
+	period_key(m, period, key, sizeof(key));
+	return json_pack("{s:f, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:{s:f, s:s, s:f}}", "timestamp",
+			 (double)m->at_ns / 1e9, "alert_level", severity_level(m->severity), "period_type", type,
+			 "period_key", key, "current_cost", used, "budget_limit", limit, "percentage_used", ratio * 100,
+			 "threshold_percentage", threshold * 100, "metadata", "remaining_budget", limit - used,
+			 "period_type", type, "threshold_crossed", threshold * 100);
 }

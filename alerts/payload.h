@@ -1,4 +1,5 @@
-/* payload.h - what the channels to machines share: facts that fit, what they are about in one word, and signing in.
+/* payload.h - what channels to machines share: facts that fit, what they are about in one word, the words of the cost
+ * API, and signing in.
  * Pure; any thread. */
 #ifndef ALERTS_PAYLOAD_H
 #define ALERTS_PAYLOAD_H
@@ -8,7 +9,10 @@
 /* The facts with `state` as this message says, as compact JSON at most max_bytes long: long texts are cut, then the
  * least important members go; `truncated` tells of it. A new reference; NULL: no memory. */
 json_t *payload_facts(const struct message *, size_t max_bytes) NONNULL(1) MUST_USE;
-size_t payload_bytes(const json_t *) NONNULL(1); /* of its compact form */
+/* The fields that an alert of the cost API has: alert_level, period_type, period_key, current_cost, budget_limit,
+ * percentage_used, threshold_percentage, timestamp, metadata; what people's templates for it name. A new reference;
+ * NULL: no memory. */
+json_t *payload_cost_alert(const struct message *) NONNULL(1) MUST_USE;
 
 /* "key:ci-bot", "global", "budget:search-daily": at most max bytes on one line. In the arena; NULL: no room. */
 const char *payload_subject(struct arena *, const json_t *facts, size_t max) NONNULL(1, 2) MUST_USE;

@@ -10,7 +10,6 @@
 #include "alerts/payload.h"
 #include "alerts/template.h"
 #include "base/buf.h"
-#include "base/calendar.h"
 #include "base/clock.h"
 #include "base/error.h"
 
@@ -205,54 +204,10 @@ static int body_alertmanager(const struct channel *c, const struct message *m, s
 
 /* --- the user's own ----------------------------------------------------------------------------------------------- */
 
-/* "2026-11-21" of a day, "2026-11" of a month. A window begins at midnight of its own zone, which may be yesterday in
- * UTC: its middle is within the right day wherever it is. */
-static void period_key(const struct message *m, const char *period, char *dst, size_t size)
+/* The facts, and the fields of the cost API's alert. */
+static json_t *template_values(const struct message *m)
 {
-	int64_t start = fact_int(m->facts, "window_start"), end = fact_int(m->facts, "window_end"), year;
-	int month, day;
-
-	dst[0] = '\0';
-	if (start <= 0 || end <= start || end > INT64_C(253402300799))
-		return;
-	civil_from_days((start + (end - start) / 2) / 86400, &year, &month, &day);
-	if (strcmp(period, "month") == 0)
-		(void)snprintf(dst, size, "%04d-%02d", (int)year, month);
-	else if (strcmp(period, "day") == 0)
-		(void)snprintf(dst, size, "%04d-%02d-%02d", (int)year, month, day);
-}
-
-/* Dollars of the nano-dollars that facts have; counts stay counts. */
-static double amount(const struct message *m, const char *name)
-{
-	double value = (double)fact_int(m->facts, name);
-
-	return strcmp(fact_text(m->facts, "unit"), "USD") == 0 ? value / 1e9 : value;
-}
-
-static json_t *cost_alert(const struct message *m)
-{
-	static const char *const words[][2] = {
-	    {"day", "daily"}, {"month", "monthly"}, {"week", "weekly"}, {"hour", "hourly"}, {"year", "yearly"}};
-	const char *period = fact_text(m->facts, "period"), *type = period;
-	double ratio = fact_real(m->facts, "ratio"), threshold = fact_real(m->facts, "threshold");
-	double limit = amount(m, "limit_nanos"), used = amount(m, "spent_nanos") + amount(m, "reserved_nanos");
-	char key[32];
-
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (strcmp(period, words[i][0]) == 0)
-			type = words[i][1];
-	period_key(m, period, key, sizeof(key));
-	return json_pack("{s:f, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:{s:f, s:s, s:f}}", "timestamp",
-			 (double)m->at_ns / 1e9, "alert_level", severity_level(m->severity), "period_type", type,
-			 "period_key", key, "current_cost", used, "budget_limit", limit, "percentage_used", ratio * 100,
-			 "threshold_percentage", threshold * 100, "metadata", "remaining_budget", limit - used,
-			 "period_type", type, "threshold_crossed", threshold * 100);
-}
-
-json_t *webhook_values(const struct message *m)
-{
-	json_t *values = payload_facts(m, 4 * (size_t)BODY_MAX), *more = cost_alert(m);
+	json_t *values = payload_facts(m, 4 * (size_t)BODY_MAX), *more = payload_cost_alert(m);
 
 	/* what the facts call so stays theirs */
 	if (!values || !more || json_object_update_missing(values, more) < 0) {
@@ -284,7 +239,7 @@ static enum escape escape_of(const char *type)
 static int body_template(const struct channel *c, const struct message *m, struct request *q)
 {
 	struct buf out;
-	json_t *values = webhook_values(m);
+	json_t *values = template_values(m);
 	int r = values ? BUR_OK : BUR_NOMEM;
 
 	buf_init(&out, TEMPLATE_OUT_MAX);

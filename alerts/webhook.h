@@ -10,8 +10,5 @@
  * BUR_INVALID (the secret), BUR_CRYPTO, BUR_NOMEM. */
 int webhook_sign(const char *secret, const char *id, int64_t timestamp_s, struct slice body,
 		 char ret[WEBHOOK_SIGNATURE_MAX]) NONNULL(1, 2, 5) MUST_USE;
-/* The values that a template may name: the facts, and the fields of the cost API's alert (cost-endpoints C3.4). A new
- * reference; NULL: no memory. */
-json_t *webhook_values(const struct message *) NONNULL(1) MUST_USE;
 
 #endif

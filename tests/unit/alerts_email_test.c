@@ -438,7 +438,9 @@ static void test_subject_templates(void **state)
 	setup(&w);
 	assert_string_equal(subject_of(&w, moved), "Budget Alert: WARNING - Daily");
 	assert_string_equal(subject_of(&w, "{{percentage_used}}% of ${{budget_limit}}: ${{current_cost}}\n"),
-			    "84.2% of $50.00: $40.12");
+			    "84.2% of $50.00: $42.12"); /* with what running calls hold, as the share is */
+	assert_string_equal(subject_of(&w, "{{threshold_percentage}} {{period_key}} {{metadata.period_type}}"),
+			    "80 2026-11-21 daily");
 	assert_int_equal(json_object_set_new(w.facts, "severity", json_string("critical")), 0);
 	assert_int_equal(json_object_set_new(w.facts, "period", json_string("month")), 0);
 	assert_string_equal(subject_of(&w, moved), "Budget Alert: EXCEEDED - Monthly");
