@@ -22,6 +22,7 @@
 #define TRANSACTIONS_MAX 8
 #define TICK_NS (60 * NS_PER_MS) /* of events, in one tick, when many wait */
 #define COUNT_LOOK 1000
+#define SET_BACK_NS (2 * NS_PER_S) /* less is no matter */
 
 int64_t alerts_now(const struct alerts *a)
 {
@@ -90,6 +91,41 @@ static int load_channel(struct alerts *a, size_t i)
 	f = (struct outbox_filter){.state = OUTBOX_HELD, .channel = slice_of(c->name), .due_ns = INT64_MAX, .limit = 1};
 	a->held_ns[i] = INT64_MAX;
 	return r < 0 ? r : alerts_each_outbox(a->reader, &f, take_held, &q);
+}
+
+/* --- a clock that is set back ------------------------------------------------------------------------------------- */
+
+static int take_created(void *ctx, const struct outbox_row *row)
+{
+	*(int64_t *)ctx = row->created_ns;
+	return BUR_OK;
+}
+
+/* By how much: since the last turn, or since the last message was made. */
+static int find_set_back(struct alerts *a, int64_t now_ns, int64_t *ret_ns)
+{
+	const struct outbox_filter newest = {.state = -1, .limit = 1};
+	int64_t created_ns = now_ns;
+	int r = alerts_each_outbox(a->reader, &newest, take_created, &created_ns);
+
+	*ret_ns = (created_ns > a->seen_ns ? created_ns : a->seen_ns) - now_ns;
+	return r;
+}
+
+/* What waits was given times that come much later now; rates and gaps would count what was told in the future. */
+static int follow_clock(struct alerts *a)
+{
+	int64_t now_ns = alerts_now(a), back_ns;
+	int r = find_set_back(a, now_ns, &back_ns);
+
+	if (r < 0 || back_ns <= SET_BACK_NS)
+		return r;
+	log_msg(LOG_WARN, "alerts.clock", "the clock was set back by %lld s: what waits to be told is moved with it",
+		(long long)(back_ns / NS_PER_S));
+	r = alerts_set_back(a->deps.store, back_ns, now_ns);
+	if (r == BUR_OK)
+		a->seen_ns = now_ns;
+	return r;
 }
 
 static int load(struct alerts *a)
@@ -199,11 +235,17 @@ void core_tick(struct alerts *a)
 	int r = BUR_OK;
 
 	CHECK(a->magic == ALERTS_MAGIC);
+	if (a->seen_ns - alerts_now(a) > SET_BACK_NS || a->seen_ns == 0)
+		a->loaded = false;
 	if (!a->loaded) {
 		if (clock_mono_ns() < a->retry_ns)
 			return;
-		r = load(a);
+		r = follow_clock(a);
+		if (r == BUR_OK)
+			r = load(a);
 	}
+	if (r == BUR_OK)
+		a->seen_ns = alerts_now(a);
 	if (r == BUR_OK)
 		r = digest_tick(a);
 	if (r == BUR_OK)

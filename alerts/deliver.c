@@ -374,6 +374,8 @@ static int deliver_load(struct deliver *d, int64_t now_ns)
 	int rc = alerts_instance(d->reader, d->instance);
 
 	if (rc == BUR_OK)
+		rc = deliver_drop_gone(d, now_ns);
+	if (rc == BUR_OK)
 		rc = alerts_each_channel(d->reader, take_state, d);
 	for (size_t i = 0; i < d->n_lanes && rc == BUR_OK; i++) {
 		struct lane *l = &d->lane[i];
@@ -428,10 +430,28 @@ void deliver_free(struct deliver *d)
 	free(d);
 }
 
+/* The clock was set back: nothing waits longer for that. What stands in the outbox was moved by core.c. */
+static void set_back(struct deliver *d, int64_t back_ns)
+{
+	for (size_t i = 0; i < d->n_lanes; i++) {
+		struct lane *l = &d->lane[i];
+
+		l->free_ns -= back_ns;
+		l->hold_ns -= back_ns;
+		l->refresh_ns -= back_ns;
+		l->look = true;
+		if (l->job)
+			l->job->write_ns -= back_ns;
+	}
+}
+
 void deliver_tick(struct deliver *d, int64_t now_ns)
 {
 	int rc;
 
+	if (d->seen_ns - now_ns > DELIVER_SET_BACK_NS)
+		set_back(d, d->seen_ns - now_ns);
+	d->seen_ns = now_ns;
 	if (!d->loaded) {
 		rc = deliver_load(d, now_ns);
 		if (rc != BUR_OK) {

@@ -14,6 +14,7 @@
 #define JOB_STEPS_MAX 5     /* requests of one try */
 #define REFRESH_MESSAGES 64 /* told again in one request */
 #define TYPES_MAX 40
+#define DELIVER_SET_BACK_NS (INT64_C(2) * 1000000000) /* less is no matter */
 
 enum told_outcome { TOLD_SENT, TOLD_RETRY, TOLD_DEAD, TOLD_CHANNEL, TOLD_DISABLED, TOLD_DROPPED, TOLD_COUNT };
 
@@ -66,7 +67,8 @@ struct deliver {
 	struct transport *transport;
 	struct histogram seconds;
 	char instance[16];
-	bool loaded; /* the states of the channels are known */
+	bool loaded;     /* the states of the channels are known */
+	int64_t seen_ns; /* the time of the last turn */
 	size_t n_lanes;
 	struct lane lane[];
 };
@@ -83,6 +85,8 @@ int lane_pick_refresh(struct lane *, struct job *, struct message *list, size_t 
 /* deliver_result.c: what the verdict means for the message and its channel; then written, all in one transaction. */
 void job_decide(struct job *, const struct answer *, int64_t now_ns) NONNULL(1, 2);
 int job_write(struct job *) NONNULL(1) MUST_USE;
+/* deliver_gone.c: at the start. What waits for channels that are configured no more is dropped. */
+int deliver_drop_gone(const struct deliver *, int64_t now_ns) NONNULL(1) MUST_USE;
 /* Counts of all time of this process. */
 void job_count(struct job *) NONNULL(1);
 

@@ -28,6 +28,7 @@ struct alerts {
 	/* What follows comes from the store; a write that failed makes it unknown, and it is read again. */
 	bool loaded;
 	int64_t retry_ns; /* not before */
+	int64_t seen_ns;  /* the time of the last turn */
 	int64_t cursor, next_incident, next_outbox;
 	struct gate *gate;
 	struct mutes mutes;

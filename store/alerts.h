@@ -185,6 +185,11 @@ struct alerts_change {
 /* BUR_OK; BUR_IO, BUR_CORRUPT: nothing was written, or it is not known: the same again does no harm; BUR_ALREADY:
  * another incident of that key is open; BUR_INVALID: a text of the audit row; BUR_TOOBIG. Waits for the writer. */
 int alerts_write(struct store *, const struct alerts_change *) NONNULL(1, 2) MUST_USE;
+/* Messages that wait for a channel which is none of these are dropped: "channel_gone". Errors as above. */
+int alerts_drop_gone(struct store *, const struct slice *channels, size_t n, size_t *ret_n) NONNULL(1, 4) MUST_USE;
+/* The clock was set back by so much: what waits waits no longer for that, and nothing was made in the future. The same
+ * again does no harm. Errors as above. */
+int alerts_set_back(struct store *, int64_t back_ns, int64_t now_ns) NONNULL(1) MUST_USE;
 /* Removes messages made before that which are sent, dropped, merged or dead, mutes that were over and incidents that
  * were resolved before it (unless a message about them is left), with all that belongs to them, at most `max` rows of
  * each; events stay (what was told once is known by them), and so do the newest ids. *ret_more: there is more. */

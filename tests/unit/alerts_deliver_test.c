@@ -518,6 +518,52 @@ static void a_channel_that_is_gone_is_disabled(void **state)
 	assert_int_equal(sql(w, "SELECT count(*) FROM event"), 2);
 }
 
+/* It was taken out of the configuration: nothing waits for it for ever, and its trouble is over. */
+static void a_channel_that_is_configured_no_more(void **state)
+{
+	struct world *w = *state;
+	int64_t id[2];
+
+	SCRIPT(w->receiver[1], 403);
+	id[0] = put(w, "two", "a", 1, SAY_FIRE);
+	settle(w);
+	id[1] = put(w, "two", "b", 2, SAY_FIRE);
+	assert_int_equal(row(w, id[0]).state, OUTBOX_QUEUED);
+	assert_int_equal(sql(w, "SELECT count(*) FROM event WHERE kind='system.degraded' AND action=100"), 1);
+	deliver_free(w->deliver);
+	w->config.n_channels = 1;
+	start(w);
+	put(w, "one", "c", 3, SAY_FIRE);
+	settle(w);
+	assert_int_equal(row(w, id[0]).state, OUTBOX_DROPPED);
+	assert_int_equal(row(w, id[1]).state, OUTBOX_DROPPED);
+	assert_int_equal(sql(w, "SELECT count(*) FROM outbox WHERE reason='channel_gone'"), 2);
+	assert_int_equal(sql(w, "SELECT count(*) FROM outbox WHERE state=1"), 1);
+	assert_int_equal(sql(w, "SELECT count(*) FROM event WHERE kind='system.degraded' AND action=101"), 1);
+	deliver_free(w->deliver); /* once */
+	start(w);
+	settle(w);
+	assert_int_equal(sql(w, "SELECT count(*) FROM event WHERE action=101"), 1);
+}
+
+/* The clock was a day ahead. */
+static void a_clock_that_is_set_back(void **state)
+{
+	struct world *w = *state;
+
+	SCRIPT(w->receiver[0], 403);
+	w->now_ns += 24 * HOUR_NS;
+	put(w, "one", "a", 1, SAY_FIRE);
+	settle(w);
+	w->now_ns -= 24 * HOUR_NS;
+	assert_int_equal(alerts_set_back(w->store, 24 * HOUR_NS, w->now_ns), BUR_OK);
+	settle(w);
+	later(w, 50 * 60 * NS_PER_S);
+	assert_true(RECEIVED(w, 0, "a"));
+	later(w, 11 * 60 * NS_PER_S);
+	assert_true(RECEIVED(w, 0, "a", "a"));
+}
+
 static void five_days_of_failures(void **state)
 {
 	struct world *w = *state;
@@ -765,6 +811,8 @@ int main(void)
 	    T(an_incident_keeps_its_order),
 	    T(a_channel_to_mend_is_left_alone),
 	    T(a_channel_that_is_gone_is_disabled),
+	    T(a_channel_that_is_configured_no_more),
+	    T(a_clock_that_is_set_back),
 	    T(five_days_of_failures),
 	    T(peers_say_when),
 	    T(many_failures_are_not_many_tries),

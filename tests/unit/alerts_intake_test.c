@@ -315,6 +315,46 @@ static void quiet_hours(void **state)
 	tz_free(tz);
 }
 
+/* The clock was a day ahead: what was told then holds nothing back now. */
+static void clock_set_back(void **state)
+{
+	for (int restarted = 0; restarted < 2; restarted++) {
+		struct world *w = *state;
+		char name[32];
+
+		if (restarted == 0)
+			add_channel(w, "chat", &world_chat);
+		w->now_ns = MORNING + 24 * HOUR;
+		start_alerts(w);
+		for (int i = 0; i < 12; i++) {
+			(void)snprintf(name, sizeof(name), "b%d-%d", restarted, i);
+			put_note(w, "cloud.source_failed", NOTE_BEGAN, 0, name);
+		}
+		run(w);
+		assert_int_equal(rows(w, "chat", -1, OUTBOX_QUEUED), 10);
+		assert_int_equal(rows(w, "chat", -1, OUTBOX_HELD), 2);
+		w->now_ns = MORNING + HOUR;
+		if (restarted) {
+			stop_alerts(w);
+			start_alerts(w);
+		}
+		core_tick(w->alerts);
+		assert_int_equal(number(w, "SELECT count(*) FROM outbox WHERE state=0 AND next>1795251600000000000"),
+				 0);
+		assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE changed>1795251600000000000"), 0);
+		send_queued(w);
+		later(w, 301 * SECOND);
+		assert_int_equal(rows(w, "chat", SAY_DIGEST, OUTBOX_QUEUED), 1);
+		assert_int_equal(rows(w, "chat", -1, OUTBOX_HELD), 0);
+		later(w, 301 * SECOND);
+		put_note(w, "cloud.source_failed", NOTE_BEGAN, 0, "c");
+		run(w);
+		assert_int_equal(rows(w, "chat", SAY_FIRE, OUTBOX_QUEUED), 1);
+		sql_change(w->dir, "DELETE FROM outbox; DELETE FROM incident");
+		stop_alerts(w);
+	}
+}
+
 static void mutes(void **state)
 {
 	struct world *w = *state;
@@ -731,6 +771,7 @@ int main(int argc, char **argv)
 	    TEST(held_is_not_told_after_newer),
 	    TEST(long_queue_waits),
 	    TEST(quiet_hours),
+	    TEST(clock_set_back),
 	    TEST(mutes),
 	    TEST(mute_ends_early),
 	    TEST(five_in_an_hour),
