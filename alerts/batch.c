@@ -132,7 +132,8 @@ int batch_waiting(struct batch *b, size_t channel, size_t *ret)
 
 /* --- incidents ---------------------------------------------------------------------------------------------------- */
 
-size_t channel_index(const struct alerts_config *c, struct slice name)
+/* n_channels: there is none of that name. */
+static size_t channel_index(const struct alerts_config *c, struct slice name)
 {
 	size_t i = 0;
 

@@ -72,7 +72,4 @@ int live_open(struct batch *, const struct event *, struct live **ret) NONNULL(1
 int live_history(struct batch *, struct live *) NONNULL(1, 2) MUST_USE;
 int live_recent(struct batch *, struct live *, const struct gate_recent *) NONNULL(1, 2, 3) MUST_USE;
 
-/* Index of the channel with that name; n_channels: none. */
-size_t channel_index(const struct alerts_config *, struct slice name) NONNULL(1);
-
 #endif

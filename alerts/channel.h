@@ -189,8 +189,9 @@ enum logline_format { LOGLINE_JSON, LOGLINE_SYSLOG };
 struct logline_channel {
 	enum logline_format format;
 	const char *path; /* NULL: bursar's own log; "/dev/log" or a socket: syslog there; else a file */
-	const char *facility;
+	int facility;     /* its number, 0 to 23 */
 };
+int logline_facility(const char *name) NONNULL(1); /* "daemon" is 3; -1: there is none of that name */
 
 /* Nobody is disturbed from..to, in minutes of the local day, over midnight too, unless it is critical. */
 struct quiet_hours {

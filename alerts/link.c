@@ -114,8 +114,8 @@ int link_check(const unsigned char secret[LINK_SECRET_BYTES], struct slice query
 
 /* --- for messages ------------------------------------------------------------------------------------------------- */
 
-int link_url(struct buf *out, const struct alerts_config *config, const unsigned char *secret, int64_t incident,
-	     enum link_action action, int64_t now_ns)
+static int put_link(json_t *links, const char *name, const struct alerts_config *config, const unsigned char *secret,
+		    int64_t incident, enum link_action action, int64_t now_ns)
 {
 	char query[LINK_QUERY_MAX];
 	int r;
@@ -123,21 +123,9 @@ int link_url(struct buf *out, const struct alerts_config *config, const unsigned
 	if (!config->public_url || config->public_url[0] == '\0' || !secret || incident <= 0)
 		return BUR_OK;
 	r = link_query(secret, incident, action, now_ns / NS_PER_S + config->link_valid_s, query);
-	return r == BUR_OK ? buf_printf(out, "%s" LINK_PATH "?%s", config->public_url, query) : r;
-}
-
-static int put_link(json_t *links, const char *name, const struct alerts_config *config, const unsigned char *secret,
-		    int64_t incident, enum link_action action, int64_t now_ns)
-{
-	struct buf url;
-	int r;
-
-	buf_init(&url, 4096);
-	r = link_url(&url, config, secret, incident, action, now_ns);
-	if (r == BUR_OK && buf_len(&url) > 0 &&
-	    json_object_set_new(links, name, json_stringn(buf_slice(&url).p, buf_len(&url))) != 0)
+	if (r == BUR_OK &&
+	    json_object_set_new(links, name, json_sprintf("%s" LINK_PATH "?%s", config->public_url, query)) != 0)
 		r = BUR_NOMEM;
-	buf_done(&url);
 	return r;
 }
 

@@ -7,7 +7,6 @@
 #include <jansson.h>
 
 #include "alerts/alerts.h"
-#include "base/buf.h"
 #include "base/slice.h"
 
 #define LINK_SECRET_BYTES 32
@@ -26,10 +25,6 @@ int link_check(const unsigned char secret[LINK_SECRET_BYTES], struct slice query
 /* A link for a page that a link has opened: good for an hour. BUR_DENIED: there is no secret. */
 int alerts_link_query(struct alerts *, int64_t incident, enum link_action, char dst[LINK_QUERY_MAX])
     NONNULL(1, 4) MUST_USE;
-/* Appends "https://bursar.example/alerts/act?i=..." ; nothing when the configuration has no public_url. BUR_OK,
- * BUR_TOOBIG, BUR_NOMEM, BUR_CRYPTO. */
-int link_url(struct buf *out, const struct alerts_config *, const unsigned char *secret, int64_t incident,
-	     enum link_action, int64_t now_ns) NONNULL(1, 2) MUST_USE;
 /* facts.links: "open", and while the incident is not over "acknowledge" and "resolve"; an empty object when the
  * configuration has no public_url, or secret is NULL, or incident is 0. BUR_OK, BUR_NOMEM, BUR_CRYPTO. */
 int link_add(json_t *facts, const struct alerts_config *, const unsigned char *secret, int64_t incident, bool over,

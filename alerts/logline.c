@@ -72,12 +72,12 @@ static const struct {
 		  {"authpriv", 10}, {"ftp", 11},    {"local0", 16}, {"local1", 17}, {"local2", 18},
 		  {"local3", 19},   {"local4", 20}, {"local5", 21}, {"local6", 22}, {"local7", 23}};
 
-static int facility_code(const char *name)
+int logline_facility(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(facilities); i++)
-		if (name && strcmp(name, facilities[i].name) == 0)
+		if (strcmp(name, facilities[i].name) == 0)
 			return facilities[i].code;
-	return 3;
+	return -1;
 }
 
 /* A field of the header: printable ASCII without spaces, "-" when there is nothing. */
@@ -143,7 +143,7 @@ static int line_syslog(const struct channel *c, const struct message *m, struct 
 
 	buf_init(&out, LINE_MAX_BYTES);
 	make_text(m, text, sizeof(text));
-	r = buf_printf(&out, "<%d>1 %s ", facility_code(c->logline.facility) * 8 + levels[severity_of(m)].syslog,
+	r = buf_printf(&out, "<%d>1 %s ", c->logline.facility * 8 + levels[severity_of(m)].syslog,
 		       payload_time(m->at_ns > 0 ? m->at_ns : m->now_ns, at));
 	if (r == BUR_OK)
 		r = field(&out, m->node, 255);

@@ -1,4 +1,4 @@
-/* `alerts:` as people write it: who is told of what. The channels have files of their own (settings_channels*.c). */
+/* `alerts:` as people write it: who is told of what. The channels have files of their own (settings_channel*.c). */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -429,7 +429,7 @@ static void add_log(struct alerts_config *c)
 							.per_window = 100000,
 							.critical_per_window = 100000,
 							.resolves = true,
-							.logline = {LOGLINE_JSON, NULL, "daemon"}};
+							.logline = {LOGLINE_JSON, NULL, logline_facility("daemon")}};
 }
 
 /* Programs are not woken by a message. */

@@ -104,6 +104,8 @@ int settings_check_url(struct settings_ctx *ctx, const struct node *node, const 
 	struct addr addr;
 	const char *why = "expected a URL such as https://host/path";
 
+	if (*text == '\0')
+		why = "is empty; is the variable or file right?";
 	if (!tls && !slice_istarts(slice_of(text), SLICE("http://")))
 		goto bad;
 	rest = slice_sub(slice_of(text), tls ? 8 : 7, SIZE_MAX);

@@ -219,20 +219,15 @@ int channel_read_alertmanager(struct channel_reading *rd)
 
 int channel_read_log(struct channel_reading *rd)
 {
-	static const char *const facilities[] = {"kern",   "user",     "mail",   "daemon", "auth",   "syslog", "lpr",
-						 "news",   "uucp",     "cron",   "ftp",    "local0", "local1", "local2",
-						 "local3", "authpriv", "local4", "local5", "local6", "local7"};
 	const struct file_log *f = &rd->f->log;
-	bool known = false;
+	int facility = logline_facility(f->facility);
 
-	for (size_t i = 0; i < ARRAY_LEN(facilities); i++)
-		known = known || strcmp(f->facility, facilities[i]) == 0;
-	if (!known)
+	if (facility < 0)
 		return CHANNEL_FAIL(rd, channel_at(rd, "facility"),
 				    "facility: expected a facility of syslog such as daemon or local0, got `%.40s`",
 				    f->facility);
 	if (f->path && (!*f->path || strlen(f->path) > 4000))
 		return CHANNEL_FAIL(rd, channel_at(rd, "path"), "path: expected the path of a file or socket");
-	rd->ch.logline = (struct logline_channel){(enum logline_format)f->format, f->path, f->facility};
+	rd->ch.logline = (struct logline_channel){(enum logline_format)f->format, f->path, facility};
 	return channel_add(rd, NULL);
 }

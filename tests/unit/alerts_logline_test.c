@@ -4,7 +4,7 @@
 static struct channel channel_of(enum logline_format format, const char *facility)
 {
 	return (struct channel){
-	    .name = "log", .group = "log", .ops = &logline_ops, .logline = {format, NULL, facility}};
+	    .name = "log", .group = "log", .ops = &logline_ops, .logline = {format, NULL, logline_facility(facility)}};
 }
 
 static void json_line(void **state)

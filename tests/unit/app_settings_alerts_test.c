@@ -76,7 +76,7 @@ static void the_log_is_there_beside_others_unless_it_is_named(void **state)
 	assert_int_equal(s->alerts.n_channels, 1);
 	assert_int_equal(channel(s, "log")->severity, SEVERITY_ERROR);
 	assert_string_equal(channel(s, "log")->logline.path, "/var/log/a");
-	assert_string_equal(channel(s, "log")->logline.facility, "local3");
+	assert_int_equal(channel(s, "log")->logline.facility, 19);
 	assert_int_equal(channel(s, "log")->logline.format, LOGLINE_SYSLOG);
 	settings_free(s);
 }
@@ -441,6 +441,7 @@ static const struct {
     {"{email: {server: mx, from: a@b.example, to: c@d.example, subject: '{{/x}}'}}", "subject:"},
     {"{pagerduty: {routing_key: abc}}", "32 letters and digits"},
     {"{log: {facility: nowhere}}", "facility of syslog"},
+    {"{slack: {webhook: \"\"}}", "webhook: is empty"},
     {"{log: {}, severity: loud}", "auto|info|warning|error|critical"},
     {"{log: {}, quiet_hours: {from: '25:00', to: '1:00'}}", "a time such as `22:00`"},
     {"{log: {}, quiet_hours: {from: '1:00', to: '1:00'}}", "not `from`"},
