@@ -6,6 +6,7 @@ end-to-end tests run against the sanitized program where time allows, the rest a
 """
 
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -144,8 +145,8 @@ def units(build, names=None):
     if not binaries:
         say(f"no unit tests in {folder}")
         failures.append(f"unit tests of {build}")
-    for b in binaries:
-        unit(b, build.removeprefix("build/"))
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda b: unit(b, build.removeprefix("build/")), binaries))
 
 
 def main():
