@@ -27,13 +27,14 @@ static void fail(struct exchange *x, const char *what, const char *path)
 
 /* --- our own log -------------------------------------------------------------------------------------------------- */
 
+/* The line's own: an end is none of the severity that is over. */
 static enum log_level level_of(const json_t *alert)
 {
-	enum severity s = SEVERITY_INFO;
+	const char *level = fact_text(alert, "level");
 
-	if (severity_parse(slice_of(fact_text(alert, "severity")), &s) != BUR_OK || s == SEVERITY_INFO)
-		return LOG_INFO;
-	return s == SEVERITY_WARNING ? LOG_WARN : LOG_ERROR;
+	if (strcmp(level, "WARNING") == 0)
+		return LOG_WARN;
+	return strcmp(level, "ERROR") == 0 || strcmp(level, "CRITICAL") == 0 ? LOG_ERROR : LOG_INFO;
 }
 
 /* A JSON line becomes fields of ours, so that the log stays one object a line and its rules against secrets hold. */

@@ -7,6 +7,7 @@
 
 #include "alerts/alert.h"
 #include "alerts/link.h"
+#include "alerts/sentence.h"
 #include "alerts/template.h"
 #include "api/body.h"
 #include "api/reply.h"
@@ -131,14 +132,28 @@ static const char *time_in(const json_t *alert, const char *name, char dst[64])
 	return dst;
 }
 
-static int put_incident(struct buf *out, const json_t *alert)
+static bool is_over(const json_t *alert)
+{
+	return json_is_true(json_object_get(alert, "resolved"));
+}
+
+/* As messages say it. */
+static int put_sentence(struct buf *out, const json_t *alert, const json_t *facts)
+{
+	struct text words = {.n = 0};
+	int r = buf_printf(out, "<p>");
+
+	sentence_text(facts, is_over(alert) ? SAY_RESOLVE : SAY_FIRE, &words);
+	r |= put_text(out, words.n > 0 ? words.mem : text_in(alert, "message"));
+	return r | buf_printf(out, "</p>\n");
+}
+
+static int put_incident(struct buf *out, const json_t *alert, const json_t *facts)
 {
 	char number[32], spent[64], limit[64], since[64], last[64], by[300] = "";
 	const char *state = text_in(alert, "state"), *who = text_in(alert, "by");
-	int r = buf_printf(out, "<p>");
+	int r = put_sentence(out, alert, facts) | buf_printf(out, "<dl>");
 
-	r |= put_text(out, text_in(alert, "message"));
-	r |= buf_printf(out, "</p>\n<dl>");
 	(void)snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(json_object_get(alert, "id")));
 	(void)snprintf(by, sizeof(by), "%s%s%.250s", state, who[0] ? " by " : "", who);
 	r |= put_fact(out, "Incident", number);
@@ -194,11 +209,6 @@ static void send_trouble(struct api_call *call, int r)
 			  "in a minute.");
 }
 
-static bool is_over(const json_t *alert)
-{
-	return json_is_true(json_object_get(alert, "resolved"));
-}
-
 static void show(struct api *api, struct api_call *call, int64_t id, enum link_action action)
 {
 	struct buf *out = &call->out;
@@ -213,7 +223,7 @@ static void show(struct api *api, struct api_call *call, int64_t id, enum link_a
 	alert = json_object_get(answer, "alert");
 	acked = json_is_true(json_object_get(alert, "acknowledged"));
 	r = begin(out, is_over(alert) ? "good" : text_in(alert, "severity"), text_in(alert, "title"));
-	r |= put_incident(out, alert);
+	r |= put_incident(out, alert, json_object_get(answer, "facts"));
 	if (is_over(alert))
 		r |= buf_printf(out, "<p>It is over; there is nothing to do.</p>\n");
 	else if (action == LINK_OPEN && !acked)

@@ -985,8 +985,10 @@ static void lines_go_into_our_log(void **state)
 
 	assert_int_equal(pipe(pipe_fd), 0);
 	log_init(pipe_fd[1], LOG_INFO);
-	log_line(c, NULL, SLICE("{\"severity\":\"critical\",\"title\":\"Budget\",\"n\":3,\"event\":\"x\"}"));
+	log_line(c, NULL,
+		 SLICE("{\"severity\":\"error\",\"level\":\"CRITICAL\",\"title\":\"Budget\",\"n\":3,\"event\":\"x\"}"));
 	log_line(c, NULL, SLICE("plain \x01 text"));
+	log_line(c, NULL, SLICE("{\"severity\":\"critical\",\"level\":\"INFO\",\"state\":\"resolved\"}"));
 	log_init(STDERR_FILENO, LOG_INFO);
 	n = read(pipe_fd[0], text, sizeof(text) - 1);
 	assert_true(n > 0);
@@ -998,6 +1000,7 @@ static void lines_go_into_our_log(void **state)
 	assert_int_equal(fact_int(line, "n"), 3);
 	json_decref(line);
 	assert_non_null(strstr(text, "plain \\u0001 text"));
+	assert_non_null(strstr(text, "\"level\":\"info\",\"event\":\"alert\",\"severity\":\"critical\""));
 	(void)close(pipe_fd[0]);
 	(void)close(pipe_fd[1]);
 }
