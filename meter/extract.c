@@ -173,12 +173,25 @@ static void take_said(struct extract *x, uint8_t mark, const struct scalar *s)
 	x->text_bytes += s->length_bytes;
 }
 
+/* Counts what is more than the other names said of it so far. */
+static void take_thought(struct extract *x, uint8_t mark, uint64_t n)
+{
+	uint64_t *bytes = x->ev->thought_bytes, before = thoughts_most(bytes);
+
+	bytes[mark - MARK_THOUGHT] += n;
+	x->output_bytes += thoughts_most(bytes) - before;
+}
+
 static void take_text(struct extract *x, uint8_t mark, const struct scalar *s)
 {
 	uint64_t n = s->length_bytes;
 
 	if ((mark == MARK_TEXT || mark == MARK_SAID) && x->stream && x->ops->deltas_only)
 		return;
+	if (is_thought(mark)) {
+		take_thought(x, mark, n);
+		return;
+	}
 	if (x->text && may_be_said(mark))
 		take_said(x, mark, s);
 	if (mark == MARK_AUDIO || (mark == MARK_DELTA && strstr(x->ev->type, "audio.delta")))

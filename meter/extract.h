@@ -51,7 +51,11 @@ enum mark {
 	MARK_QUERY,   /* a string: one web search */
 	/* text that the model wrote */
 	MARK_TEXT,
-	MARK_SAID,  /* plain text of the answer's own words, whose tokens can be counted */
+	MARK_SAID, /* plain text of the answer's own words, whose tokens can be counted */
+	/* thoughts; some vendors say the same under two or three names at once: of an event the longest counts */
+	MARK_THOUGHT,
+	MARK_THOUGHT_TWIN,
+	MARK_THOUGHT_LIST,
 	MARK_DELTA, /* a piece of it, which a later event may repeat as MARK_TEXT */
 	MARK_AUDIO, /* base64 */
 	MARK_BLOB,  /* base64 */
@@ -108,6 +112,7 @@ struct names {
 };
 
 #define EXTRACT_SAID_MAX 8
+#define EXTRACT_THOUGHTS 3
 
 /* What the event at hand says; and where in it the reader stands. */
 struct staged {
@@ -115,6 +120,7 @@ struct staged {
 	bool list_seen, list_any;
 	bool defer; /* what was said is kept in `said` until the event proves to be whole */
 	uint8_t n_said;
+	uint64_t thought_bytes[EXTRACT_THOUGHTS]; /* by MARK_THOUGHT and its like */
 	bool parts_seen;      /* the usage comes in parts: `sum` and `others` say it all, and replace what was said */
 	struct counts counts; /* of the usage object */
 	/* from here on only `have`, `n` and the first byte of texts are cleared between events */
@@ -235,6 +241,17 @@ static inline bool event_is(const struct extract *x, const char *type)
 static inline bool entry_is(const struct extract *x, const char *type)
 {
 	return strcmp(x->ev->entry_type, type) == 0;
+}
+static inline bool is_thought(uint8_t mark)
+{
+	return mark >= MARK_THOUGHT && mark <= MARK_THOUGHT_LIST;
+}
+/* How much of an event's thoughts there is, whatever they are called. */
+static inline uint64_t thoughts_most(const uint64_t bytes[EXTRACT_THOUGHTS])
+{
+	uint64_t most = bytes[0] > bytes[1] ? bytes[0] : bytes[1];
+
+	return most > bytes[2] ? most : bytes[2];
 }
 /* Counts that may not have been made yet, for reading. */
 static inline const struct counts *counts_or_none(const struct counts *c)

@@ -15,7 +15,7 @@
 #define KNOWN_AT offsetof(struct extract, head) /* what is known stands from here on */
 #define KNOWN_BYTES (sizeof(struct extract) - KNOWN_AT)
 
-enum spot_kind { SPOT_STRING, SPOT_NUMBER, SPOT_TEXT };
+enum spot_kind { SPOT_STRING, SPOT_NUMBER, SPOT_TEXT, SPOT_THOUGHT, SPOT_LAST = SPOT_THOUGHT + EXTRACT_THOUGHTS - 1 };
 
 /* A value of an event that may differ: its bytes, without quotes. */
 struct spot {
@@ -55,7 +55,7 @@ void repeat_free(struct repeat *r)
 static inline bool same_again(struct repeat *r, struct extract *x, const char *p, size_t n)
 {
 	const char *end = p + n, *piece = r->bytes;
-	uint64_t text_bytes = 0;
+	uint64_t text_bytes = 0, thought_bytes[EXTRACT_THOUGHTS] = {0};
 
 	if (n == 0 || end[-1] != '}') /* where every number ends */
 		return false;
@@ -70,11 +70,14 @@ static inline bool same_again(struct repeat *r, struct extract *x, const char *p
 		p = r->holes[i] == SPOT_NUMBER ? quick_number(p) : quick_string(p, end, &bytes, &plain);
 		if (!p)
 			return false;
-		text_bytes += r->holes[i] == SPOT_TEXT ? bytes : 0;
+		if (r->holes[i] == SPOT_TEXT)
+			text_bytes += bytes;
+		else if (r->holes[i] >= SPOT_THOUGHT)
+			thought_bytes[r->holes[i] - SPOT_THOUGHT] += bytes;
 	}
 	if ((size_t)(end - p) != r->pieces[r->n_holes] || memcmp(p, piece, (size_t)(end - p)) != 0)
 		return false;
-	x->output_bytes += text_bytes;
+	x->output_bytes += text_bytes + thoughts_most(thought_bytes);
 	r->used = true;
 	return true;
 }
@@ -86,13 +89,13 @@ struct search {
 	const char *begin, *end;
 	struct spot spots[SPOTS_MAX];
 	size_t n;
-	uint64_t text_bytes; /* that the spots account for */
+	uint64_t text_bytes, thought_bytes[EXTRACT_THOUGHTS]; /* that the spots account for */
 	bool full;
 };
 
 static bool is_text(uint8_t mark)
 {
-	return mark == MARK_TEXT || mark == MARK_SAID;
+	return mark == MARK_TEXT || mark == MARK_SAID || is_thought(mark);
 }
 
 /* Text whose length is counted as it is. */
@@ -132,7 +135,10 @@ static const char *search_value(struct search *s, const char *p, uint8_t mark, u
 		return NULL;
 	if (mark == MARK_NONE || (is_text(mark) && !is_counted(s->x, mark)))
 		add_spot(s, p + 1, stop, SPOT_STRING);
-	if (is_counted(s->x, mark)) {
+	if (is_thought(mark)) {
+		add_spot(s, p + 1, stop, (enum spot_kind)(SPOT_THOUGHT + mark - MARK_THOUGHT));
+		s->thought_bytes[mark - MARK_THOUGHT] += bytes;
+	} else if (is_counted(s->x, mark)) {
 		add_spot(s, p + 1, stop, SPOT_TEXT);
 		s->text_bytes += bytes;
 	}
@@ -185,7 +191,7 @@ static void compare_spots(struct repeat *r, const struct search *s)
 	for (size_t i = 0; i < s->n; i++) {
 		uint32_t sum = sum_of(s->begin + s->spots[i].from, (size_t)(s->spots[i].to - s->spots[i].from));
 
-		if (s->spots[i].kind == SPOT_TEXT || (alike && r->sums[i] != sum))
+		if (s->spots[i].kind >= SPOT_TEXT || (alike && r->sums[i] != sum))
 			r->varies |= UINT32_C(1) << i;
 		r->sums[i] = sum;
 	}
@@ -224,7 +230,7 @@ static bool learn(struct repeat *r, const struct extract *x, const char *p, size
 	if (strstr(x->ev->type, "audio")) /* its base64 is counted by another rule */
 		return false;
 	if (search_container(&s, p, walk_resolve(x->ops->places, x->ops->root, true), 0) != s.end || s.full ||
-	    s.text_bytes != text_bytes)
+	    s.text_bytes + thoughts_most(s.thought_bytes) != text_bytes)
 		return false;
 	compare_spots(r, &s);
 	return make_pattern(r, &s);

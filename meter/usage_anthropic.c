@@ -28,15 +28,8 @@ static const struct walk_key message_keys[] = {
     ROW_MARK("model", MARK_MODEL),
     WALK_KEY("usage", MARK_USAGE, PL_USAGE),
 };
-static const struct walk_key delta_keys[] = {
-    ROW_MARK("text", MARK_TEXT),      ROW_MARK("thinking", MARK_TEXT),      ROW_MARK("partial_json", MARK_TEXT),
-    ROW_MARK("signature", MARK_TEXT), ROW_MARK("stop_reason", MARK_FINISH),
-};
-static const struct walk_key block_keys[] = {
-    ROW_MARK("text", MARK_TEXT), ROW_MARK("thinking", MARK_TEXT),  ROW_MARK("data", MARK_TEXT),
-    ROW_MARK("name", MARK_TEXT), ROW_MARK("signature", MARK_TEXT), WALK_KEY("input", MARK_TEXT, PL_WHOLE),
-    ROW_MARK("id", MARK_TEXT), /* the words around a call of a tool are billed and not sent; it is as long */
-};
+static const struct walk_key delta_keys[] = {DELTA_ROWS};
+static const struct walk_key block_keys[] = {BLOCK_ROWS(PL_WHOLE)};
 static const struct walk_key usage_keys[] = {MESSAGE_USAGE_ROWS(PL_CREATION, PL_DETAILS, PL_TOOLS, PL_ITERATIONS)};
 static const struct walk_key creation_keys[] = {CACHE_CREATION_ROWS};
 static const struct walk_key detail_keys[] = {MESSAGE_DETAIL_ROWS};

@@ -1,5 +1,5 @@
-/* usage_anthropic.h - rows of Anthropic's usage object, which stands in messages, in results of batches and in
- * Bedrock's answers. Internal to the meter room. */
+/* usage_anthropic.h - rows of Anthropic's blocks and usage object, which stand in messages, in results of batches
+ * and in Bedrock's answers. Internal to the meter room. */
 #ifndef METER_USAGE_ANTHROPIC_H
 #define METER_USAGE_ANTHROPIC_H
 
@@ -23,6 +23,15 @@
 	    ROW_ENTRY("cache_creation_input_tokens", RAW_CACHE_WRITE), ROW_OPEN("cache_creation", creation)
 #define ITERATION_CREATION_ROWS ROW_ENTRY("ephemeral_1h_input_tokens", RAW_CACHE_WRITE_1H)
 
+/* What an event of a stream adds to a block, and a block itself; `whole` is a place below which all text counts. The
+ * words around a call of a tool are billed and not sent: its id, which is as long, stands for them. */
+#define DELTA_ROWS                                                                                                     \
+	ROW_MARK("text", MARK_TEXT), ROW_MARK("thinking", MARK_TEXT), ROW_MARK("partial_json", MARK_TEXT),             \
+	    ROW_MARK("signature", MARK_TEXT), ROW_MARK("stop_reason", MARK_FINISH)
+#define BLOCK_ROWS(whole)                                                                                              \
+	ROW_MARK("text", MARK_TEXT), ROW_MARK("thinking", MARK_TEXT), ROW_MARK("data", MARK_TEXT),                     \
+	    ROW_MARK("name", MARK_TEXT), ROW_MARK("signature", MARK_TEXT), WALK_KEY("input", MARK_TEXT, whole),        \
+	    ROW_MARK("id", MARK_TEXT)
 /* For the hook, at the end of an iteration's place. */
 void iteration_end(struct extract *) NONNULL(1);
 

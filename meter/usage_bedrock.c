@@ -8,7 +8,10 @@ enum place {
 	PL_CONVERSE,
 	PL_OUTPUT,
 	PL_MESSAGE,
+	PL_START,
 	PL_DELTA,
+	PL_TOOL_USE,
+	PL_REASONING,
 	PL_TIER,
 	PL_PERFORMANCE,
 	PL_CONVERSE_USAGE,
@@ -18,6 +21,11 @@ enum place {
 	PL_BODY,
 	PL_BODY_MESSAGE,
 	PL_BODY_DELTA,
+	PL_BODY_BLOCK,
+	PL_BLOCK_START,
+	PL_BLOCK_DELTA,
+	PL_TEXTS,
+	PL_TEXT,
 	PL_BODY_USAGE,
 	PL_CREATION,
 	PL_DETAILS,
@@ -43,16 +51,29 @@ static const struct walk_key converse_keys[] = {
     WALK_KEY("usage", MARK_USAGE, PL_CONVERSE_USAGE),
     ROW_OPEN("output", PL_OUTPUT),
     ROW_OPEN("delta", PL_DELTA),
-    WALK_KEY("start", MARK_TEXT, PL_WHOLE),
+    ROW_OPEN("start", PL_START),
     ROW_OPEN("serviceTier", PL_TIER),
     ROW_OPEN("performanceConfig", PL_PERFORMANCE),
 };
 static const struct walk_key output_keys[] = {ROW_OPEN("message", PL_MESSAGE)};
 static const struct walk_key message_keys[] = {WALK_KEY("content", MARK_NONE, PL_WHOLE)};
+static const struct walk_key start_keys[] = {ROW_OPEN("toolUse", PL_TOOL_USE)};
 static const struct walk_key delta_keys[] = {
     ROW_MARK("text", MARK_TEXT),
-    WALK_KEY("toolUse", MARK_NONE, PL_WHOLE),
-    WALK_KEY("reasoningContent", MARK_NONE, PL_WHOLE),
+    ROW_OPEN("toolUse", PL_TOOL_USE),
+    ROW_OPEN("reasoningContent", PL_REASONING),
+};
+/* A call of a tool: its name as the block starts, then its input, JSON in pieces. Its id stands for the words around
+ * it, which are billed and not sent. */
+static const struct walk_key tool_use_keys[] = {
+    ROW_MARK("toolUseId", MARK_TEXT),
+    ROW_MARK("name", MARK_TEXT),
+    WALK_KEY("input", MARK_TEXT, PL_WHOLE),
+};
+static const struct walk_key reasoning_keys[] = {
+    ROW_MARK("text", MARK_TEXT),
+    ROW_MARK("signature", MARK_TEXT),
+    ROW_MARK("redactedContent", MARK_TEXT),
 };
 static const struct walk_key tier_keys[] = {ROW_MARK("type", MARK_TIER)};
 static const struct walk_key performance_keys[] = {ROW_MARK("latency", MARK_SPEED)};
@@ -66,6 +87,7 @@ static const struct walk_key body_keys[] = {
     /* Claude, and the shape of OpenAI that other models share */
     ROW_MARK("type", MARK_TYPE),
     ROW_OPEN("delta", PL_BODY_DELTA),
+    ROW_OPEN("content_block", PL_BODY_BLOCK),
     ROW_OPEN("message", PL_BODY_MESSAGE),
     WALK_KEY("usage", MARK_USAGE, PL_BODY_USAGE),
     ROW_MARK("error", MARK_ERROR),
@@ -73,12 +95,18 @@ static const struct walk_key body_keys[] = {
     WALK_KEY("choices", MARK_TEXT, PL_WHOLE),
     /* Nova */
     WALK_KEY("output", MARK_NONE, PL_WHOLE),
-    WALK_KEY("contentBlockDelta", MARK_NONE, PL_WHOLE),
+    ROW_OPEN("contentBlockStart", PL_BLOCK_START),
+    ROW_OPEN("contentBlockDelta", PL_BLOCK_DELTA),
     ROW_OPEN("metadata", PL_METADATA),
     /* Llama */
     ROW_MARK("generation", MARK_TEXT),
     ROW_FOUND("prompt_token_count", RAW_INPUT_FRESH),
     ROW_FOUND("generation_token_count", RAW_OUTPUT),
+    /* Mistral's text, Cohere's two generations */
+    ROW_OPEN("outputs", PL_TEXTS),
+    ROW_OPEN("generations", PL_TEXTS),
+    ROW_MARK("text", MARK_TEXT),
+    ROW_MARK("completion", MARK_TEXT), /* Claude 2 */
     /* Titan, vectors of several vendors */
     ROW_MARK("outputText", MARK_TEXT),
     ROW_FOUND("inputTextTokenCount", RAW_INPUT_FRESH),
@@ -93,10 +121,11 @@ static const struct walk_key body_message_keys[] = {
     WALK_KEY("usage", MARK_USAGE, PL_BODY_USAGE),
     WALK_KEY("content", MARK_TEXT, PL_WHOLE),
 };
-static const struct walk_key body_delta_keys[] = {
-    ROW_MARK("text", MARK_TEXT),      ROW_MARK("thinking", MARK_TEXT),      ROW_MARK("partial_json", MARK_TEXT),
-    ROW_MARK("signature", MARK_TEXT), ROW_MARK("stop_reason", MARK_FINISH),
-};
+static const struct walk_key body_delta_keys[] = {DELTA_ROWS};
+static const struct walk_key body_block_keys[] = {BLOCK_ROWS(PL_WHOLE)};
+static const struct walk_key block_start_keys[] = {ROW_OPEN("start", PL_START)};
+static const struct walk_key block_delta_keys[] = {ROW_OPEN("delta", PL_DELTA)};
+static const struct walk_key text_keys[] = {ROW_MARK("text", MARK_TEXT)};
 static const struct walk_key body_usage_keys[] = {
     MESSAGE_USAGE_ROWS(PL_CREATION, PL_DETAILS, PL_TOOLS, PL_ITERATIONS),
     CONVERSE_USAGE_ROWS,
@@ -128,7 +157,10 @@ static const struct walk_place places[] = {
     [PL_CONVERSE] = WALK_OBJECT(converse_keys),
     [PL_OUTPUT] = WALK_OBJECT(output_keys),
     [PL_MESSAGE] = WALK_OBJECT(message_keys),
+    [PL_START] = WALK_OBJECT(start_keys),
     [PL_DELTA] = WALK_OBJECT(delta_keys),
+    [PL_TOOL_USE] = WALK_OBJECT(tool_use_keys),
+    [PL_REASONING] = WALK_OBJECT(reasoning_keys),
     [PL_TIER] = WALK_OBJECT(tier_keys),
     [PL_PERFORMANCE] = WALK_OBJECT(performance_keys),
     [PL_CONVERSE_USAGE] = WALK_OBJECT(converse_usage_keys),
@@ -137,6 +169,11 @@ static const struct walk_place places[] = {
     [PL_BODY] = WALK_OBJECT(body_keys),
     [PL_BODY_MESSAGE] = WALK_OBJECT(body_message_keys),
     [PL_BODY_DELTA] = WALK_OBJECT(body_delta_keys),
+    [PL_BODY_BLOCK] = WALK_OBJECT(body_block_keys),
+    [PL_BLOCK_START] = WALK_OBJECT(block_start_keys),
+    [PL_BLOCK_DELTA] = WALK_OBJECT(block_delta_keys),
+    [PL_TEXTS] = WALK_ARRAY(PL_TEXT, MARK_NONE),
+    [PL_TEXT] = WALK_OBJECT(text_keys),
     [PL_BODY_USAGE] = WALK_OBJECT(body_usage_keys),
     [PL_CREATION] = WALK_OBJECT(creation_keys),
     [PL_DETAILS] = WALK_OBJECT(detail_keys),

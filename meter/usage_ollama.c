@@ -4,20 +4,27 @@
 enum place {
 	PL_IGNORE = WALK_IGNORE,
 	PL_ANSWER,
+	PL_MESSAGE,
 	PL_WHOLE,
 };
 
 static const struct walk_key answer_keys[] = {
-    ROW_MARK("model", MARK_MODEL),       WALK_KEY("message", MARK_NONE, PL_WHOLE),
-    ROW_MARK("response", MARK_TEXT),     ROW_MARK("thinking", MARK_TEXT),
-    ROW_MARK("done", MARK_DONE),         ROW_COUNT("prompt_eval_count", RAW_INPUT),
-    ROW_COUNT("eval_count", RAW_OUTPUT), ROW_MARK("embeddings", MARK_LIST),
-    ROW_MARK("embedding", MARK_LIST),    ROW_MARK("error", MARK_ERROR),
+    ROW_MARK("model", MARK_MODEL),       ROW_OPEN("message", PL_MESSAGE),   ROW_MARK("response", MARK_TEXT),
+    ROW_MARK("thinking", MARK_TEXT),     ROW_MARK("done", MARK_DONE),       ROW_COUNT("prompt_eval_count", RAW_INPUT),
+    ROW_COUNT("eval_count", RAW_OUTPUT), ROW_MARK("embeddings", MARK_LIST), ROW_MARK("embedding", MARK_LIST),
+    ROW_MARK("error", MARK_ERROR),
+};
+
+static const struct walk_key message_keys[] = {
+    ROW_MARK("content", MARK_TEXT),
+    ROW_MARK("thinking", MARK_TEXT),
+    WALK_KEY("tool_calls", MARK_NONE, PL_WHOLE),
 };
 
 static const struct walk_place places[] = {
     [PL_IGNORE] = PLACE_DEAD,
     [PL_ANSWER] = WALK_OBJECT(answer_keys),
+    [PL_MESSAGE] = WALK_OBJECT(message_keys),
     [PL_WHOLE] = PLACE_TEXT(PL_WHOLE),
 };
 

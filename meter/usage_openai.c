@@ -74,24 +74,51 @@ static const struct walk_key chat_keys[] = {
     ROW_MARK("service_tier", MARK_TIER),
     ROW_MARK("error", MARK_ERROR),
     ROW_MARK("type", MARK_TYPE),
-    ROW_MARK("content", MARK_TEXT),
     ROW_OPEN("x_groq", PL_X_GROQ),
     ROW_OPEN("perf_metrics", PL_PERF_METRICS),
+    /* an event of Mistral's conversations */
+    WALK_KEY("content", MARK_TEXT, PL_PARTS),
+    ROW_MARK("arguments", MARK_TEXT),
+    ROW_MARK("name", MARK_TEXT),
 };
 static const struct walk_key choice_keys[] = {
     ROW_OPEN("delta", PL_DELTA),
     ROW_OPEN("message", PL_DELTA),
     ROW_MARK("finish_reason", MARK_FINISH),
     ROW_MARK("text", MARK_SAID),
+    WALK_KEY("reasoning", MARK_THOUGHT_TWIN, PL_THOUGHTS), /* OpenRouter's completions */
 };
+/* Thoughts: `reasoning_content` with DeepSeek, Fireworks, Qwen, xAI, llama.cpp; `reasoning` with Groq, Together,
+ * OpenRouter, Ollama, newer vLLM; both with some vLLM. OpenRouter says them in `reasoning_details` once more, LiteLLM
+ * in `thinking_blocks`; what is hidden stands only there, encrypted. Mistral's are parts of the content. */
 static const struct walk_key delta_keys[] = {
-    WALK_KEY("content", MARK_SAID, PL_WHOLE),
-    WALK_KEY("reasoning_content", MARK_TEXT, PL_WHOLE),
-    WALK_KEY("reasoning", MARK_TEXT, PL_WHOLE),
+    WALK_KEY("content", MARK_SAID, PL_PARTS),
+    WALK_KEY("reasoning_content", MARK_THOUGHT, PL_THOUGHTS),
+    WALK_KEY("reasoning", MARK_THOUGHT_TWIN, PL_THOUGHTS),
+    WALK_KEY("reasoning_details", MARK_THOUGHT_LIST, PL_THOUGHTS),
+    WALK_KEY("thinking_blocks", MARK_THOUGHT_LIST, PL_THOUGHTS),
+    WALK_KEY("thinking", MARK_THOUGHT_LIST, PL_THOUGHTS),
     ROW_MARK("refusal", MARK_TEXT),
     ROW_OPEN("tool_calls", PL_CALLS),
     ROW_OPEN("function_call", PL_FUNCTION),
     ROW_OPEN("audio", PL_AUDIO),
+};
+static const struct walk_key part_keys[] = {
+    ROW_MARK("text", MARK_TEXT),
+    WALK_KEY("thinking", MARK_TEXT, PL_PARTS),
+    WALK_KEY("reasoning", MARK_TEXT, PL_PARTS),
+    WALK_KEY("summary", MARK_TEXT, PL_PARTS),
+    WALK_KEY("content", MARK_TEXT, PL_PARTS),
+    ROW_MARK("refusal", MARK_TEXT),
+    ROW_MARK("signature", MARK_TEXT),
+};
+static const struct walk_key thought_keys[] = {
+    ROW_MARK("text", MARK_THOUGHT_LIST),
+    WALK_KEY("thinking", MARK_THOUGHT_LIST, PL_THOUGHTS),
+    WALK_KEY("summary", MARK_THOUGHT_LIST, PL_THOUGHTS),
+    WALK_KEY("content", MARK_THOUGHT_LIST, PL_THOUGHTS),
+    ROW_MARK("data", MARK_THOUGHT_LIST),
+    ROW_MARK("signature", MARK_THOUGHT_LIST),
 };
 /* Each call of a tool is billed with some words around it, which are not sent; its id is as long. */
 static const struct walk_key call_keys[] = {
@@ -231,6 +258,10 @@ const struct walk_place openai_places[] = {
     [PL_FUNCTION] = WALK_OBJECT(function_keys),
     [PL_AUDIO] = WALK_OBJECT(audio_keys),
     [PL_WHOLE] = PLACE_TEXT(PL_WHOLE),
+    [PL_PARTS] = WALK_ARRAY(PL_PART, MARK_TEXT),
+    [PL_PART] = WALK_OBJECT(part_keys),
+    [PL_THOUGHTS] = WALK_ARRAY(PL_THOUGHT, MARK_THOUGHT_LIST),
+    [PL_THOUGHT] = WALK_OBJECT(thought_keys),
     [PL_CHAT] = WALK_OBJECT(chat_keys),
     [PL_CHOICES] = WALK_ARRAY(PL_CHOICE, MARK_LIST_ITEM),
     [PL_CHOICE] = WALK_OBJECT(choice_keys),

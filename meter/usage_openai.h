@@ -23,6 +23,10 @@ enum openai_place {
 	PL_FUNCTION,
 	PL_AUDIO,
 	PL_WHOLE,
+	PL_PARTS,
+	PL_PART,
+	PL_THOUGHTS,
+	PL_THOUGHT,
 	/* chat completions, completions, embeddings, moderations */
 	PL_CHAT,
 	PL_CHOICES,

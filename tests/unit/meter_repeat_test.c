@@ -26,6 +26,13 @@ static const struct {
       "\"finish_reason\":\"stop\"}]}",
       "{\"id\":\"c\",\"model\":\"gpt\",\"choices\":[],\"usage\":{\"prompt_tokens\":#,\"completion_tokens\":?}}",
       "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"function\":{\"arguments\":\"@\"}}]}}]}"}},
+    {API_CHAT,
+     {"{\"choices\":[{\"delta\":{\"reasoning\":\"@\",\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"@"
+      "\"}]"
+      "}}]}",
+      "{\"choices\":[{\"delta\":{\"reasoning\":\"@\",\"reasoning_content\":\"@\",\"content\":\"@\"}}]}",
+      "{\"choices\":[{\"delta\":{\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"text\":\"@\"}]}]}}]}",
+      "{\"choices\":[{\"delta\":{\"reasoning\":\"@\"}},{\"delta\":{\"reasoning_details\":[{\"data\":\"@\"}]}}]}"}},
     {API_RESPONSES,
      {"{\"type\":\"response.output_text.delta\",\"sequence_number\":#,\"item_id\":\"@\",\"delta\":\"@\",\"logprobs\":[]"
       "}",
