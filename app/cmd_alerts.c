@@ -1,4 +1,4 @@
-/* bursar alerts: what goes on, who was told, and what to do about it. Tests and previews are in cmd_alerts_test.c. */
+/* bursar alerts: what goes on, who was told, and what to do about it. Channels are in cmd_alerts_channels.c. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,6 +280,46 @@ bool alerts_format(const struct cmd *cmd, const char *text, enum table_format *r
 	return table_format(cmd, text && strcmp(text, "colored") == 0 ? "table" : text, ret);
 }
 
+int alerts_rows(const struct cmd *cmd, const struct args *args, const char *path, enum table_format format,
+		const struct alerts_rows *what)
+{
+	struct buf target;
+	json_t *answer, *rows;
+	int r;
+
+	buf_init(&target, 256);
+	r = buf_printf(&target, "%s", path);
+	r = r < 0 ? EXIT_FAILED : alerts_get(cmd, args, &target, format, &answer);
+	buf_done(&target);
+	if (r != EXIT_OK)
+		return r;
+	rows = json_object_get(answer, what->member);
+	if (format == TABLE_TEXT && json_array_size(rows) == 0)
+		puts(what->none);
+	else
+		r = table_print(stdout, rows, what->columns,
+				what->n_columns - (format == TABLE_TEXT ? what->n_wide : 0), format);
+	if (r == EXIT_OK && format == TABLE_TEXT && what->below)
+		what->below(rows);
+	json_decref(answer);
+	return r;
+}
+
+int alerts_rows_cmd(const struct cmd *cmd, int argc, char **argv, const char *path, const struct alerts_rows *what)
+{
+	const char *format_text = NULL;
+	const struct arg options[] = {{.name = "format", .value = &format_text}};
+	enum table_format format;
+	struct args args;
+	int r = args_read(cmd, argc, argv, options, ARRAY_LEN(options), 0, &args);
+
+	if (r != ARGS_GO)
+		return r;
+	if (!alerts_format(cmd, format_text, &format))
+		return EXIT_USAGE;
+	return alerts_rows(cmd, &args, path, format, what);
+}
+
 #define SHOWN "100"
 
 static int list(const struct cmd *cmd, int argc, char **argv)
@@ -502,26 +542,10 @@ static const struct table_column dead_columns[] = {
     {"MADE", "created_at", false}, {"TRIES", "attempts", true},    {"STATUS", "status", true},    {"WHY", "why", false},
 };
 
-static int list_dead(const struct cmd *cmd, const struct args *args, enum table_format format)
-{
-	struct buf target;
-	json_t *answer, *messages;
-	int r;
-
-	buf_init(&target, 128);
-	r = buf_printf(&target, "/api/v1/alerts/outbox?state=dead");
-	r = r < 0 ? EXIT_FAILED : alerts_get(cmd, args, &target, format, &answer);
-	buf_done(&target);
-	if (r != EXIT_OK)
-		return r;
-	messages = json_object_get(answer, "messages");
-	if (format == TABLE_TEXT && json_array_size(messages) == 0)
-		puts("No message was given up");
-	else
-		r = table_print(stdout, messages, dead_columns, ARRAY_LEN(dead_columns), format);
-	json_decref(answer);
-	return r;
-}
+static const struct alerts_rows dead_rows = {.member = "messages",
+					     .columns = dead_columns,
+					     .n_columns = ARRAY_LEN(dead_columns),
+					     .none = "No message was given up"};
 
 /* Without a number: what could be sent again. */
 static int retry(const struct cmd *cmd, int argc, char **argv)
@@ -538,7 +562,7 @@ static int retry(const struct cmd *cmd, int argc, char **argv)
 	if (!alerts_format(cmd, format_text, &format))
 		return EXIT_USAGE;
 	if (args.n_words == 0)
-		return list_dead(cmd, &args, format);
+		return alerts_rows(cmd, &args, "/api/v1/alerts/outbox?state=dead", format, &dead_rows);
 	r = check_numbers(cmd, &args);
 	return r == ARGS_GO ? on_each(cmd, &args, message ? "outbox/" : "", "retry", NULL) : r;
 }
@@ -596,31 +620,12 @@ static int mute(const struct cmd *cmd, int argc, char **argv)
 
 static int mutes(const struct cmd *cmd, int argc, char **argv)
 {
-	const char *format_text = NULL;
-	const struct arg options[] = {{.name = "format", .value = &format_text}};
-	enum table_format format;
-	struct buf target;
-	struct args args;
-	json_t *answer;
-	int r = args_read(cmd, argc, argv, options, ARRAY_LEN(options), 0, &args);
+	static const struct alerts_rows rows = {.member = "mutes",
+						.columns = mute_columns,
+						.n_columns = ARRAY_LEN(mute_columns),
+						.none = "Nothing is muted"};
 
-	if (r != ARGS_GO)
-		return r;
-	if (!alerts_format(cmd, format_text, &format))
-		return EXIT_USAGE;
-	buf_init(&target, 128);
-	r = buf_printf(&target, "/api/v1/alerts/mutes");
-	r = r < 0 ? EXIT_FAILED : alerts_get(cmd, &args, &target, format, &answer);
-	buf_done(&target);
-	if (r != EXIT_OK)
-		return r;
-	if (format == TABLE_TEXT && json_array_size(json_object_get(answer, "mutes")) == 0)
-		puts("Nothing is muted");
-	else
-		r = table_print(stdout, json_object_get(answer, "mutes"), mute_columns, ARRAY_LEN(mute_columns),
-				format);
-	json_decref(answer);
-	return r;
+	return alerts_rows_cmd(cmd, argc, argv, "/api/v1/alerts/mutes", &rows);
 }
 
 static int unmute(const struct cmd *cmd, int argc, char **argv)

@@ -328,34 +328,32 @@ static const struct table_column channel_columns[] = {
     {"SINCE", "since", false},
     {"WHY", "why", false},
 };
+#define CHANNEL_COLUMNS_WIDE 2 /* the last of them, for programs: no terminal has room for sentences */
+
+static void explain_channels(const json_t *rows)
+{
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach(rows, i, c)
+	{
+		if (alerts_text(c, "why")[0] == '\0')
+			continue;
+		printf("\n%s, %s since %s\n", alerts_text(c, "name"), alerts_text(c, "state"), alerts_text(c, "since"));
+		print_wrapped(alerts_text(c, "why"));
+	}
+}
 
 int alerts_channels_cmd(const struct cmd *cmd, int argc, char **argv)
 {
-	const char *format_text = NULL;
-	const struct arg options[] = {{.name = "format", .value = &format_text}};
-	enum table_format format;
-	struct buf target;
-	struct args args;
-	json_t *answer;
-	int r = args_read(cmd, argc, argv, options, ARRAY_LEN(options), 0, &args);
+	static const struct alerts_rows rows = {.member = "channels",
+						.columns = channel_columns,
+						.n_columns = ARRAY_LEN(channel_columns),
+						.n_wide = CHANNEL_COLUMNS_WIDE,
+						.none = "No channel is configured; see docs/alerts.md",
+						.below = explain_channels};
 
-	if (r != ARGS_GO)
-		return r;
-	if (!alerts_format(cmd, format_text, &format))
-		return EXIT_USAGE;
-	buf_init(&target, 128);
-	r = buf_printf(&target, "/api/v1/alerts/channels");
-	r = r < 0 ? EXIT_FAILED : alerts_get(cmd, &args, &target, format, &answer);
-	buf_done(&target);
-	if (r != EXIT_OK)
-		return r;
-	if (format == TABLE_TEXT && json_array_size(json_object_get(answer, "channels")) == 0)
-		puts("No channel is configured; see docs/alerts.md");
-	else
-		r = table_print(stdout, json_object_get(answer, "channels"), channel_columns,
-				ARRAY_LEN(channel_columns), format);
-	json_decref(answer);
-	return r;
+	return alerts_rows_cmd(cmd, argc, argv, "/api/v1/alerts/channels", &rows);
 }
 
 int alerts_enable_cmd(const struct cmd *cmd, int argc, char **argv)
