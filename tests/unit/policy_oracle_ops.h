@@ -489,7 +489,8 @@ static void op_post(int i)
 static void op_limit(void)
 {
 	struct budget *b = &model.defs[pick(model.n_budgets)];
-	int64_t limit = pick(10) ? b->limit / 2 + between(1, pick(2) ? 400 : b->limit) : 0;
+	int64_t most = b->limit < INT64_MAX / 2 ? b->limit : INT64_MAX / 2; /* raised over and over it would overflow */
+	int64_t limit = pick(10) ? b->limit / 2 + between(1, pick(2) ? 400 : most) : 0;
 	struct engine_change change;
 	int r;
 
