@@ -66,12 +66,17 @@ static void exchange_end_active(struct exchange *x)
 	exchange_end(x);
 }
 
+/* Only those that are there now: what is told may begin others, and a thousand lines for a log must not keep the loop
+ * from its sockets. */
 static void finish_ended(void *arg)
 {
 	struct transport *t = arg;
-	struct exchange *x;
+	struct exchange *x, *last = TAILQ_LAST(&t->ended, exchange_list);
+	bool more = last != NULL;
 
-	while ((x = TAILQ_FIRST(&t->ended))) {
+	while (more) {
+		x = TAILQ_FIRST(&t->ended);
+		more = x != last;
 		TAILQ_REMOVE(&t->ended, x, entry);
 		exchange_end(x);
 	}

@@ -975,6 +975,33 @@ static void lines_go_into_files(void **state)
 	(void)rmdir(dir);
 }
 
+static void send_one_more(void *ctx, const struct answer *a)
+{
+	struct client *c = ctx;
+
+	assert_int_equal(a->fault, ANSWER_NO_FAULT);
+	c->n++;
+	assert_int_equal(transport_send(c->transport, &c->channel, &c->request, send_one_more, c), BUR_OK);
+}
+
+/* A channel that has always one more line to write gives the loop back after each. */
+static void many_lines_do_not_hold_the_loop(void **state)
+{
+	char dir[] = "/tmp/bursar-alerts-log-XXXXXX", path[100];
+	struct client *c = *state;
+
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/alerts.log", dir);
+	c->channel.logline.path = path;
+	c->request = (struct request){.arena = &c->arena, .kind = REQUEST_LOG, .body = SLICE("line")};
+	assert_int_equal(transport_send(c->transport, &c->channel, &c->request, send_one_more, c), BUR_OK);
+	for (int i = 0; i < 20; i++)
+		loop_turn(c->loop, false);
+	assert_in_range(c->n, 10, 20);
+	(void)unlink(path);
+	(void)rmdir(dir);
+}
+
 static void lines_go_into_our_log(void **state)
 {
 	struct client *c = *state;
@@ -1049,6 +1076,7 @@ int main(void)
 	    T(passwords_are_not_sent_in_the_open),
 	    T(a_stalling_mail_server_delays_nobody),
 	    T(lines_go_into_files),
+	    T(many_lines_do_not_hold_the_loop),
 	    T(lines_go_into_our_log),
 	    cmocka_unit_test(urls_are_redacted),
 	};
