@@ -85,24 +85,22 @@ static void verdict_say(struct verdict *v, const struct answer *a, const char *a
 		       advice);
 }
 
-static void verdict_fault(const struct answer *a, struct verdict *v)
+enum outcome outcome_of_fault(enum answer_fault fault)
 {
-	switch (a->fault) {
+	switch (fault) {
 	case ANSWER_FORBIDDEN: /* the words say what to set */
 	case ANSWER_TLS:
 	case ANSWER_NO_TLS:
-		v->outcome = OUTCOME_CHANNEL;
-		break;
+		return OUTCOME_CHANNEL;
 	case ANSWER_NO_FAULT:
 	case ANSWER_RESOLVE:
 	case ANSWER_CONNECT:
 	case ANSWER_TIMEOUT:
 	case ANSWER_BROKEN:
 	case ANSWER_INTERNAL:
-		v->outcome = OUTCOME_RETRY;
 		break;
 	}
-	verdict_say(v, a, "");
+	return OUTCOME_RETRY;
 }
 
 static void verdict_status(const struct answer *a, struct verdict *v)
@@ -128,8 +126,10 @@ static void verdict_status(const struct answer *a, struct verdict *v)
 void verdict_http(const struct answer *a, struct verdict *ret)
 {
 	*ret = (struct verdict){.outcome = OUTCOME_SENT};
-	if (a->fault != ANSWER_NO_FAULT)
-		verdict_fault(a, ret);
-	else if (a->code < 200 || a->code > 299)
+	if (a->fault != ANSWER_NO_FAULT) {
+		ret->outcome = outcome_of_fault(a->fault);
+		verdict_say(ret, a, "");
+	} else if (a->code < 200 || a->code > 299) {
 		verdict_status(a, ret);
+	}
 }

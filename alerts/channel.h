@@ -105,6 +105,7 @@ struct verdict {
 /* What every HTTP channel does with what it does not know better: 2xx sent; 429 and 503 with Retry-After, 408, 425, 5xx
  * and faults again; forbidden addresses, TLS faults and other 4xx: see the table in channel.c. */
 void verdict_http(const struct answer *, struct verdict *ret) NONNULL(1, 2);
+enum outcome outcome_of_fault(enum answer_fault); /* CHANNEL when somebody has to mend something, else RETRY */
 
 /* --- kinds -------------------------------------------------------------------------------------------------------- */
 

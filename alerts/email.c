@@ -404,24 +404,6 @@ static void say_reply(const struct channel *ch, const struct answer *a, struct v
 		(void)snprintf(v->why, sizeof(v->why), "%s", a->error);
 }
 
-static enum outcome fault_outcome(enum answer_fault fault)
-{
-	switch (fault) {
-	case ANSWER_FORBIDDEN:
-	case ANSWER_TLS:
-	case ANSWER_NO_TLS:
-		return OUTCOME_CHANNEL;
-	case ANSWER_NO_FAULT:
-	case ANSWER_RESOLVE:
-	case ANSWER_CONNECT:
-	case ANSWER_TIMEOUT:
-	case ANSWER_BROKEN:
-	case ANSWER_INTERNAL:
-		break;
-	}
-	return OUTCOME_RETRY;
-}
-
 /* By the code wherever there is one that refuses: libcurl's own result is the same for very different replies. */
 static void email_judge(const struct channel *ch, const struct message *m, const struct answer *a, struct verdict *ret)
 {
@@ -432,7 +414,7 @@ static void email_judge(const struct channel *ch, const struct message *m, const
 		ret->outcome = reply_outcome(a->code);
 		say_reply(ch, a, ret);
 	} else if (a->fault != ANSWER_NO_FAULT || a->code < 200 || a->code > 299) {
-		ret->outcome = fault_outcome(a->fault);
+		ret->outcome = outcome_of_fault(a->fault);
 		(void)snprintf(ret->why, sizeof(ret->why), "%s",
 			       *a->error ? a->error : "the mail server did not take the mail");
 	} else if (!*m->ref && *m->dedup_key) {

@@ -8,21 +8,6 @@
 #include "base/error.h"
 #include "base/metrics.h"
 
-static int put_label(struct buf *out, const char *text)
-{
-	int r = BUR_OK;
-
-	for (; *text && r == BUR_OK; text++) {
-		if (*text == '"' || *text == '\\')
-			r = buf_printf(out, "\\%c", *text);
-		else if (*text == '\n')
-			r = buf_printf(out, "\\n");
-		else
-			r = buf_append(out, text, 1);
-	}
-	return r;
-}
-
 /* --- sent --------------------------------------------------------------------------------------------------------- */
 
 struct print {
@@ -35,11 +20,11 @@ static void put_count(void *ctx, const char *channel, const char *type, const ch
 	struct print *p = ctx;
 
 	p->r |= buf_printf(p->out, "bursar_alerts_sent_total{channel=\"");
-	p->r |= put_label(p->out, channel);
+	p->r |= metrics_print_label(p->out, channel);
 	p->r |= buf_printf(p->out, "\",type=\"");
-	p->r |= put_label(p->out, type);
+	p->r |= metrics_print_label(p->out, type);
 	p->r |= buf_printf(p->out, "\",outcome=\"");
-	p->r |= put_label(p->out, outcome);
+	p->r |= metrics_print_label(p->out, outcome);
 	p->r |= buf_printf(p->out, "\"} %llu\n", (unsigned long long)n);
 }
 
@@ -118,7 +103,7 @@ static int put_channels(struct alerts *a, struct buf *out)
 			       "# TYPE bursar_alert_channel_up gauge\n");
 	for (size_t i = 0; i < a->config->n_channels && i < ALERTS_CHANNELS_MAX && r == BUR_OK; i++) {
 		r = buf_printf(out, "bursar_alert_channel_up{channel=\"");
-		r |= put_label(out, a->config->channels[i].name);
+		r |= metrics_print_label(out, a->config->channels[i].name);
 		r |= buf_printf(out, "\"} %d\n", !d.down[i]);
 	}
 	return r;

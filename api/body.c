@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/reply.h"
 #include "base/amount.h"
 #include "base/calendar.h"
 #include "base/clock.h"
@@ -75,4 +76,31 @@ json_t *body_time(int64_t unix_ns)
 	(void)snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02dZ", (int)year, month, mday, left / 3600,
 		       left / 60 % 60, left % 60);
 	return json_string(text);
+}
+
+static bool is_one_of(const char *name, const char *const *known)
+{
+	for (; *known; known++) {
+		size_t n = strlen(*known);
+
+		if ((*known)[n - 1] == '*' ? strncmp(name, *known, n - 1) == 0 : strcmp(name, *known) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool body_only_has(struct api_call *call, const json_t *o, const char *const *known)
+{
+	const char *name;
+	json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)o, name, v)
+	{
+		if (is_one_of(name, known))
+			continue;
+		reply_invalid(call, "body", "field", "extra_forbidden", "Extra inputs are not permitted",
+			      slice_of(name));
+		return false;
+	}
+	return true;
 }

@@ -98,27 +98,6 @@ static int64_t path_id(struct api_call *call)
 	return 0;
 }
 
-static bool only_known_fields(struct api_call *call, json_t *o, const char *const *known)
-{
-	const char *name;
-	json_t *v;
-
-	json_object_foreach(o, name, v)
-	{
-		size_t i = 0;
-
-		while (known[i] && strcmp(known[i], name) != 0)
-			i++;
-		/* any tag may be named */
-		if (!known[i] && !(strcmp(known[0], "budget") == 0 && strncmp(name, "tag.", 4) == 0)) {
-			reply_invalid(call, "body", "field", "extra_forbidden", "Extra inputs are not permitted",
-				      slice_of(name));
-			return false;
-		}
-	}
-	return true;
-}
-
 /* The body, an object of known members, or nothing at all, which is an empty one. NULL: answered already. */
 static json_t *read_body(struct api_call *call, const char *const *known)
 {
@@ -131,7 +110,7 @@ static json_t *read_body(struct api_call *call, const char *const *known)
 	ask = call->body.n ? json_loadb(call->body.p, call->body.n, JSON_REJECT_DUPLICATES, NULL) : json_object();
 	if (!json_is_object(ask)) {
 		reply_invalid(call, "body", "body", "json_invalid", "JSON decode error", SLICE_NONE);
-	} else if (only_known_fields(call, ask, known)) {
+	} else if (body_only_has(call, ask, known)) {
 		return ask;
 	}
 	json_decref(ask);
@@ -278,7 +257,7 @@ void view_alert_mutes(struct api *api, struct api_call *call)
 void view_alert_mute(struct api *api, struct api_call *call)
 {
 	static const char *const known[] = {"budget", "key", "user",  "team",   "project",    "model", "provider",
-					    "type",   "for", "until", "reason", "everything", NULL};
+					    "type",   "for", "until", "reason", "everything", "tag.*", NULL};
 	static const struct question q = {"mute", "body", 201, PLAIN};
 	json_t *ask = read_body(call, known);
 

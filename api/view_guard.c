@@ -40,26 +40,6 @@ static void run(struct api *api, struct api_call *call, const char *action, cons
 	}
 }
 
-static bool only_known_fields(struct api_call *call, json_t *o, const char *const *known)
-{
-	const char *name;
-	json_t *v;
-
-	json_object_foreach(o, name, v)
-	{
-		size_t i = 0;
-
-		while (known[i] && strcmp(known[i], name) != 0)
-			i++;
-		if (!known[i]) {
-			reply_invalid(call, "body", "field", "extra_forbidden", "Extra inputs are not permitted",
-				      slice_of(name));
-			return false;
-		}
-	}
-	return true;
-}
-
 static void ask_with_body(struct api *api, struct api_call *call, const char *action, const char *const *known)
 {
 	json_t *ask;
@@ -71,7 +51,7 @@ static void ask_with_body(struct api *api, struct api_call *call, const char *ac
 	ask = json_loadb(call->body.n ? call->body.p : "", call->body.n, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(ask)) {
 		reply_invalid(call, "body", "body", "json_invalid", "JSON decode error", SLICE_NONE);
-	} else if (only_known_fields(call, ask, known)) {
+	} else if (body_only_has(call, ask, known)) {
 		if (call->param.n > 0)
 			(void)json_object_set_new(ask, "name", body_text(call->param));
 		if (call->actor.n > 0)

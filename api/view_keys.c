@@ -163,31 +163,12 @@ static int take_rest(struct api_call *call, const json_t *o, struct key_row *row
 	return BUR_OK;
 }
 
-static int only_known_fields(struct api_call *call, json_t *o)
-{
-	static const char *const known[] = {"name", "user", "team",         "project",
-					    "tags", "role", "may_set_user", "expires_at"};
-	const char *name;
-	json_t *v;
-
-	json_object_foreach(o, name, v)
-	{
-		size_t i = 0;
-
-		while (i < ARRAY_LEN(known) && strcmp(known[i], name) != 0)
-			i++;
-		if (i == ARRAY_LEN(known)) {
-			reply_invalid(call, "body", "field", "extra_forbidden", "Extra inputs are not permitted",
-				      slice_of(name));
-			return BUR_INVALID;
-		}
-	}
-	return BUR_OK;
-}
-
 static int read_row(struct api_call *call, json_t *o, struct key_row *row)
 {
-	if (only_known_fields(call, o) < 0 || take_text(call, o, "name", row->name, sizeof(row->name)) < 0 ||
+	static const char *const known[] = {"name", "user",         "team",       "project", "tags",
+					    "role", "may_set_user", "expires_at", NULL};
+
+	if (!body_only_has(call, o, known) || take_text(call, o, "name", row->name, sizeof(row->name)) < 0 ||
 	    take_text(call, o, "user", row->user, sizeof(row->user)) < 0 ||
 	    take_text(call, o, "team", row->team, sizeof(row->team)) < 0 ||
 	    take_text(call, o, "project", row->project, sizeof(row->project)) < 0 || take_tags(call, o, row) < 0 ||

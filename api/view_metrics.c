@@ -55,21 +55,6 @@ static int print_data_path(struct buf *out, const struct api_deps *deps)
 
 /* --- budgets ------------------------------------------------------------------------------------------------------ */
 
-static int print_label(struct buf *out, const char *text)
-{
-	int r = BUR_OK;
-
-	for (; *text && r == BUR_OK; text++) {
-		if (*text == '"' || *text == '\\')
-			r = buf_printf(out, "\\%c", *text);
-		else if (*text == '\n')
-			r = buf_printf(out, "\\n");
-		else
-			r = buf_append(out, text, 1);
-	}
-	return r;
-}
-
 /* The engine's order keeps the scopes of a budget together or not; sorting makes it so. */
 static int by_budget(const void *a, const void *b)
 {
@@ -92,11 +77,11 @@ static int print_sample(struct buf *out, const char *name, const struct meter_vi
 	char text[AMOUNT_TEXT_MAX];
 	int r = buf_printf(out, "%s{budget=\"", name);
 
-	r |= print_label(out, v->budget->name);
+	r |= metrics_print_label(out, v->budget->name);
 	r |= buf_printf(out, "\",window=\"%s\",unit=\"%s\"", v->budget->window_name, units[v->budget->unit]);
 	if (with_scope) {
 		r |= buf_printf(out, ",scope=\"");
-		r |= print_label(out, v->scope);
+		r |= metrics_print_label(out, v->scope);
 		r |= buf_printf(out, "\"");
 	}
 	if (v->budget->unit == UNIT_USD)

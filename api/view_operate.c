@@ -33,26 +33,6 @@ static int bad(struct api_call *call, const char *name, const char *message)
 	return BUR_INVALID;
 }
 
-static int only_known(struct api_call *call, json_t *o, const char *const *known)
-{
-	const char *name;
-	json_t *v;
-
-	json_object_foreach(o, name, v)
-	{
-		const char *const *k = known;
-
-		while (*k && strcmp(*k, name) != 0)
-			k++;
-		if (!*k) {
-			reply_invalid(call, "body", "field", "extra_forbidden", "Extra inputs are not permitted",
-				      slice_of(name));
-			return BUR_INVALID;
-		}
-	}
-	return BUR_OK;
-}
-
 /* NULL: answered already. */
 static json_t *read_body(struct api_call *call, const char *const *known)
 {
@@ -63,7 +43,7 @@ static json_t *read_body(struct api_call *call, const char *const *known)
 		return NULL;
 	}
 	o = json_loadb(call->body.n ? call->body.p : "", call->body.n, JSON_REJECT_DUPLICATES, NULL);
-	if (json_is_object(o) && only_known(call, o, known) == BUR_OK)
+	if (json_is_object(o) && body_only_has(call, o, known))
 		return o;
 	if (!json_is_object(o))
 		reply_error(call, 400, "The body must be a JSON object");

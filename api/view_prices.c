@@ -39,30 +39,9 @@ void view_prices_reload(struct api *api, struct api_call *call)
 	run(api, call, "reload", NULL);
 }
 
-/* A name that is not known would be a filter that does not filter. */
-static bool only_known_fields(struct api_call *call, json_t *o)
-{
-	static const char *const known[] = {"since", "until", "provider", "model", "dry_run", "after", "actor"};
-	const char *name;
-	json_t *v;
-
-	json_object_foreach(o, name, v)
-	{
-		size_t i = 0;
-
-		while (i < ARRAY_LEN(known) && strcmp(known[i], name) != 0)
-			i++;
-		if (i == ARRAY_LEN(known)) {
-			reply_invalid(call, "body", "field", "extra_forbidden", "Extra inputs are not permitted",
-				      slice_of(name));
-			return false;
-		}
-	}
-	return true;
-}
-
 void view_prices_reprice(struct api *api, struct api_call *call)
 {
+	static const char *const known[] = {"since", "until", "provider", "model", "dry_run", "after", "actor", NULL};
 	json_t *ask;
 
 	if (!slice_istarts(call->content_type, SLICE("application/json"))) {
@@ -72,7 +51,7 @@ void view_prices_reprice(struct api *api, struct api_call *call)
 	ask = json_loadb(call->body.n ? call->body.p : "", call->body.n, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(ask))
 		reply_invalid(call, "body", "body", "json_invalid", "JSON decode error", SLICE_NONE);
-	else if (only_known_fields(call, ask))
+	else if (body_only_has(call, ask, known))
 		run(api, call, "reprice", ask);
 	json_decref(ask);
 }

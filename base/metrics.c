@@ -165,3 +165,18 @@ int metrics_print(struct buf *out)
 	(void)pthread_mutex_unlock(&lock);
 	return r;
 }
+
+int metrics_print_label(struct buf *out, const char *value)
+{
+	int r = BUR_OK;
+
+	for (; *value && r == BUR_OK; value++) {
+		if (*value == '"' || *value == '\\')
+			r = buf_printf(out, "\\%c", *value);
+		else if (*value == '\n')
+			r = buf_printf(out, "\\n");
+		else
+			r = buf_append(out, value, 1);
+	}
+	return r;
+}

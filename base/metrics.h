@@ -42,5 +42,7 @@ void metric_set(struct metric *, int64_t value) NONNULL(1); /* gauges: one write
 int64_t metric_read(const struct metric *) NONNULL(1);
 void histogram_observe(struct histogram *, int64_t value_ns) NONNULL(1);
 int metrics_print(struct buf *out) NONNULL(1) MUST_USE;
+/* A label's value as the text format wants it, without the quotes around it. */
+int metrics_print_label(struct buf *out, const char *value) NONNULL(1, 2) MUST_USE;
 
 #endif
