@@ -235,6 +235,7 @@ static int extend(struct txn *t, uint64_t out, struct decision *ret)
 	if (r != BUR_OK)
 		return r;
 	CHECK(set_out(t, out));
+	t->tightest_left_nanousd -= delta.nanousd; /* for a head that is still to be written */
 	tell_journal(t);
 	return BUR_OK;
 }
