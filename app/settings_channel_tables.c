@@ -144,7 +144,7 @@ static const struct option webhook_rows[] = {
      .offset = offsetof(struct file_http, method),
      .fallback = "POST",
      .sentence = "POST, PUT or PATCH"},
-    TEXT("template", file_http, template, "with format template: the body, values are escaped for JSON strings"),
+    TEXT("template", file_http, template, "with format template: the body; values are escaped for its content_type"),
     TEXT("content_type", file_http, content_type, "with format template; default application/json"),
 };
 static const struct option_table webhook_table = {.name = "webhook", ROWS(webhook_rows), .node_offset = SIZE_MAX};

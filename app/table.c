@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alerts/words.h"
 #include "base/buf.h"
+#include "base/utf8.h"
 
 #define CELL_MAX 65536
 
@@ -77,6 +79,26 @@ static int put_value(struct buf *b, const json_t *v)
 	return 0;
 }
 
+/* Nothing in a name may move the cursor, hide or turn text around. In place: the mark is shorter than what it stands
+ * for. */
+static void make_visible(char *text)
+{
+	char *to = text;
+	uint32_t cp;
+
+	for (size_t n, left = strlen(text); left > 0; text += n, left -= n) {
+		n = utf8_decode(text, left, &cp);
+		if (n == 0 || words_is_control(cp) || words_is_hidden(cp)) {
+			n = n ? n : 1;
+			*to++ = '?';
+		} else {
+			memmove(to, text, n);
+			to += n;
+		}
+	}
+	*to = '\0';
+}
+
 char *table_cell(const json_t *v)
 {
 	struct buf b;
@@ -86,9 +108,8 @@ char *table_cell(const json_t *v)
 	if (put_value(&b, v) == 0)
 		text = strndup(buf_len(&b) ? buf_slice(&b).p : "", buf_len(&b));
 	buf_done(&b);
-	for (char *c = text; c && *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 127)
-			*c = '?';
+	if (text)
+		make_visible(text);
 	return text;
 }
 
