@@ -42,8 +42,11 @@ static int drop_waiting(sqlite3 *db, struct gone *g, struct slice channel)
 /* The first whose name is greater that has something waiting. SQLITE_ROW: *st holds it; the caller finalizes. */
 static int next_channel(sqlite3 *db, struct slice after, sqlite3_stmt **st)
 {
-	int rc = db_prepare(
-	    db, "SELECT channel FROM outbox WHERE state IN (0,3) AND channel>?1 ORDER BY channel LIMIT 1", st);
+	/* Left to itself SQLite sorts all that waits. */
+	int rc = db_prepare(db,
+			    "SELECT channel FROM outbox INDEXED BY outbox_channel_due WHERE state IN (0,3)"
+			    " AND channel>?1 ORDER BY channel LIMIT 1",
+			    st);
 
 	if (rc != SQLITE_OK)
 		return rc;
