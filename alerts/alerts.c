@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "alerts/deliver.h"
-#include "alerts/internal.h"
+#include "alerts/core.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"

@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "alerts/deliver.h"
+#include "alerts/incident.h"
 #include "alerts/link.h"
 #include "base/calendar.h"
 #include "base/check.h"

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "alerts/internal.h"
+#include "alerts/core.h"
 #include "store/alerts.h"
 
 /* Every function that gives JSON gives NULL only when out of memory. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "alerts/ask.h"
+#include "alerts/escalate.h"
 #include "base/calendar.h"
 #include "base/clock.h"
 #include "base/error.h"

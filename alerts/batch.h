@@ -5,7 +5,7 @@
 #define ALERTS_BATCH_H
 
 #include "alerts/event.h"
-#include "alerts/internal.h"
+#include "alerts/core.h"
 #include "base/arena.h"
 
 /* What a channel knows of an incident. */

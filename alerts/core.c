@@ -8,7 +8,7 @@
 #include "alerts/escalate.h"
 #include "alerts/incident.h"
 #include "alerts/intake.h"
-#include "alerts/internal.h"
+#include "alerts/core.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -43,6 +43,7 @@ void core_forget(struct alerts *a, int code)
 struct counting {
 	struct alerts *alerts;
 	size_t channel;
+	int64_t since_ns;
 };
 
 /* When it was queued is known to be no later than when it was sent, which at worst holds a message back longer. */
@@ -51,7 +52,7 @@ static int count_row(void *ctx, const struct outbox_row *row)
 	struct counting *q = ctx;
 	int64_t at_ns = row->created_ns;
 
-	if (row->op == SAY_TEST)
+	if (row->op == SAY_TEST || row->created_ns < q->since_ns)
 		return BUR_OK;
 	if (row->state == OUTBOX_SENT && row->sent_ns > at_ns)
 		at_ns = row->sent_ns;
@@ -77,13 +78,13 @@ static int load_channel(struct alerts *a, size_t i)
 {
 	static const enum outbox_state states[] = {OUTBOX_QUEUED, OUTBOX_SENT, OUTBOX_DEAD};
 	const struct channel *c = &a->config->channels[i];
-	struct counting q = {.alerts = a, .channel = i};
-	/* A message that was held may have been released within the window; such are older. */
-	int64_t since_ns = alerts_now(a) - 2 * c->window_s * NS_PER_S - 86400 * NS_PER_S;
+	/* A message that was held may have been released within the window; such are older. Found by channel and state,
+	 * newest first: by their time, all messages of the day would be looked at for each channel. */
+	struct counting q = {
+	    .alerts = a, .channel = i, .since_ns = alerts_now(a) - 2 * c->window_s * NS_PER_S - 86400 * NS_PER_S};
 	struct outbox_filter f = {.channel = slice_of(c->name), .limit = COUNT_LOOK};
 	int r = BUR_OK;
 
-	f.since_ns = since_ns > 0 ? since_ns : 1;
 	for (size_t k = 0; k < ARRAY_LEN(states) && r == BUR_OK; k++) {
 		f.state = (int)states[k];
 		r = alerts_each_outbox(a->reader, &f, count_row, &q);
@@ -125,6 +126,7 @@ static int follow_clock(struct alerts *a)
 	r = alerts_set_back(a->deps.store, back_ns, now_ns);
 	if (r == BUR_OK)
 		a->seen_ns = now_ns;
+	a->loaded = false; /* what was read before is not true any more */
 	return r;
 }
 
@@ -235,15 +237,12 @@ void core_tick(struct alerts *a)
 	int r = BUR_OK;
 
 	CHECK(a->magic == ALERTS_MAGIC);
-	if (a->seen_ns - alerts_now(a) > SET_BACK_NS || a->seen_ns == 0)
-		a->loaded = false;
-	if (!a->loaded) {
-		if (clock_mono_ns() < a->retry_ns)
-			return;
+	if (!a->loaded && clock_mono_ns() < a->retry_ns)
+		return;
+	if (a->seen_ns == 0 || a->seen_ns - alerts_now(a) > SET_BACK_NS)
 		r = follow_clock(a);
-		if (r == BUR_OK)
-			r = load(a);
-	}
+	if (r == BUR_OK && !a->loaded)
+		r = load(a);
 	if (r == BUR_OK)
 		a->seen_ns = alerts_now(a);
 	if (r == BUR_OK)

@@ -16,5 +16,8 @@ void escalate_watch(struct alerts *, int64_t incident, const json_t *facts, int6
 int escalate_load(struct alerts *) NONNULL(1) MUST_USE;
 /* Those whose time has come. */
 int escalate_tick(struct alerts *) NONNULL(1) MUST_USE;
+/* "escalation_status" of the dashboard (cost-endpoints C5.8). NULL: no memory or the store cannot be read.
+ */
+json_t *escalation_status(struct alerts *) NONNULL(1) MUST_USE;
 
 #endif

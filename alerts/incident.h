@@ -1,5 +1,5 @@
 /* incident.h - what goes on: opened by an event, updated by more, acknowledged by people, ended by an event, by people,
- * or by itself. By hand: internal.h. Control thread. */
+ * or by itself. Control thread. */
 #ifndef ALERTS_INCIDENT_H
 #define ALERTS_INCIDENT_H
 
@@ -12,5 +12,10 @@ int incident_update(struct batch *, struct event *, struct live **ret) NONNULL(1
 int incident_end(struct batch *, struct event *) NONNULL(1, 2) MUST_USE;
 /* Ends those that are over by themselves, at most `max`. *ret_more: there may be more. */
 int incidents_look(struct alerts *, size_t max, bool *ret_more) NONNULL(1, 3) MUST_USE;
+
+/* By hand; told to the channels that know of it, with a row of the audit log. BUR_NOTFOUND; BUR_ALREADY (it
+ * is acknowledged or over); BUR_INVALID (actor or reason); BUR_NOMEM, BUR_IO. */
+int incident_ack(struct alerts *, int64_t id, const char *actor, const char *reason) NONNULL(1, 3) MUST_USE;
+int incident_resolve(struct alerts *, int64_t id, const char *actor, const char *reason) NONNULL(1, 3) MUST_USE;
 
 #endif

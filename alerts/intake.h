@@ -3,7 +3,7 @@
 #ifndef ALERTS_INTAKE_H
 #define ALERTS_INTAKE_H
 
-#include "alerts/internal.h"
+#include "alerts/core.h"
 
 #define INTAKE_EVENTS_MIN 16 /* in one transaction, if nothing fails */
 #define INTAKE_EVENTS_MAX 256

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "alerts/deliver.h"
-#include "alerts/internal.h"
+#include "alerts/core.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/metrics.h"

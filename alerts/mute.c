@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alerts/internal.h"
+#include "alerts/core.h"
 #include "base/error.h"
 #include "store/audit.h"
 

@@ -4,7 +4,9 @@
 #define TESTS_ALERTS_WORLD_H
 
 #include "alerts/digest.h"
-#include "alerts/internal.h"
+#include "alerts/core.h"
+#include "alerts/escalate.h"
+#include "alerts/incident.h"
 #include "store/note.h"
 #include "tests/unit/store_help.h"
 

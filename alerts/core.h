@@ -1,6 +1,6 @@
-/* internal.h - one alerts object, for the files of this room only. Control thread. */
-#ifndef ALERTS_INTERNAL_H
-#define ALERTS_INTERNAL_H
+/* core.h - one alerts object, for the files of this room only; all of its turns but sending. Control thread. */
+#ifndef ALERTS_CORE_H
+#define ALERTS_CORE_H
 
 #include <jansson.h>
 
@@ -46,7 +46,6 @@ struct alerts {
 };
 #define ALERTS_MAGIC 0x616c7274U
 
-/* core.c: all but sending. */
 /* alerts->config and deps are set. BUR_OK, BUR_NOMEM, BUR_IO. */
 int core_open(struct alerts *) NONNULL(1) MUST_USE;
 void core_close(struct alerts *) NONNULL(1);
@@ -60,19 +59,5 @@ void core_forget(struct alerts *, int code) NONNULL(1);
  * outbox rows. BUR_NOTFOUND: no such channel. BUR_FULL. BUR_NOMEM, BUR_IO. */
 int alerts_test(struct alerts *, const char *channel, int64_t *ret_ids, size_t max, size_t *ret_n)
     NONNULL(1, 3, 5) MUST_USE;
-
-/* incident.c: by hand; told to the channels that know of it, with a row of the audit log. BUR_NOTFOUND; BUR_ALREADY (it
- * is acknowledged or over); BUR_INVALID (actor or reason); BUR_NOMEM, BUR_IO. */
-int incident_ack(struct alerts *, int64_t id, const char *actor, const char *reason) NONNULL(1, 3) MUST_USE;
-int incident_resolve(struct alerts *, int64_t id, const char *actor, const char *reason) NONNULL(1, 3) MUST_USE;
-
-/* mute.c: BUR_FULL: MUTES_MAX; BUR_NOTFOUND; BUR_INVALID: it ends before it begins, or an actor or reason that the
- * audit log refuses; BUR_NOMEM, BUR_IO. *ret_id: of the new one. */
-int mute_add(struct alerts *, const struct mute *, int64_t *ret_id) NONNULL(1, 2, 3) MUST_USE;
-int mute_end(struct alerts *, int64_t id, const char *actor, const char *reason) NONNULL(1, 3) MUST_USE;
-
-/* escalate.c: "escalation_status" of the dashboard (cost-endpoints C5.8). NULL: no memory or the store cannot be read.
- */
-json_t *escalation_status(struct alerts *) NONNULL(1) MUST_USE;
 
 #endif
