@@ -26,6 +26,7 @@ struct spot {
 struct repeat {
 	bool armed;    /* the pattern holds */
 	bool used;     /* since it was made */
+	bool thinks;   /* there are thoughts in it */
 	uint8_t wait;  /* events until the next try to make one */
 	uint8_t pause; /* what `wait` is set to */
 	/* of the last event that was looked at: its spots, and which of them are known to differ */
@@ -52,7 +53,9 @@ void repeat_free(struct repeat *r)
 
 /* --- an event like the last one ----------------------------------------------------------------------------------- */
 
-static inline bool same_again(struct repeat *r, struct extract *x, const char *p, size_t n)
+/* `thinks` is a constant: what only thoughts need costs other events nothing. */
+static inline __attribute__((always_inline)) bool same_event(struct repeat *r, struct extract *x, const char *p,
+							     size_t n, bool thinks)
 {
 	const char *end = p + n, *piece = r->bytes;
 	uint64_t text_bytes = 0, thought_bytes[EXTRACT_THOUGHTS] = {0};
@@ -70,16 +73,20 @@ static inline bool same_again(struct repeat *r, struct extract *x, const char *p
 		p = r->holes[i] == SPOT_NUMBER ? quick_number(p) : quick_string(p, end, &bytes, &plain);
 		if (!p)
 			return false;
-		if (r->holes[i] == SPOT_TEXT)
-			text_bytes += bytes;
-		else if (r->holes[i] >= SPOT_THOUGHT)
+		text_bytes += r->holes[i] == SPOT_TEXT ? bytes : 0;
+		if (thinks && r->holes[i] >= SPOT_THOUGHT)
 			thought_bytes[r->holes[i] - SPOT_THOUGHT] += bytes;
 	}
 	if ((size_t)(end - p) != r->pieces[r->n_holes] || memcmp(p, piece, (size_t)(end - p)) != 0)
 		return false;
-	x->output_bytes += text_bytes + thoughts_most(thought_bytes);
+	x->output_bytes += text_bytes + (thinks ? thoughts_most(thought_bytes) : 0);
 	r->used = true;
 	return true;
+}
+
+static __attribute__((noinline)) bool same_thoughts(struct repeat *r, struct extract *x, const char *p, size_t n)
+{
+	return same_event(r, x, p, n, true);
 }
 
 /* --- finding the spots -------------------------------------------------------------------------------------------- */
@@ -90,7 +97,7 @@ struct search {
 	struct spot spots[SPOTS_MAX];
 	size_t n;
 	uint64_t text_bytes, thought_bytes[EXTRACT_THOUGHTS]; /* that the spots account for */
-	bool full;
+	bool full, thinks;
 };
 
 static bool is_text(uint8_t mark)
@@ -138,6 +145,7 @@ static const char *search_value(struct search *s, const char *p, uint8_t mark, u
 	if (is_thought(mark)) {
 		add_spot(s, p + 1, stop, (enum spot_kind)(SPOT_THOUGHT + mark - MARK_THOUGHT));
 		s->thought_bytes[mark - MARK_THOUGHT] += bytes;
+		s->thinks = true; /* also where this one is empty */
 	} else if (is_counted(s->x, mark)) {
 		add_spot(s, p + 1, stop, SPOT_TEXT);
 		s->text_bytes += bytes;
@@ -233,6 +241,7 @@ static bool learn(struct repeat *r, const struct extract *x, const char *p, size
 	    s.text_bytes + thoughts_most(s.thought_bytes) != text_bytes)
 		return false;
 	compare_spots(r, &s);
+	r->thinks = s.thinks;
 	return make_pattern(r, &s);
 }
 
@@ -301,7 +310,7 @@ bool repeat_again(struct repeat *r, struct extract *x, const char *p, size_t n)
 {
 	if (!r || !r->armed)
 		return false;
-	if (LIKELY(same_again(r, x, p, n)))
+	if (LIKELY(UNLIKELY(r->thinks) ? same_thoughts(r, x, p, n) : same_event(r, x, p, n, false)))
 		return true;
 	try_later(r);
 	return false;
