@@ -10,7 +10,8 @@
 
 #define PREFIX "ESCALATED ALERT: "
 #define RECENT_KEYS_MAX 100
-#define LOOK_AGAIN_S 30 /* nobody was told yet, or it is muted */
+#define TICK_NS (15 * NS_PER_MS) /* of looking things up, in one transaction */
+#define LOOK_AGAIN_S 30          /* nobody was told yet, or it is muted */
 
 /* Two alerts of one severity, the first of them older than this: nobody takes care. 0: no such rule. */
 static const int64_t persistent_s[SEVERITY_COUNT] = {0, 1800, 900, 300};
@@ -258,6 +259,7 @@ static void compact(struct alerts *a)
 
 int escalate_tick(struct alerts *a)
 {
+	int64_t until_ns = clock_mono_ns() + TICK_NS;
 	struct batch b;
 	bool any = false;
 	int r = BUR_OK;
@@ -267,7 +269,7 @@ int escalate_tick(struct alerts *a)
 	if (!any)
 		return BUR_OK;
 	batch_begin(&b, a);
-	for (size_t i = 0; i < a->n_deadlines && r == BUR_OK && !batch_is_full(&b); i++)
+	for (size_t i = 0; i < a->n_deadlines && r == BUR_OK && !batch_is_full(&b) && clock_mono_ns() < until_ns; i++)
 		if (a->deadlines[i].due_ns <= b.now_ns)
 			r = look_at(&b, &a->deadlines[i], &a->deadlines[i].due_ns);
 	if (r < 0)

@@ -235,6 +235,7 @@ static int end_silently(struct batch *b, struct live *l)
 }
 
 #define LOOK_MAX 100
+#define LOOK_NS (15 * NS_PER_MS) /* of looking things up, in one transaction */
 struct found {
 	int64_t ids[LOOK_MAX];
 	size_t n;
@@ -254,6 +255,8 @@ int incidents_look(struct alerts *a, size_t max, bool *ret_more)
 	struct found f = {.n = 0};
 	struct batch b;
 	struct live *l;
+	int64_t until_ns;
+	size_t n = 0;
 	int r;
 
 	*ret_more = false;
@@ -262,13 +265,15 @@ int incidents_look(struct alerts *a, size_t max, bool *ret_more)
 				 find_over, &f);
 	if (r < 0 || f.n == 0)
 		return r;
-	*ret_more = f.n == max;
+	until_ns = clock_mono_ns() + LOOK_NS;
 	batch_begin(&b, a);
-	for (size_t i = 0; i < f.n && r == BUR_OK && !batch_is_full(&b); i++) {
+	for (size_t i = 0; i < f.n && r == BUR_OK && !batch_is_full(&b) && clock_mono_ns() < until_ns; i++) {
 		r = live_by_id(&b, f.ids[i], &l);
 		if (r == BUR_OK)
 			r = end_silently(&b, l);
+		n++;
 	}
+	*ret_more = n < f.n || f.n == max;
 	if (r < 0)
 		core_forget(a, r);
 	else
