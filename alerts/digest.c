@@ -351,8 +351,9 @@ static int write_digest(struct release *q)
 		r = add_to_digest(q, facts, h);
 		h->row.state = OUTBOX_MERGED;
 		h->row.reason = SLICE("digest");
+		h->row.facts = tell_short_facts(&q->b, h->facts);
 		if (r == BUR_OK)
-			r = batch_outbox(&q->b, &h->row, NULL);
+			r = h->row.facts.p ? batch_outbox(&q->b, &h->row, NULL) : BUR_NOMEM;
 	}
 	if (r == BUR_OK && !q->more)
 		r = finish_digest(q, facts);

@@ -87,8 +87,7 @@ int tell_figures(struct alerts *a, json_t *facts, int64_t incident, bool over, i
 	return link_add(facts, a->config, a->deps.link_secret, incident, over, now_ns);
 }
 
-/* What is told to nobody is kept in short. */
-static struct slice short_facts(struct batch *b, const json_t *facts)
+struct slice tell_short_facts(struct batch *b, const json_t *facts)
 {
 	static const char *const kept[] = {"id",      "type",     "severity",  "level",     "state", "title",
 					   "message", "incident", "budget_id", "threshold", "at"};
@@ -128,7 +127,7 @@ static int facts_text(struct telling *t, enum message_op op, bool brief, int64_t
 	if (json_object_set_new(t->facts, "id", json_string(id)) < 0 ||
 	    json_object_set_new(t->facts, "state", json_string(message_op_name(op))) < 0)
 		return BUR_NOMEM;
-	*known = brief ? short_facts(t->batch, t->facts) : batch_json(t->batch, t->facts);
+	*known = brief ? tell_short_facts(t->batch, t->facts) : batch_json(t->batch, t->facts);
 	*ret = *known;
 	return known->p ? BUR_OK : BUR_NOMEM;
 }

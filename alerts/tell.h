@@ -31,6 +31,8 @@ int tell_ask(struct telling *, size_t channel, enum message_op) NONNULL(1) MUST_
 /* Decides without it. */
 void tell_as(struct telling *, size_t channel, enum message_op, enum outbox_state, const char *reason, int64_t next_ns)
     NONNULL(1, 5);
+/* As JSON: what is told to nobody by itself is kept in short. .p NULL: no memory. */
+struct slice tell_short_facts(struct batch *, const json_t *facts) NONNULL(1, 2) MUST_USE;
 /* Figures are looked up once if anything is really queued, then the rows are added to the batch. */
 int tell_write(struct telling *) NONNULL(1) MUST_USE;
 

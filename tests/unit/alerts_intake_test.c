@@ -163,6 +163,9 @@ static void rate_and_digest(void **state)
 	assert_int_equal(rows(w, "chat", SAY_RESOLVE, OUTBOX_QUEUED) + rows(w, "chat", SAY_RESOLVE, OUTBOX_MERGED),
 			 1000);
 	assert_true(rows(w, "chat", -1, OUTBOX_QUEUED) <= 11);
+	/* What was told in a digest is kept in short. */
+	assert_int_equal(number(w, "SELECT count(*) FROM outbox WHERE state=4 AND instr(facts,'labels')>0"), 0);
+	assert_int_equal(number(w, "SELECT count(*) FROM outbox WHERE state=4 AND instr(facts,'message')=0"), 0);
 	assert_int_equal(rows(w, "chat", -1, OUTBOX_HELD), 0);
 }
 
