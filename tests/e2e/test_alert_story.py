@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 
 from harness import CHAT, budget, call, chat, wait_for
 from receivers import Certs, HttpReceiver, MailReceiver, alerts
@@ -114,6 +115,7 @@ def test_a_thousand_budgets_at_once_are_a_few_messages(start_bursar):
         })
         changes = {"budgets": [{**budget("1 requests", name="each", window="day", mode="soft", steps=steps), "per": ["tag.u"]}], **section}
         bursar = start_bursar(changes)
+        began = time.monotonic()
         with_threads(lambda n: pay(bursar, n), range(1000), 8)
         wait_for(lambda: rows(bursar, "SELECT count(*) FROM event WHERE kind='budget.threshold'")[0][0] == 1000, "the events", 30)
         wait_for(lambda: any("digest" in str(r.json()).lower() for r in slack.requests) or len(slack.requests) > 10, "a digest", 30)
@@ -122,7 +124,8 @@ def test_a_thousand_budgets_at_once_are_a_few_messages(start_bursar):
         quiet(bursar, 120)
         states = dict(rows(bursar, "SELECT state,count(*) FROM outbox WHERE channel='chat' AND event>0 GROUP BY state"))
         assert sum(states.values()) == 1000 and set(states) <= {1, 4}, states
-        assert 2 <= len(slack.requests) <= 60 and 2 <= len(mail.mails) <= 60, (len(slack.requests), len(mail.mails))
+        most = 11 * (2 + (time.monotonic() - began) / 10)  # ten and a digest in ten seconds
+        assert 2 <= len(slack.requests) <= most and 2 <= len(mail.mails) <= most, (len(slack.requests), len(mail.mails), most)
         digests = [r for r in rows(bursar, "SELECT facts FROM outbox WHERE channel='chat' AND event=0")]
         assert sum(json.loads(d[0])["digest"]["count"] for d in digests) == states.get(4, 0)
 
