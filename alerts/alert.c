@@ -50,6 +50,7 @@ int severity_parse(struct slice text, enum severity *ret)
 /* Families. What a budget's window has come to is one incident: thresholds, blocks and what the ladder did follow each
  * other, and the window's end ends all of them. Everything else has a family of its own even when it is about a budget:
  * the end of a burn must not end a threshold that stays crossed, and a forecast is still true when a throttle ends.
+ * A burn whose budget is taken out of the configuration is heard of no more: it fades.
  *
  * Severities. Thresholds are told apart in event.c: whoever asks to be told at 50 % wants to be told, so everything
  * below 90 % is a warning, from 90 % on an error, from 100 % on critical. A refused call is critical: somebody's work
@@ -63,7 +64,7 @@ static const struct alert_type types[] = {
     {"budget.reset", "budget", SEVERITY_INFO, true, 0, "Budget starts anew", false},
     {"budget.recovered", "budget", SEVERITY_INFO, true, 0, "Budget is below its threshold again", false},
     {"budget.overrun", "overrun", SEVERITY_ERROR, false, HOUR_S, "A bill was above its hold", false},
-    {"budget.burn_rate", "burn", SEVERITY_ERROR, false, 0, "Budget is spent too fast", true},
+    {"budget.burn_rate", "burn", SEVERITY_ERROR, false, 30 * DAY_S, "Budget is spent too fast", true},
     {"forecast.over", "forecast", SEVERITY_WARNING, false, 0, "Budget will probably not last", false},
     {"breaker.opened", "breaker", SEVERITY_ERROR, false, 0, "Circuit breaker opened", false},
     {"breaker.half_open", NULL, SEVERITY_INFO, false, 0, "Circuit breaker tries again", false},

@@ -172,11 +172,19 @@ static void what_fades_is_no_news(void **state)
 	assert_int_equal(rows(w, "chat", -1, -1), 1);
 	assert_int_equal(rows(w, "page", SAY_RESOLVE, OUTBOX_QUEUED), 1);
 	assert_int_equal(rows(w, "edit", SAY_RESOLVE, OUTBOX_QUEUED), 1);
+	/* A burn of a budget that is configured no more is not left open for ever. */
+	put_note(w, "budget.burn_rate", NOTE_BEGAN, 0, "daily");
+	run(w);
+	later(w, 29 * 24 * HOUR);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE state=2"), 1);
+	later(w, 25 * HOUR);
+	assert_int_equal(number(w, "SELECT count(*) FROM incident WHERE state=2"), 2);
+	send_queued(w);
 	/* What has a time of its own is over then, and that is said. */
-	put_event(w, "stop.set", NOTE_BEGAN, 0, "{\"object\":\"k\",\"ends_s\":1795348060}");
+	put_event(w, "stop.set", NOTE_BEGAN, 0, "{\"object\":\"k\",\"ends_s\":1798000000}");
 	run(w);
 	send_queued(w);
-	later(w, 10 * HOUR);
+	later(w, 48 * HOUR);
 	assert_int_equal(rows(w, "chat", SAY_RESOLVE, OUTBOX_QUEUED), 1);
 }
 
