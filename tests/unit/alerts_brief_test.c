@@ -253,6 +253,29 @@ static void test_no_memory(void **state)
 	json_decref(facts);
 }
 
+/* Where a producer had no words, the title and the figures say it all. */
+static void test_what_is_made_up_is_not_said_twice(void **state)
+{
+	json_t *facts = json_of(budget_base);
+	struct brief brief;
+	struct arena arena;
+
+	(void)state;
+	assert_int_equal(json_object_set_new(facts, "type", json_string("budget.throttled")), 0);
+	assert_int_equal(json_object_set_new(facts, "title", json_string("Calls are slowed down")), 0);
+	assert_int_equal(
+	    json_object_set_new(facts, "message", json_string("Calls are slowed down: search-daily, 80.2 % in use")),
+	    0);
+	arena_init(&arena, 1 << 16);
+	assert_int_equal(brief_make(&arena, facts, SAY_FIRE, &brief), BUR_OK);
+	assert_null(strstr(brief.text, "in use"));
+	assert_int_equal(json_object_set_new(facts, "message", json_string("Calls are slowed down: by 5 s")), 0);
+	assert_int_equal(brief_make(&arena, facts, SAY_FIRE, &brief), BUR_OK);
+	assert_non_null(strstr(brief.text, "by 5 s"));
+	arena_reset(&arena);
+	json_decref(facts);
+}
+
 static void test_values(void **state)
 {
 	json_t *facts = json_of(budget_base), *values, *said;
@@ -399,6 +422,7 @@ int main(void)
 	    cmocka_unit_test(test_hostile_names),
 	    cmocka_unit_test(test_wrong_types),
 	    cmocka_unit_test(test_no_memory),
+	    cmocka_unit_test(test_what_is_made_up_is_not_said_twice),
 	    cmocka_unit_test(test_values),
 	    cmocka_unit_test(test_amounts),
 	    cmocka_unit_test(test_shares_and_times),
