@@ -39,6 +39,7 @@ failures = []
 counting = threading.Lock()
 # Too slow under a sanitizer, or at odds with one: they run against the release.
 SANITIZED_AT_ONCE = 3
+E2E = "tests/e2e/"
 RELEASE_ONLY = ("test_alert_crash.py", "test_crash.py", "test_kill_points.py", "test_leak.py", "test_storage_faults.py", "test_zones.py")
 
 
@@ -109,15 +110,18 @@ def pytest_run(label, build, paths, *options, quiet=False, **more):
 
 
 def release_runs():
-    """Beside the sanitized run: mostly waiting."""
-    e2e = "tests/e2e/"
-    unit(ROOT / "build/release/tests/unit/policy_engine_oracle_test", "ten million operations:", BURSAR_ORACLE_OPS="10000000")
-    pytest_run("leaks", "build/release", [e2e + "test_leak.py"], "-s", quiet=True, LEAK_MINUTES=os.environ.get("LEAK_MINUTES", "5"))
-    pytest_run("zones, kill points, disks", "build/release", [e2e + f for f in RELEASE_ONLY if "crash" not in f and "leak" not in f],
-               "-s", quiet=True)
+    """Beside the sanitized runs: mostly waiting."""
+    pytest_run("leaks", "build/release", [E2E + "test_leak.py"], "-s", quiet=True, LEAK_MINUTES=os.environ.get("LEAK_MINUTES", "5"))
     pytest_run("SDKs", "build/release", ["tests/sdk"], quiet=True)
-    pytest_run("kill -9", "build/release", [e2e + "test_crash.py", e2e + "test_alert_crash.py"], "-s", quiet=True)
-    pytest_run("memory", "build/release", [e2e + "test_limits.py"], "-k", "memory or megabyte", quiet=True)
+    pytest_run("memory", "build/release", [E2E + "test_limits.py"], "-k", "memory or megabyte", quiet=True)
+
+
+def more_release_runs():
+    unit(ROOT / "build/release/tests/unit/policy_engine_oracle_test", "ten million operations:", BURSAR_ORACLE_OPS="10000000")
+    pytest_run("zones, kill points, disks", "build/release", [E2E + f for f in RELEASE_ONLY if "crash" not in f and "leak" not in f],
+               "-s", quiet=True)
+    pytest_run("kill -9", "build/release", [E2E + "test_crash.py", E2E + "test_alert_crash.py"], "-s", quiet=True)
+    pytest_run("dead channels", "build/release", [E2E + "test_alert_delivery.py"], "-s", "-k", "feel or dead", quiet=True)
 
 
 def sanitized_runs():
@@ -161,11 +165,11 @@ def main():
     if o.tsan.split():
         units("build/tsan", set(o.tsan.split()))
     if o.all:
-        beside = threading.Thread(target=release_runs)
-        beside.start()
-        for worker in sanitized_runs():
-            worker.join()
-        beside.join()
+        beside = [threading.Thread(target=release_runs), threading.Thread(target=more_release_runs)]
+        for thread in beside:
+            thread.start()
+        for thread in sanitized_runs() + beside:
+            thread.join()
     if failures:
         say("failed: " + "; ".join(failures))
     say(f"took {time.monotonic() - began:.0f} s")
