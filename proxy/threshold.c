@@ -1,8 +1,11 @@
 #include "proxy/threshold.h"
 
 #include "policy/budget_window.h"
+#include "policy/engine_tell.h"
 
 #define NEARLY_PPM 900000
+
+_Static_assert(STEPS_MAX <= TELL_LIMIT && TELL_LIMIT < 32, "a bit for each step, and one for the limit");
 
 static const struct {
 	const char *kind, *word;
@@ -37,7 +40,7 @@ void threshold_of(const struct engine_event *e, int64_t at_ns, struct threshold_
 				     .limit = e->limit,
 				     .credit = e->credit,
 				     .at_ns = at_ns,
-				     .warned_mask = e->warned_mask,
+				     .warned_mask = UINT32_C(1) << e->step, /* others' bits come with their events */
 				     .action = e->action,
 				     .mode = budget_mode_name(e->budget->mode),
 				     .severity = severity_of(e),

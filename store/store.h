@@ -102,14 +102,14 @@ struct call_end {
 };
 void store_call_settle(struct store *, uint32_t worker, uint32_t slot, const struct call_end *) NONNULL(1, 4);
 
-/* A step of a budget that was reached or used, and the counter's new mask, written with the next batch (row of `event`,
- * state of `meter`). The same step of a window is one event until it is told anew (crossing.h). Bounded: BUR_FULL when
- * the ring is full (the bit in memory stays; it is counted). */
+/* A step of a budget that was reached or used, and its bit of the counter's mask, written with the next batch (row of
+ * `event`, state of `meter`) in one transaction: no bit is on disk whose event is not. The same step of a window is one
+ * event until it is told anew (crossing.h). Bounded: BUR_FULL when the ring is full: the caller takes the bit back. */
 struct threshold_event {
 	const char *kind, *word; /* "budget.blocked", "block"; static */
 	uint64_t uid;
 	int64_t win_start, win_end, at_ppm, posted, held, need, limit, credit, at_ns;
-	uint32_t warned_mask;
+	uint32_t warned_mask; /* the bit of this step alone */
 	int action;
 	const char *mode;     /* "hard", "soft", "shadow" */
 	const char *severity; /* when it is another than the kind's, else NULL */
