@@ -228,6 +228,39 @@ static inline void chat_fill(struct chat *t, const char *text)
 		b->line[i] = text;
 }
 
+/* Names that want to break out, as the words of people get them: through the brief. `name` is for chat_dump. */
+static inline void chat_each_hostile(void (*check)(struct chat *, const char *name))
+{
+	char name[32];
+	struct chat t;
+
+	for (size_t i = 0; i < ARRAY_LEN(chat_hostile); i++) {
+		chat_begin(&t, SAY_FIRE, SEVERITY_ERROR, chat_facts_budget);
+		assert_int_equal(json_object_set_new(t.facts, "budget_id",
+						     json_stringn_nocheck(chat_hostile[i], strlen(chat_hostile[i]))),
+				 0);
+		assert_int_equal(brief_make(&t.arena, t.facts, SAY_FIRE, &t.brief), BUR_OK);
+		(void)snprintf(name, sizeof(name), "hostile-%zu", i);
+		check(&t, name);
+		chat_end(&t);
+	}
+}
+
+/* Texts past all limits of the brief. */
+static inline void chat_each_long(enum message_op op, void (*check)(struct chat *, const char *name))
+{
+	char name[32];
+	struct chat t;
+
+	for (size_t i = 0; i < ARRAY_LEN(chat_units); i++) {
+		chat_begin(&t, op, SEVERITY_CRITICAL, chat_facts_budget);
+		chat_fill(&t, chat_long(&t.arena, chat_units[i]));
+		(void)snprintf(name, sizeof(name), "long-%zu", i);
+		check(&t, name);
+		chat_end(&t);
+	}
+}
+
 /* --- without memory ----------------------------------------------------------------------------------------------- */
 
 static size_t chat_allocations_left;

@@ -371,37 +371,14 @@ static void check_forms(struct chat *t, const char *name)
 
 static void test_hostile_names(void **state)
 {
-	char name[32];
-	struct chat t;
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(chat_hostile); i++) {
-		/* As the words of people get it, through the brief ... */
-		chat_begin(&t, SAY_FIRE, SEVERITY_ERROR, chat_facts_budget);
-		assert_int_equal(json_object_set_new(t.facts, "budget_id",
-						     json_stringn_nocheck(chat_hostile[i], strlen(chat_hostile[i]))),
-				 0);
-		assert_int_equal(brief_make(&t.arena, t.facts, SAY_FIRE, &t.brief), BUR_OK);
-		(void)snprintf(name, sizeof(name), "hostile-%zu", i);
-		check_forms(&t, name);
-		chat_end(&t);
-	}
+	chat_each_hostile(check_forms);
 }
 
 static void test_long_texts(void **state)
 {
-	char name[32];
-	struct chat t;
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(chat_units); i++) {
-		/* ... and past all of its limits. */
-		chat_begin(&t, SAY_ESCALATE, SEVERITY_CRITICAL, chat_facts_budget);
-		chat_fill(&t, chat_long(&t.arena, chat_units[i]));
-		(void)snprintf(name, sizeof(name), "long-%zu", i);
-		check_forms(&t, name);
-		chat_end(&t);
-	}
+	chat_each_long(SAY_ESCALATE, check_forms);
 }
 
 static void test_empty(void **state)

@@ -108,46 +108,30 @@ static void check_message(struct chat *t, size_t max)
 	json_decref(card);
 }
 
+static void check_forms(struct chat *t, const char *name)
+{
+	char plain[40];
+
+	chat_request(t, &teams);
+	check_message(t, 28000);
+	chat_dump(t, "teams", name);
+	t->m.plain = true;
+	chat_request(t, &teams);
+	check_message(t, 4500);
+	(void)snprintf(plain, sizeof(plain), "short-%s", name);
+	chat_dump(t, "teams", plain);
+}
+
 static void test_hostile_names(void **state)
 {
-	char name[32];
-	struct chat t;
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(chat_hostile); i++) {
-		chat_begin(&t, SAY_FIRE, SEVERITY_ERROR, chat_facts_budget);
-		assert_int_equal(json_object_set_new(t.facts, "budget_id",
-						     json_stringn_nocheck(chat_hostile[i], strlen(chat_hostile[i]))),
-				 0);
-		assert_int_equal(brief_make(&t.arena, t.facts, SAY_FIRE, &t.brief), BUR_OK);
-		chat_request(&t, &teams);
-		check_message(&t, 28000);
-		(void)snprintf(name, sizeof(name), "hostile-%zu", i);
-		chat_dump(&t, "teams", name);
-		chat_end(&t);
-	}
+	chat_each_hostile(check_forms);
 }
 
 static void test_long_texts(void **state)
 {
-	char name[32];
-	struct chat t;
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(chat_units); i++) {
-		chat_begin(&t, SAY_FIRE, SEVERITY_CRITICAL, chat_facts_budget);
-		chat_fill(&t, chat_long(&t.arena, chat_units[i]));
-		chat_request(&t, &teams);
-		check_message(&t, 28000);
-		(void)snprintf(name, sizeof(name), "long-%zu", i);
-		chat_dump(&t, "teams", name);
-		t.m.plain = true;
-		chat_request(&t, &teams);
-		check_message(&t, 4500);
-		(void)snprintf(name, sizeof(name), "short-%zu", i);
-		chat_dump(&t, "teams", name);
-		chat_end(&t);
-	}
+	chat_each_long(SAY_FIRE, check_forms);
 }
 
 static void test_own_template(void **state)
