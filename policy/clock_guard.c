@@ -3,6 +3,7 @@
 #define SECOND_NS INT64_C(1000000000)
 #define JUMP_NS (300 * SECOND_NS)
 #define STABLE_NS (60 * SECOND_NS)
+#define BEHIND_NS SECOND_NS       /* less is two threads that read it in turns, or slewing, and no news */
 #define WANDER_NS (2 * SECOND_NS) /* a clock that is being slewed, or looked at late, still stands */
 
 typedef __int128 wide;
@@ -27,7 +28,7 @@ static int64_t give(struct clock_guard *g, int64_t now_ns)
 /* The wall clock is what it should be, or was put back: it is believed. */
 static int64_t believe(struct clock_guard *g, int64_t wall_ns, int64_t offset_ns, enum clock_event *ret)
 {
-	bool behind = wall_ns < g->last_ns;
+	bool behind = (wide)g->last_ns - wall_ns >= BEHIND_NS;
 
 	if (g->jumped)
 		*ret = CLOCK_RETURNED;
